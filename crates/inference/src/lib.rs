@@ -1,1 +1,3 @@
-//! See Cargo.toml.
+//! Transformer inference as a state machine over fragments.
+
+pub mod tokenizer;
