@@ -2,6 +2,7 @@
 //!
 //! The files are too large for the repository: set `IAP2P_GOLDEN` to the folder that has them in `vocab`.
 //! Without it the tests say so and pass.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
