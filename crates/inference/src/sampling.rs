@@ -184,6 +184,7 @@ fn probabilities(candidates: &[Candidate], temperature: f32) -> Vec<f32> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
     use super::*;
 

@@ -1,6 +1,8 @@
 //! Vocabularies and models small enough to be written down.
 #![allow(dead_code, reason = "each test uses what it needs")]
 
+pub(crate) mod models;
+
 use gguf::{Array, Header, Metadata, Strings, Value, Writer};
 use inference::tokenizer::{Error, Tokenizer};
 
