@@ -56,9 +56,15 @@ ARTICLES = {
 
 KEYWORD = {
     "fr": ["{k}", "{k} ?", "et {k} ?", "{k} svp", "info {k}", "infos sur {k}", "question sur {k}",
-           "un mot sur {k}", "{k} ??", "à propos de {k}", "et pour {k} ?", "plus d'infos sur {k}"],
+           "un mot sur {k}", "{k} ??", "à propos de {k}", "et pour {k} ?", "plus d'infos sur {k}",
+           "dis-moi tout sur {k}", "{k} : comment ça se passe ?", "je cherche des infos sur {k}",
+           "qu'en est-il de {k} ?", "tu peux me parler de {k} ?", "et au niveau de {k} ?",
+           "c'est quoi l'histoire avec {k} ?", "{k}, vous en dites quoi ?", "je m'intéresse à {k}"],
     "en": ["{k}", "{k}?", "and {k}?", "{k} please", "{k} info", "info about {k}", "question about {k}",
-           "a word about {k}", "{k} ??", "about {k}", "what about {k}?", "more about {k}"],
+           "a word about {k}", "{k} ??", "about {k}", "what about {k}?", "more about {k}",
+           "tell me everything about {k}", "{k}: how does that go?", "I am looking for info on {k}",
+           "how is it with {k}?", "can you say something on {k}?", "I am curious about {k}",
+           "what's the story with {k}?", "{k}, what do you say?", "I am interested in {k}"],
 }
 
 BEFORE = {
@@ -95,6 +101,34 @@ HABITS = {
            ("don't", "dont"), ("because", "cuz"), ("please", "plz"), ("people", "ppl"),
            ("phone", "mobile"), ("computer", "pc"), ("my", "the"), ("Does it", "Does this"),
            ("explain", "explane"), ("the ", ""), ("a ", "")],
+}
+
+# Words that carry little: left out when somebody types in telegraph style.
+LITTLE = {
+    "fr": set("""le la les un une des de du d' l' est ce que qu' se je tu il on vous nous me m' te t' mon ma mes
+        y a à en et ou au aux si donc ça c' s' n' ne pas cette cet ces est-ce qu'est-ce avec pour""".split()),
+    "en": set("""the a an is are am do does did i you we they it this that to of in on for and or if my your me
+        be been will would can could there with any some""".split()),
+}
+
+# Another way to say the same, in any sentence.
+SYNONYMS = {
+    "fr": [("fonctionne", "marche"), ("marche", "tourne"), ("marche", "passe"), ("utiliser", "me servir de"),
+           ("participer", "aider"), ("participer", "prendre part"), ("rejoindre", "intégrer"), ("appareil", "machine"),
+           ("téléphone", "smartphone"), ("ordinateur", "PC"), ("réponse", "réponses"), ("beaucoup de", "plein de"),
+           ("Peut-on", "On pourrait"), ("je peux", "j'ai le droit de"), ("puis-je", "je pourrais"), ("voir", "consulter"),
+           ("Combien de", "Quel nombre de"), ("Combien", "A combien"), ("supprimer", "virer"), ("quitter", "sortir de"),
+           ("lent", "long"), ("rapide", "vite"), ("compatible", "supporté"), ("garder", "stocker"),
+           ("garder", "héberger"), ("modèle", "IA"), ("réseau", "système"), ("Quelle différence avec", "La différence avec"),
+           ("Où", "A quel endroit"), ("Que se passe-t-il", "Il se passe quoi"), ("Qui", "Quelle personne"),
+           ("peut-il", "peut"), ("est-il", "est"), ("est-elle", "est"), ("y a-t-il", "il y a"), ("sont-ils", "sont")],
+    "en": [("works", "runs"), ("work", "run"), ("work", "function"), ("use", "make use of"), ("participate", "help"),
+           ("participate", "take part"), ("join", "get into"), ("device", "machine"), ("phone", "smartphone"),
+           ("computer", "laptop"), ("answer", "reply"), ("many", "lots of"), ("see", "look at"),
+           ("How many", "What number of"), ("delete", "get rid of"), ("leave", "quit"), ("slow", "long"),
+           ("compatible", "supported"), ("keep", "store"), ("keep", "host"), ("model", "AI"), ("network", "system"),
+           ("Where", "In which place"), ("What happens", "What's going to happen"), ("Who", "Which people"),
+           ("needed", "required"), ("stop", "end"), ("big", "large"), ("quickly", "fast"), ("people", "users")],
 }
 
 KEYS = "azertyuiop qsdfghjklm wxcvbn qwertyuiop asdfghjkl zxcvbnm"
@@ -197,6 +231,16 @@ def rough(text: str, language: str, rng: random.Random) -> str:
     if chance(0.2):
         written, habit = rng.choice(HABITS[language])
         text = text.replace(written, habit, 1)
+    for _ in range(rng.choice([0, 1, 2])):
+        for one, other in rng.sample(SYNONYMS[language], 12):
+            if one in text:
+                text = text.replace(one, other, 1)
+                break
+    if chance(0.07):
+        words = [w for w in text.replace("'", "' ").split() if w.lower() not in LITTLE[language]]
+        if len(words) > 1 and chance(0.3):
+            rng.shuffle(words)
+        text = " ".join(words) or text
     if chance(0.2):
         text = rng.choice(BEFORE[language]) + (text[:1].lower() + text[1:] if chance(0.7) else text)
     if chance(0.14):
