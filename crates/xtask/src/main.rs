@@ -6,6 +6,7 @@
 
 mod lab;
 mod paths;
+mod policy;
 mod precache;
 mod run;
 mod setup;

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::{
-    paths, setup,
+    paths, policy, setup,
     shell::{self, Shell, run_tests},
     size,
     steps::{Steps, Tally},
@@ -61,6 +61,10 @@ fn all<'a>(shell: &'a Shell, web: &'a [String], options: &'a Options) -> Vec<Ste
         (
             "format",
             Box::new(|| check(&mut shell.cargo(&["fmt", "--all", "--check"]))),
+        ),
+        (
+            "dependencies",
+            Box::new(|| policy::check(shell).map(|()| Tally::ONE)),
         ),
         ("lints, native", Box::new(|| native_lints(shell, web))),
         ("lints, browser", Box::new(|| web_lints(shell, web))),
