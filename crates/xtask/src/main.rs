@@ -4,7 +4,9 @@
 //! set-up themselves and say what they are doing. Nothing here is part of the product; nothing of the product
 //! depends on it.
 
+mod lab;
 mod paths;
+mod policy;
 mod precache;
 mod run;
 mod setup;
@@ -42,6 +44,9 @@ enum Chore {
     Web,
     /// Add up what the page costs to load, compressed.
     Size,
+    /// Longer experiments that are not part of `test`.
+    #[command(subcommand)]
+    Lab(lab::Experiment),
     /// Write the service worker's list of files; called by Trunk while it builds.
     #[command(hide = true)]
     Precache,
@@ -64,6 +69,7 @@ fn perform(chore: Chore) -> Result<ExitCode> {
         Chore::Setup => drop(setup::prepare(setup::Purpose::Test)?),
         Chore::Web => web::build(&setup::prepare(setup::Purpose::Run)?)?,
         Chore::Size => size::check()?,
+        Chore::Lab(experiment) => lab::run(&experiment)?,
         Chore::Precache => precache::run()?,
     }
     Ok(ExitCode::SUCCESS)

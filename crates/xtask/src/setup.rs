@@ -28,14 +28,18 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<Shell> {
     toolchain(&plain, purpose)?;
     debian::prepare(purpose)?;
     let folder = paths::tools()?;
-    let shell = Shell::with_tools(
-        tools::ALL
-            .iter()
-            .map(|tool| tool.folder(&folder).join("bin")),
-    )?;
     tools::prepare(&plain, &folder)?;
     println!("      set-up complete (tools in {})", folder.display());
-    Ok(shell)
+    Shell::with_tools(tool_folders()?)
+}
+
+/// The folders of the installed tools.
+pub(crate) fn tool_folders() -> Result<Vec<std::path::PathBuf>> {
+    let folder = paths::tools()?;
+    Ok(tools::ALL
+        .iter()
+        .map(|tool| tool.folder(&folder).join("bin"))
+        .collect())
 }
 
 /// rustup reads `rust-toolchain.toml` by itself, but not where automatic installation is switched off.

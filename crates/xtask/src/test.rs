@@ -1,20 +1,21 @@
 //! `cargo xtask test`: everything that has to be right.
 
-use std::process::ExitCode;
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
+use serde_json::Value;
 
 use crate::{
-    paths, setup,
+    paths, policy, setup,
     shell::{self, Shell, run_tests},
     size,
     steps::{Steps, Tally},
     web,
 };
-
-/// Packages that only exist in the browser.
-const WEB: [&str; 3] = ["web", "web-worker", "bridge"];
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -32,13 +33,14 @@ type Step<'a> = (&'static str, Box<dyn FnOnce() -> Result<Tally> + 'a>);
 pub(crate) fn test(options: &Options) -> Result<ExitCode> {
     println!("[0] Set-up");
     let shell = setup::prepare(setup::Purpose::Test)?;
+    let web = web_packages(&shell)?;
     let wanted = |name: &str| {
         options
             .only
             .as_ref()
             .is_none_or(|word| name.contains(word.as_str()))
     };
-    let steps: Vec<Step> = all(&shell, options)
+    let steps: Vec<Step> = all(&shell, &web, options)
         .into_iter()
         .filter(|(name, _)| wanted(name))
         .collect();
@@ -54,25 +56,18 @@ pub(crate) fn test(options: &Options) -> Result<ExitCode> {
 }
 
 /// All steps. A failed one does not keep the others from being tried: one run shows everything that is wrong.
-fn all<'a>(shell: &'a Shell, options: &'a Options) -> Vec<Step<'a>> {
-    let check = |arguments: &'static [&'static str]| -> Box<dyn FnOnce() -> Result<Tally> + 'a> {
-        Box::new(move || shell::run(&mut shell.cargo(arguments)).map(|()| Tally::ONE))
-    };
+fn all<'a>(shell: &'a Shell, web: &'a [String], options: &'a Options) -> Vec<Step<'a>> {
     vec![
-        ("format", check(&["fmt", "--all", "--check"])),
         (
-            "lints, native",
-            Box::new(|| lints(shell, &native_packages(&["--all-targets"]))),
+            "format",
+            Box::new(|| check(&mut shell.cargo(&["fmt", "--all", "--check"]))),
         ),
         (
-            "lints, browser",
-            Box::new(|| {
-                lints(
-                    shell,
-                    &web_packages(&["--target", "wasm32-unknown-unknown"]),
-                )
-            }),
+            "dependencies",
+            Box::new(|| policy::check(shell).map(|()| Tally::ONE)),
         ),
+        ("lints, native", Box::new(|| native_lints(shell, web))),
+        ("lints, browser", Box::new(|| web_lints(shell, web))),
         ("tests, native", Box::new(|| native_tests(shell))),
         (
             "page build",
@@ -86,36 +81,58 @@ fn all<'a>(shell: &'a Shell, options: &'a Options) -> Vec<Step<'a>> {
     ]
 }
 
-fn native_packages<'a>(options: &[&'a str]) -> Vec<&'a str> {
-    let mut arguments = vec!["--workspace"];
-    arguments.extend(WEB.iter().flat_map(|package| ["--exclude", package]));
-    arguments.extend(options);
-    arguments
+fn check(command: &mut Command) -> Result<Tally> {
+    shell::run(command).map(|()| Tally::ONE)
 }
 
-fn web_packages<'a>(options: &[&'a str]) -> Vec<&'a str> {
-    let mut arguments: Vec<_> = WEB
-        .iter()
-        .flat_map(|package| ["--package", package])
-        .collect();
-    arguments.extend(options);
-    arguments
+/// The packages that only the browser runs: those below `web/`.
+fn web_packages(shell: &Shell) -> Result<Vec<String>> {
+    let output = shell
+        .cargo(&["metadata", "--no-deps", "--locked", "--format-version", "1"])
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "cargo metadata: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let folder = paths::root().join("web");
+    let is_web = |package: &&Value| {
+        package["manifest_path"]
+            .as_str()
+            .is_some_and(|path| Path::new(path).starts_with(&folder))
+    };
+    let packages = metadata["packages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(is_web);
+    Ok(packages
+        .filter_map(|package| package["name"].as_str().map(str::to_owned))
+        .collect())
 }
 
-fn lints(shell: &Shell, arguments: &[&str]) -> Result<Tally> {
-    let mut clippy = shell.cargo(&["clippy", "--locked"]);
-    shell::run(clippy.args(arguments).args(["--", "--deny", "warnings"]))?;
-    Ok(Tally::ONE)
+fn native_lints(shell: &Shell, web: &[String]) -> Result<Tally> {
+    let mut clippy = shell.cargo(&["clippy", "--locked", "--workspace", "--all-targets"]);
+    clippy.args(web.iter().flat_map(|package| ["--exclude", package]));
+    check(clippy.args(["--", "--deny", "warnings"]))
+}
+
+/// The packages of the browser, and with them what the libraries do differently there.
+fn web_lints(shell: &Shell, web: &[String]) -> Result<Tally> {
+    let mut clippy = shell.cargo(&["clippy", "--locked", "--target", "wasm32-unknown-unknown"]);
+    clippy.args(web.iter().flat_map(|package| ["--package", package]));
+    check(clippy.args(["--", "--deny", "warnings"]))
 }
 
 fn native_tests(shell: &Shell) -> Result<Tally> {
-    let packages = native_packages(&["--exclude", "e2e", "--locked"]);
+    let packages = ["--locked", "--workspace", "--exclude", "e2e"];
     if paths::on_path("cargo-nextest").is_none() {
         return run_tests(shell.cargo(&["test", "--no-fail-fast"]).args(packages));
     }
-    let mut tally = run_tests(shell.cargo(&["nextest", "run"]).args(&packages))?;
+    let mut tally = run_tests(shell.cargo(&["nextest", "run"]).args(packages))?;
     // nextest does not run the examples in the documentation.
-    tally += run_tests(shell.cargo(&["test", "--doc"]).args(&packages))?;
+    tally += run_tests(shell.cargo(&["test", "--doc"]).args(packages))?;
     Ok(tally)
 }
 
