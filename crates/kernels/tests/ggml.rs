@@ -14,7 +14,12 @@ fn take<'a>(bytes: &mut &'a [u8], count: usize) -> &'a [u8] {
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+    bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|b| f32::from_le_bytes(*b))
+        .collect()
 }
 
 /// Type, packed weights, their values.
@@ -42,7 +47,9 @@ fn every_supported_type_is_dequantised_as_ggml_does_it() {
             assert_eq!(found.to_bits(), expected.to_bits(), "{} at {i}", ty.name());
         }
     }
-    let supported = TensorType::ALL.iter().filter(|ty| encoding_for(**ty).is_some());
+    let supported = TensorType::ALL
+        .iter()
+        .filter(|ty| encoding_for(**ty).is_some());
     assert_eq!(supported.count(), blocks.len());
 }
 
@@ -52,7 +59,11 @@ fn activations_are_rounded_to_the_bytes_ggml_rounds_them_to() {
     for (number, mut case) in ACTIVATIONS.chunks_exact(CASE).enumerate() {
         let values = floats(take(&mut case, 256 * 4));
         let q8_0 = Activations::encode(Encoding::Q8_0, 256, &values).unwrap();
-        assert_eq!(q8_0.to_bytes(), take(&mut case, 8 * 34), "Q8_0, case {number}");
+        assert_eq!(
+            q8_0.to_bytes(),
+            take(&mut case, 8 * 34),
+            "Q8_0, case {number}"
+        );
         let q8_k = Activations::encode(Encoding::Q8_K, 256, &values).unwrap();
         // ggml's block goes on with sums, which we compute where they are needed.
         assert_eq!(q8_k.to_bytes(), case[..260], "Q8_K, case {number}");
@@ -63,13 +74,22 @@ fn activations_are_rounded_to_the_bytes_ggml_rounds_them_to() {
 fn products_are_those_of_ggmls_weights_with_the_rounded_activations() {
     for (ty, packed, values) in blocks() {
         let width = values.len();
-        let x: Vec<f32> = (0..width).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
+        let x: Vec<f32> = (0..width)
+            .map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0)
+            .collect();
         let x = Activations::encode(encoding_for(ty).unwrap(), width, &x).unwrap();
         let mut y = [0.0];
         matmul(ty, packed, 1, &x, &mut y).unwrap();
-        let products = values.iter().zip(x.decode()).map(|(w, x)| f64::from(*w) * f64::from(x));
+        let products = values
+            .iter()
+            .zip(x.decode())
+            .map(|(w, x)| f64::from(*w) * f64::from(x));
         let size: f64 = products.clone().map(f64::abs).sum();
         let difference = (products.sum::<f64>() - f64::from(y[0])).abs();
-        assert!(difference <= 1e-6 * size, "{}: off by {difference} of {size}", ty.name());
+        assert!(
+            difference <= 1e-6 * size,
+            "{}: off by {difference} of {size}",
+            ty.name()
+        );
     }
 }
