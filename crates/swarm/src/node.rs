@@ -73,7 +73,11 @@ impl Node {
             Event::Connected { peer, relayed } => self.connected(peer, relayed, now),
             Event::Disconnected { peer } => self.drop_peer(&peer, now),
             Event::Violation { peer, reason } => self.ban(&peer, &reason, now),
-            Event::Found { peers } => self.found(peers, now),
+            Event::RoundTrip { peer, time } => {
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.round_trip = Some(time);
+                }
+            }
             Event::Computed { ticket, result } => self.computed(ticket, result, now),
             Event::ContentRead { ticket, result } => self.content_read(ticket, result),
             Event::Verified { download, good } => self.verified(download, good, now),
@@ -205,6 +209,7 @@ impl Node {
                 } else {
                     0
                 },
+                round_trip: peer.round_trip,
                 latency: peer.latency.headline(),
                 in_flight: peer.in_flight,
                 answered: peer.answered,

@@ -149,7 +149,6 @@ enum Blow {
     Said(u8, Message),
     Computed(u64),
     Read(u64, u64),
-    Found(Vec<u8>),
     Asked(u32),
     Wanted(u8, u64),
     Later(u32),
@@ -162,7 +161,6 @@ fn blow() -> impl Strategy<Value = Blow> {
         8 => (0u8..4, message()).prop_map(|(who, message)| Blow::Said(who, message)),
         2 => (0u64..40).prop_map(Blow::Computed),
         2 => (0u64..40, 0u64..100).prop_map(|(ticket, len)| Blow::Read(ticket, len)),
-        1 => prop::collection::vec(0u8..9, 0..5).prop_map(Blow::Found),
         3 => (0u32..6).prop_map(Blow::Asked),
         1 => (0u8..6, 0u64..3000).prop_map(|(content, have)| Blow::Wanted(content, have)),
         2 => (0u32..40_000).prop_map(Blow::Later),
@@ -193,7 +191,6 @@ proptest! {
                     let result = Some((1000, Bytes::from(vec![0; len as usize])));
                     node.handle_event(Event::ContentRead { ticket: Ticket(i), result }, now);
                 }
-                Blow::Found(peers) => node.handle_event(Event::Found { peers: peers.into_iter().map(who).collect() }, now),
                 Blow::Asked(fragment) => {
                     requests += 1;
                     let _ = node.submit(swarm::RequestId(requests), FragmentIndex(fragment), Bytes::new(), now);

@@ -1,7 +1,7 @@
 //! Own downloads: from several peers, resumed, verified.
 
 use crate::world::{MODEL, MS, Manner, S, World, bytes_of};
-use swarm::{ContentId, Event, FragmentIndex};
+use swarm::{ContentId, FragmentIndex};
 
 const FRAGMENT: ContentId = ContentId([1; 32]);
 const LEN: u64 = 3_000_000;
@@ -187,7 +187,7 @@ fn what_a_seed_lost_is_asked_of_somebody_else() {
 }
 
 #[test]
-fn peers_the_network_finds_are_connected_to_and_used() {
+fn holders_are_looked_for_and_used_once_they_are_there() {
     let mut world = World::new(1, LEN);
     let client = world.join("client", &[]);
     let seed = world.alone("seed", &[0], |_| {});
@@ -195,12 +195,7 @@ fn peers_the_network_finds_are_connected_to_and_used() {
     let request = world.ask(&client, 0, "x");
     world.run(S);
     assert!(world.log.iter().any(|line| line.contains("FindPeers")));
-    world.tell(
-        &client,
-        Event::Found {
-            peers: vec![seed.clone(), client.clone()],
-        },
-    );
+    world.link(&client, &seed);
     assert!(world.run_until(5 * S, |w| w.get(&client).done.contains(&id)
         && w.get(&client).answers.contains_key(&request)));
     assert_eq!(world.get(&client).node.replicas(FragmentIndex(0)), 1);

@@ -177,6 +177,13 @@ impl World {
                     relayed: false,
                 };
                 self.tell(one, event);
+                // As the network does it: the introduction is the first message.
+                let message = Message::Hello(self.get(one).node.introduction());
+                let happening = Happening::Deliver {
+                    from: one.clone(),
+                    message,
+                };
+                self.plan(other, self.latency, happening);
             }
         }
     }
@@ -345,12 +352,7 @@ impl World {
                     self.unlink(who, &peer);
                 }
                 Action::Disconnect { peer } => self.unlink(who, &peer),
-                Action::Connect { peer } => {
-                    if self.inhabitants.contains_key(&peer) {
-                        self.link(who, &peer);
-                    }
-                }
-                Action::FindPeers { .. } | Action::Announce { .. } => {}
+                Action::FindPeers { .. } | Action::Announce { .. } | Action::Introduce { .. } => {}
             }
         }
     }
