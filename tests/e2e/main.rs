@@ -1,5 +1,6 @@
 //! The whole system in real browsers and real processes, inside a network of its own.
 
+mod answer;
 mod harness;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ fn main() -> ExitCode {
         harness::an_exception_nobody_caught_fails_the_test,
         harness::an_exception_in_a_worker_fails_the_test,
         harness::two_tabs_reach_each_other_directly,
+        answer::tabs_and_a_worker_answer_as_one_process_does,
+        answer::a_tab_closed_in_mid_answer_changes_no_token,
     ];
     libtest_mimic::run(&arguments, tests).exit_code()
 }
