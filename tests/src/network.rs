@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -49,23 +50,23 @@ impl Network {
             .prefix("iap2p-network-")
             .tempdir()?;
         let (model, fragments) = (node::model()?, folder.path().join("fragments"));
-        program.run([
-            "cut".as_ref(),
-            model.as_os_str(),
-            fragments.as_os_str(),
-            "--fragment-size".as_ref(),
-            FRAGMENT_SIZE.as_ref(),
+        program.run(&[
+            &"cut",
+            &model,
+            &fragments,
+            &"--fragment-size",
+            &FRAGMENT_SIZE,
         ])?;
         let entry = program.start(
             &folder.path().join("entry.key"),
-            [
-                "bootstrap".as_ref(),
-                "--seed".as_ref(),
-                fragments.as_os_str(),
-                "--web".as_ref(),
-                node::dist()?.as_os_str(),
-                "--http".as_ref(),
-                "127.0.0.1:0".as_ref(),
+            &[
+                &"bootstrap",
+                &"--seed",
+                &fragments,
+                &"--web",
+                &node::dist()?,
+                &"--http",
+                &"127.0.0.1:0",
             ],
         )?;
         let text = |event: &Value, key: &str| {
@@ -102,21 +103,38 @@ impl Network {
         self.folder.path().join("fragments")
     }
 
+    /// A folder with the same fragments.
+    pub fn copy_of_folder(&self) -> Result<PathBuf> {
+        let copy = self.folder.path().join("copy");
+        std::fs::create_dir(&copy)?;
+        for entry in std::fs::read_dir(self.folder())? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), copy.join(entry.file_name()))?;
+        }
+        Ok(copy)
+    }
+
     /// Starts a worker that computes on these fragments, such as `0-9,12`.
     pub fn worker(&self, name: &str, hold: &str) -> Result<Node> {
+        self.worker_with(name, &self.folder(), hold)
+    }
+
+    /// The same with the fragments of another folder.
+    pub fn worker_with(&self, name: &str, folder: &Path, hold: &str) -> Result<Node> {
         let key = self.folder.path().join(format!("{name}.key"));
+        let listen = "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/tcp/0/ws";
         self.program.start(
             &key,
-            [
-                "serve".as_ref(),
-                "--dir".as_ref(),
-                self.folder().as_os_str(),
-                "--hold".as_ref(),
-                hold.as_ref(),
-                "--bootstrap".as_ref(),
-                self.address.as_ref(),
-                "--listen".as_ref(),
-                "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/tcp/0/ws".as_ref(),
+            &[
+                &"serve",
+                &"--dir",
+                &folder,
+                &"--hold",
+                &hold,
+                &"--bootstrap",
+                &self.address,
+                &"--listen",
+                &listen,
             ],
         )
     }
@@ -156,16 +174,16 @@ impl Network {
     pub fn alone(&self, question: &str, max_tokens: u32) -> Result<Answer> {
         let max_tokens = max_tokens.to_string();
         let folder = self.folder();
-        let report = self.program.run([
-            "generate".as_ref(),
-            "--model".as_ref(),
-            folder.as_os_str(),
-            "--chat".as_ref(),
-            "--json".as_ref(),
-            "--max-tokens".as_ref(),
-            max_tokens.as_ref(),
-            "--prompt".as_ref(),
-            question.as_ref(),
+        let report = self.program.run(&[
+            &"generate",
+            &"--model",
+            &folder,
+            &"--chat",
+            &"--json",
+            &"--max-tokens",
+            &max_tokens,
+            &"--prompt",
+            &question,
         ])?;
         let report: Value = serde_json::from_str(&report)?;
         let tokens: Vec<u32> = serde_json::from_value(report["tokens"].clone())?;
@@ -181,11 +199,8 @@ impl Network {
 
     /// The file of a fragment by its place in the manifest.
     pub fn fragment_file(&self, index: u32) -> Result<PathBuf> {
-        let report: Value = serde_json::from_str(&self.program.run([
-            "inspect".as_ref(),
-            self.folder().as_os_str(),
-            "--json".as_ref(),
-        ])?)?;
+        let report: Value =
+            serde_json::from_str(&self.program.run(&[&"inspect", &self.folder(), &"--json"])?)?;
         let id = report["fragments"][index as usize]["id"]
             .as_str()
             .with_context(|| format!("no fragment {index}"))?;
@@ -195,10 +210,12 @@ impl Network {
     }
 }
 
-/// Turns over one bit in the middle of a file.
+/// Turns over one bit in the middle of a file, in place: a process that has it mapped sees it.
 pub fn flip_a_bit(file: &Path) -> Result<()> {
-    let mut bytes = std::fs::read(file)?;
-    let middle = bytes.len() / 2;
-    *bytes.get_mut(middle).context("an empty file")? ^= 1;
-    Ok(std::fs::write(file, bytes)?)
+    let middle = std::fs::metadata(file)?.len() / 2;
+    let file = std::fs::File::options().read(true).write(true).open(file)?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle)?;
+    file.write_all_at(&[byte[0] ^ 1], middle)?;
+    Ok(())
 }

@@ -64,12 +64,9 @@ impl Program {
     }
 
     /// Runs it to its end and returns what it wrote to its standard output.
-    pub fn run<S: AsRef<std::ffi::OsStr>>(
-        &self,
-        arguments: impl IntoIterator<Item = S>,
-    ) -> Result<String> {
+    pub fn run(&self, arguments: &[&dyn AsRef<OsStr>]) -> Result<String> {
         let output = Command::new(&self.0)
-            .args(arguments)
+            .args(arguments.iter().map(AsRef::as_ref))
             .stdin(Stdio::null())
             .output()?;
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -82,15 +79,11 @@ impl Program {
     }
 
     /// Starts it as a node with that key and waits until it says that it is ready.
-    pub fn start<'a>(
-        &self,
-        key: &Path,
-        arguments: impl IntoIterator<Item = &'a OsStr>,
-    ) -> Result<Node> {
+    pub fn start(&self, key: &Path, arguments: &[&dyn AsRef<OsStr>]) -> Result<Node> {
         let folder = tempfile::Builder::new().prefix("iap2p-node-").tempdir()?;
         let mut command = bound_to_us(&self.0);
         command
-            .args(arguments)
+            .args(arguments.iter().map(AsRef::as_ref))
             .arg("--key")
             .arg(key)
             .arg("--json-events");

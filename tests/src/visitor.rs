@@ -89,15 +89,32 @@ impl Visitor {
     pub fn be_predictable(&self, max_tokens: u32) -> Result<()> {
         self.click("nav-settings")?;
         self.wait_for("greedy")?;
+        self.eval(
+            "(box => box.checked || box.click())(document.querySelector('[data-testid=greedy]'))",
+        )?;
+        self.change("max-tokens", max_tokens)?;
+        self.click("nav-chat")
+    }
+
+    /// Lends so many fragments from now on.
+    pub fn lend(&self, fragments: u32) -> Result<()> {
+        self.click("nav-settings")?;
+        self.change("settings-lend", fragments)?;
+        self.click("nav-chat")
+    }
+
+    /// Puts a number into a field and leaves it.
+    fn change(&self, id: &str, value: u32) -> Result<()> {
+        self.wait_for(id)?;
         self.eval(&format!(
             "{{
-                const [greedy, most] = ['greedy', 'max-tokens'].map(id => document.querySelector(`[data-testid=${{id}}]`));
-                if (!greedy.checked) greedy.click();
-                most.value = {max_tokens};
-                most.dispatchEvent(new Event('change', {{ bubbles: true }}));
+                const field = document.querySelector('[data-testid={id}]');
+                field.value = {value};
+                field.dispatchEvent(new Event('input', {{ bubbles: true }}));
+                field.dispatchEvent(new Event('change', {{ bubbles: true }}));
             }}"
         ))?;
-        self.click("nav-chat")
+        Ok(())
     }
 
     /// Types a question and sends it.
