@@ -39,16 +39,31 @@ impl Backend {
     /// All fragments of a model in this process.
     pub(crate) fn here(source: Source) -> Result<Self> {
         let model = Model::new(source.manifest)?;
-        let small = source.fragments.iter().filter(|(index, _)| model.small_fragments().contains(index));
+        let small = source
+            .fragments
+            .iter()
+            .filter(|(index, _)| model.small_fragments().contains(index));
         let small = model.small_tensors(small.map(|(_, fragment)| &**fragment))?;
         let ids = model.manifest().fragment_ids();
-        let by_id = source.fragments.into_iter().map(|(index, fragment)| (ids[index as usize], fragment)).collect();
-        Ok(Self { model: model.into(), small: small.into(), answers: Answers::Here(by_id) })
+        let by_id = source
+            .fragments
+            .into_iter()
+            .map(|(index, fragment)| (ids[index as usize], fragment))
+            .collect();
+        Ok(Self {
+            model: model.into(),
+            small: small.into(),
+            answers: Answers::Here(by_id),
+        })
     }
 
     /// A model that others compute.
     pub(crate) fn swarm(engine: Engine, model: Arc<Model>, small: SmallTensors) -> Self {
-        Self { model, small: small.into(), answers: Answers::Swarm(engine) }
+        Self {
+            model,
+            small: small.into(),
+            answers: Answers::Swarm(engine),
+        }
     }
 
     pub(crate) fn model(&self) -> &Model {
@@ -56,7 +71,11 @@ impl Backend {
     }
 
     pub(crate) fn session(&self, config: Config) -> Result<Session> {
-        Ok(Session::new(self.model.clone(), self.small.clone(), config)?)
+        Ok(Session::new(
+            self.model.clone(),
+            self.small.clone(),
+            config,
+        )?)
     }
 
     /// Runs a session until it has nothing more to ask or `stop` is set. Counts in `tally` who computed.
@@ -107,7 +126,8 @@ fn run_here(
         *tally.entry("local".into()).or_default() += requests.len() as u64;
         let compute = |(id, request): &(RequestId, compute::Request)| -> Result<_> {
             let fragment = fragments.get(&request.fragment);
-            let fragment = fragment.with_context(|| format!("fragment {} is not here", request.fragment))?;
+            let fragment =
+                fragment.with_context(|| format!("fragment {} is not here", request.fragment))?;
             Ok((*id, compute::answer(fragment, request)?))
         };
         let answers: Vec<_> = requests.par_iter().map(compute).collect::<Result<_>>()?;
@@ -135,7 +155,9 @@ fn run_swarm(
         match outcomes.recv_timeout(NOTICE_STOP) {
             Ok(Outcome::Answer { request, by, body }) => {
                 let id = RequestId(request.0);
-                let good = match compute::decode_response(&body).map(|answer| session.handle_response(id, answer)) {
+                let good = match compute::decode_response(&body)
+                    .map(|answer| session.handle_response(id, answer))
+                {
                     Ok(Ok(())) => true,
                     Err(_) | Ok(Err(SessionError::Executor(executor::Error::Response(_)))) => false,
                     Ok(Err(error)) => return Err(error.into()),
@@ -151,8 +173,10 @@ fn run_swarm(
                     engine.command_blocking(Command::Reject(request))?;
                 }
             }
-            Ok(Outcome::Failed { failure, .. }) => return Err(explain(&failure, session.model().manifest())),
-            Ok(Outcome::Refused { error, .. }) => return Err(error.into()),
+            Ok(Outcome::Failed(failure)) => {
+                return Err(explain(&failure, session.model().manifest()));
+            }
+            Ok(Outcome::Refused(error)) => return Err(error.into()),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => bail!("the node has stopped"),
         }
@@ -163,7 +187,8 @@ fn run_swarm(
 fn submit(engine: &Engine, session: &mut Session, reply: &SyncSender<Outcome>) -> Result<()> {
     while let Some((id, request)) = session.poll_request() {
         let index = session.model().manifest().fragment_index(&request.fragment);
-        let index = index.with_context(|| format!("fragment {} is not of this model", request.fragment))?;
+        let index =
+            index.with_context(|| format!("fragment {} is not of this model", request.fragment))?;
         engine.command_blocking(Command::Submit {
             request: swarm::RequestId(id.0),
             fragment: FragmentIndex(index),
@@ -179,8 +204,14 @@ fn explain(failure: &Failure, manifest: &Manifest) -> anyhow::Error {
     let (Failure::NobodyHolds { fragment, .. }
     | Failure::NobodyAnswers { fragment, .. }
     | Failure::Malformed { fragment, .. }) = failure;
-    let name = manifest.fragment_id(fragment.0).map(|id| id.to_string()).unwrap_or_default();
-    anyhow!("{failure}\nIt is {name}. Start a node that holds it: `iap2p serve --hold {} …`", fragment.0)
+    let name = manifest
+        .fragment_id(fragment.0)
+        .map(|id| id.to_string())
+        .unwrap_or_default();
+    anyhow!(
+        "{failure}\nIt is {name}. Start a node that holds it: `iap2p serve --hold {} …`",
+        fragment.0
+    )
 }
 
 /// The fragments of a model as the swarm wants to know them.
@@ -190,6 +221,11 @@ pub(crate) fn catalogue(manifest: &Manifest) -> swarm::Catalogue {
         bytes: plan.file_len.into(),
         always_active: plan.class == fragments::Class::AlwaysActive,
     };
-    let fragments = manifest.fragment_ids().iter().zip(&manifest.plan().fragments).map(info).collect();
+    let fragments = manifest
+        .fragment_ids()
+        .iter()
+        .zip(&manifest.plan().fragments)
+        .map(info)
+        .collect();
     swarm::Catalogue { fragments }
 }

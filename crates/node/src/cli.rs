@@ -25,7 +25,13 @@ use tracing_subscriber::EnvFilter;
 #[command(name = "iap2p", version, after_long_help = EXAMPLES)]
 pub(crate) struct Cli {
     /// What to log to the standard error output, such as `debug` or `warn,network=debug`
-    #[arg(long, global = true, env = "IAP2P_LOG", value_name = "FILTER", default_value = "warn")]
+    #[arg(
+        long,
+        global = true,
+        env = "IAP2P_LOG",
+        value_name = "FILTER",
+        default_value = "warn"
+    )]
     log: String,
 
     #[command(subcommand)]
@@ -65,7 +71,10 @@ impl Cli {
     pub(crate) fn run(self) -> Result<()> {
         let filter = EnvFilter::try_new(&self.log)
             .map_err(|error| anyhow!("--log {:?} is no filter: {error}", self.log))?;
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
         match self.command {
             Command::Cut(options) => options.run(),
             Command::Verify(options) => options.run(),

@@ -36,14 +36,21 @@ pub(crate) async fn join(swarm: &Swarm, identity: network::Identity) -> Result<B
     let manifest = fetch_manifest(&engine, id, swarm.patience).await?;
     let model = Arc::new(Model::new(manifest)?);
     let small = try_join_all(
-        model.small_fragments().iter().map(|index| fetch_fragment(&engine, model.manifest(), *index, swarm.patience)),
+        model
+            .small_fragments()
+            .iter()
+            .map(|index| fetch_fragment(&engine, model.manifest(), *index, swarm.patience)),
     );
     let small = model.small_tensors(&small.await?)?;
     Ok(Backend::swarm(engine, model, small))
 }
 
 /// Waits until somebody is there who serves the model.
-async fn find_model(engine: &Engine, notices: &mut Receiver<Notice>, swarm: &Swarm) -> Result<ModelId> {
+async fn find_model(
+    engine: &Engine,
+    notices: &mut Receiver<Notice>,
+    swarm: &Swarm,
+) -> Result<ModelId> {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
     let mut unreachable: BTreeSet<Multiaddr> = BTreeSet::new();
     let mut others = BTreeSet::new();
@@ -58,7 +65,11 @@ async fn find_model(engine: &Engine, notices: &mut Receiver<Notice>, swarm: &Swa
                 }
             }
             let stats = engine.stats().await?;
-            let models = stats.peers.iter().filter_map(|peer| peer.model).map(|model| ModelId(model.0));
+            let models = stats
+                .peers
+                .iter()
+                .filter_map(|peer| peer.model)
+                .map(|model| ModelId(model.0));
             for model in models {
                 if swarm.model.is_none_or(|wanted| wanted == model) {
                     return Ok(model);
@@ -78,22 +89,35 @@ async fn find_model(engine: &Engine, notices: &mut Receiver<Notice>, swarm: &Swa
     let seconds = swarm.patience.as_secs();
     match (swarm.model, others.first()) {
         (Some(wanted), Some(other)) => {
-            bail!("nobody serves model {wanted}; those who answered serve {other}: is --model-id right?")
+            bail!(
+                "nobody serves model {wanted}; those who answered serve {other}: is --model-id right?"
+            )
         }
         (Some(wanted), None) => bail!("nobody serves model {wanted} (waited {seconds} s)"),
-        (None, _) => bail!("nobody who serves a model answered within {seconds} s: is the address right?"),
+        (None, _) => {
+            bail!("nobody who serves a model answered within {seconds} s: is the address right?")
+        }
     }
 }
 
 /// Fetches the manifest of the swarm's model and makes it known to the engine.
-pub(crate) async fn fetch_manifest(engine: &Engine, id: ModelId, patience: Duration) -> Result<Manifest> {
+pub(crate) async fn fetch_manifest(
+    engine: &Engine,
+    id: ModelId,
+    patience: Duration,
+) -> Result<Manifest> {
     let content = ContentId(id.0);
     engine.command(Command::Model(content)).await?;
     let check = Box::new(move |bytes: &[u8]| ModelId::of(bytes) == id);
     let bytes = timeout(patience, engine.fetch(content, check)).await;
-    let bytes = bytes.with_context(|| format!("nobody sent the manifest of model {id}; are its nodes running?"))??;
-    let manifest = Manifest::decode_verified(&bytes, &id).context("the model's manifest is not usable")?;
-    engine.command(Command::Catalogue(catalogue(&manifest), bytes)).await?;
+    let bytes = bytes.with_context(|| {
+        format!("nobody sent the manifest of model {id}; are its nodes running?")
+    })??;
+    let manifest =
+        Manifest::decode_verified(&bytes, &id).context("the model's manifest is not usable")?;
+    engine
+        .command(Command::Catalogue(catalogue(&manifest), bytes))
+        .await?;
     Ok(manifest)
 }
 
@@ -107,6 +131,8 @@ pub(crate) async fn fetch_fragment(
     let id = manifest.fragment_ids()[index as usize];
     let check = Box::new(move |bytes: &[u8]| fragments::FragmentId::of(bytes) == id);
     let bytes = timeout(patience, engine.fetch(content(&id), check)).await;
-    let bytes = bytes.with_context(|| format!("nobody sent fragment {index} ({id}); does anybody offer it?"))??;
+    let bytes = bytes.with_context(|| {
+        format!("nobody sent fragment {index} ({id}); does anybody offer it?")
+    })??;
     Ok(manifest.open_fragment(index, bytes)?)
 }

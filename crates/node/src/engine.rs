@@ -11,7 +11,9 @@ use network::{Handle, Multiaddr};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use swarm::{Catalogue, ContentId, Failure, FragmentIndex, PeerId, RequestId, Stats, SubmitError, Worker};
+use swarm::{
+    Catalogue, ContentId, Failure, FragmentIndex, PeerId, RequestId, Stats, SubmitError, Worker,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Commands that wait; whoever gives more waits itself.
@@ -23,24 +25,43 @@ const NOTICES: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// Judge it with [`Engine::accept`] or [`Engine::reject`].
-    Answer { request: RequestId, by: Worker, body: Bytes },
-    Failed { request: RequestId, failure: Failure },
-    Refused { request: RequestId, error: SubmitError },
+    Answer {
+        request: RequestId,
+        by: Worker,
+        body: Bytes,
+    },
+    Failed(Failure),
+    Refused(SubmitError),
 }
 
 /// Says whether fetched bytes are what they should be.
 pub(crate) type Check = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 pub(crate) enum Command {
-    Submit { request: RequestId, fragment: FragmentIndex, body: Bytes, reply: SyncSender<Outcome> },
+    Submit {
+        request: RequestId,
+        fragment: FragmentIndex,
+        body: Bytes,
+        reply: SyncSender<Outcome>,
+    },
     Accept(RequestId),
     Reject(RequestId),
     CancelAll,
     Model(ContentId),
     Catalogue(Catalogue, Bytes),
-    Hold { fragments: Vec<(u32, Arc<Fragment<Bytes>>)>, computes: BTreeSet<u32> },
-    Fetch { content: ContentId, check: Check, done: oneshot::Sender<Bytes> },
-    Assign { count: usize, reply: oneshot::Sender<Vec<FragmentIndex>> },
+    Hold {
+        fragments: Vec<(u32, Arc<Fragment<Bytes>>)>,
+        computes: BTreeSet<u32>,
+    },
+    Fetch {
+        content: ContentId,
+        check: Check,
+        done: oneshot::Sender<Bytes>,
+    },
+    Assign {
+        count: usize,
+        reply: oneshot::Sender<Vec<FragmentIndex>>,
+    },
     Stats(oneshot::Sender<Stats>),
 }
 
@@ -76,7 +97,13 @@ impl Engine {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (notices, notices_end) = mpsc::channel(NOTICES);
         tokio::spawn(core::Core::new(swarm, handle.clone(), notices).run(events, receiver));
-        Ok((Self { commands, network: handle }, notices_end))
+        Ok((
+            Self {
+                commands,
+                network: handle,
+            },
+            notices_end,
+        ))
     }
 
     pub(crate) fn network(&self) -> &Handle {
@@ -101,7 +128,12 @@ impl Engine {
     /// Fetches content from whoever has it, however long that takes.
     pub(crate) async fn fetch(&self, content: ContentId, check: Check) -> Result<Bytes, Stopped> {
         let (done, answer) = oneshot::channel();
-        self.command(Command::Fetch { content, check, done }).await?;
+        self.command(Command::Fetch {
+            content,
+            check,
+            done,
+        })
+        .await?;
         answer.await.map_err(|_| Stopped)
     }
 

@@ -17,7 +17,11 @@ pub(crate) enum Told<'a> {
     /// The page and `/bootstrap.json` are served here.
     Http { url: &'a str },
     /// Its model.
-    Model { model: &'a str, name: &'a str, fragments: u32 },
+    Model {
+        model: &'a str,
+        name: &'a str,
+        fragments: u32,
+    },
     /// What it holds now.
     Holding { computes: usize, stores: usize },
     /// A fragment was fetched and verified.
@@ -46,15 +50,26 @@ impl Teller {
             (true, told) => serde_json::to_string(told)?,
             (false, Told::Identity { peer }) => format!("this node is {peer}"),
             (false, Told::Listening { address }) => format!("listening on {address}"),
-            (false, Told::ListenFailed { address, reason }) => format!("cannot listen on {address}: {reason}"),
+            (false, Told::ListenFailed { address, reason }) => {
+                format!("cannot listen on {address}: {reason}")
+            }
             (false, Told::Http { url }) => format!("page at {url}"),
-            (false, Told::Model { model, name, fragments }) => {
+            (
+                false,
+                Told::Model {
+                    model,
+                    name,
+                    fragments,
+                },
+            ) => {
                 format!("model {name}, {fragments} fragments, id {model}")
             }
             (false, Told::Holding { computes, stores }) => {
                 format!("computing on {computes} fragments, offering {stores}")
             }
-            (false, Told::Fetched { fragment, id }) => format!("fetched fragment {fragment} ({id})"),
+            (false, Told::Fetched { fragment, id }) => {
+                format!("fetched fragment {fragment} ({id})")
+            }
             (false, Told::Unreachable { address, reason }) => {
                 format!("cannot reach {address} ({reason}), trying again")
             }

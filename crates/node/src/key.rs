@@ -12,15 +12,10 @@ const SLOTS: usize = 64;
 /// An identity, and the lock on its file: two nodes with one key would confuse everybody.
 pub(crate) struct Key {
     pub(crate) identity: Identity,
-    _lock: Option<File>,
+    _lock: File,
 }
 
 impl Key {
-    /// A key that is forgotten when the program ends.
-    pub(crate) fn passing() -> Self {
-        Self { identity: Identity::generate(), _lock: None }
-    }
-
     /// The key in `file`, made if there is none; without `file` one of the usual files for nodes of this `kind`, the
     /// first that no running node uses.
     pub(crate) fn open(file: Option<&Path>, kind: &str) -> Result<Self> {
@@ -30,7 +25,11 @@ impl Key {
         }
         let folder = default_folder()?;
         for slot in 0..SLOTS {
-            let name = if slot == 0 { format!("{kind}.key") } else { format!("{kind}-{slot}.key") };
+            let name = if slot == 0 {
+                format!("{kind}.key")
+            } else {
+                format!("{kind}-{slot}.key")
+            };
             if let Some(key) = Self::try_open(&folder.join(name))? {
                 return Ok(key);
             }
@@ -55,7 +54,10 @@ impl Key {
             Err(TryLockError::Error(error)) => return Err(error).with_context(at),
         }
         let mut bytes = Vec::new();
-        (&mut file).take(4096).read_to_end(&mut bytes).with_context(at)?;
+        (&mut file)
+            .take(4096)
+            .read_to_end(&mut bytes)
+            .with_context(at)?;
         let identity = if bytes.is_empty() {
             let identity = Identity::generate();
             file.rewind().with_context(at)?;
@@ -63,10 +65,17 @@ impl Key {
             file.sync_all().with_context(at)?;
             identity
         } else {
-            Identity::from_bytes(&bytes)
-                .with_context(|| format!("{} holds no key of a node; move it away to get a new one", path.display()))?
+            Identity::from_bytes(&bytes).with_context(|| {
+                format!(
+                    "{} holds no key of a node; move it away to get a new one",
+                    path.display()
+                )
+            })?
         };
-        Ok(Some(Self { identity, _lock: Some(file) }))
+        Ok(Some(Self {
+            identity,
+            _lock: file,
+        }))
     }
 }
 
@@ -88,7 +97,10 @@ mod tests {
         let peer = first.identity.peer_id();
         assert!(Key::open(Some(&file), "serve").is_err());
         drop(first);
-        assert_eq!(Key::open(Some(&file), "serve").unwrap().identity.peer_id(), peer);
+        assert_eq!(
+            Key::open(Some(&file), "serve").unwrap().identity.peer_id(),
+            peer
+        );
     }
 
     #[test]

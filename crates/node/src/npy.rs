@@ -10,7 +10,8 @@ pub(crate) fn write(path: &Path, rows: &[Vec<f32>]) -> Result<()> {
     let at = || format!("cannot write {}", path.display());
     let columns = rows.first().map_or(0, Vec::len);
     let mut out = BufWriter::new(File::create(path).with_context(at)?);
-    out.write_all(&header(rows.len(), columns)).with_context(at)?;
+    out.write_all(&header(rows.len(), columns))
+        .with_context(at)?;
     for value in rows.iter().flatten() {
         out.write_all(&value.to_le_bytes()).with_context(at)?;
     }
@@ -21,7 +22,8 @@ pub(crate) fn write(path: &Path, rows: &[Vec<f32>]) -> Result<()> {
 /// The format's version 1.0: magic, version, length, a Python literal padded so that the data are aligned to 64 bytes.
 fn header(rows: usize, columns: usize) -> Vec<u8> {
     const FIXED: usize = 10;
-    let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    let mut text =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
     let len = (FIXED + text.len() + 1).next_multiple_of(64) - FIXED;
     text.push_str(&" ".repeat(len - text.len() - 1));
     text.push('\n');

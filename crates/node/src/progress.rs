@@ -46,6 +46,8 @@ pub(crate) fn bytes_bar(name: &'static str, bytes: u64) -> ProgressBar {
     const LOOK: &str = "{msg:>12} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
     let bar = ProgressBar::new(bytes).with_message(name);
     // The template is a constant; were it wrong, the plain bar would do.
-    bar.set_style(ProgressStyle::with_template(LOOK).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(
+        ProgressStyle::with_template(LOOK).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     bar
 }

@@ -35,7 +35,10 @@ impl Source {
     /// Opens a GGUF file or a folder of fragments, and verifies what is wanted of it.
     pub(crate) fn open(path: &Path, fragment_size: Option<u32>, wanted: &Wanted) -> Result<Self> {
         let kind = path.metadata().with_context(|| {
-            format!("cannot open {}: give a GGUF file or a folder made by `iap2p cut`", path.display())
+            format!(
+                "cannot open {}: give a GGUF file or a folder made by `iap2p cut`",
+                path.display()
+            )
         })?;
         if kind.is_dir() {
             let manifest = fragments::read_manifest(path)?;
@@ -48,7 +51,10 @@ impl Source {
                 );
             }
             let fragments = from_folder(path, &manifest, wanted)?;
-            return Ok(Self { manifest, fragments });
+            return Ok(Self {
+                manifest,
+                fragments,
+            });
         }
         let model = map(path).with_context(|| format!("cannot read {}", path.display()))?;
         let size = fragment_size.unwrap_or(DEFAULT_FRAGMENT_SIZE);
@@ -57,11 +63,15 @@ impl Source {
         let mut fragments = Fragments::new();
         for index in wanted_indices(wanted, &manifest)? {
             if let Some((id, bytes)) = cut.get(index) {
-                let fragment = Fragment::open(bytes).with_context(|| format!("fragment {index} ({id})"))?;
+                let fragment =
+                    Fragment::open(bytes).with_context(|| format!("fragment {index} ({id})"))?;
                 fragments.insert(index, Arc::new(fragment));
             }
         }
-        Ok(Self { manifest, fragments })
+        Ok(Self {
+            manifest,
+            fragments,
+        })
     }
 }
 
@@ -94,7 +104,10 @@ fn wanted_indices(wanted: &Wanted, manifest: &Manifest) -> Result<Vec<u32>> {
 /// Opens fragments of a folder, on all cores.
 fn from_folder(folder: &Path, manifest: &Manifest, wanted: &Wanted) -> Result<Fragments> {
     let indices = wanted_indices(wanted, manifest)?;
-    let bytes = indices.iter().map(|index| u64::from(manifest.plan().fragments[*index as usize].file_len)).sum();
+    let bytes = indices
+        .iter()
+        .map(|index| u64::from(manifest.plan().fragments[*index as usize].file_len))
+        .sum();
     let bar = crate::progress::bytes_bar("verifying", bytes);
     let opened: Vec<_> = indices
         .into_par_iter()
@@ -125,7 +138,11 @@ fn from_folder(folder: &Path, manifest: &Manifest, wanted: &Wanted) -> Result<Fr
 }
 
 /// Opens and verifies one fragment of a folder; nothing if it is not there.
-pub(crate) fn open_fragment(folder: &Path, manifest: &Manifest, index: u32) -> Result<Option<Fragment<Bytes>>> {
+pub(crate) fn open_fragment(
+    folder: &Path,
+    manifest: &Manifest,
+    index: u32,
+) -> Result<Option<Fragment<Bytes>>> {
     let id = manifest.fragment_ids()[index as usize];
     let path = folder.join(format!("{id}.fragment"));
     let bytes = match map(&path) {
@@ -133,14 +150,17 @@ pub(crate) fn open_fragment(folder: &Path, manifest: &Manifest, index: u32) -> R
         other => other.with_context(|| format!("cannot read {}", path.display()))?,
     };
     let fragment = manifest.open_fragment(index, bytes);
-    let fragment = fragment.with_context(|| format!("fragment {index} in {} is damaged", folder.display()))?;
+    let fragment =
+        fragment.with_context(|| format!("fragment {index} in {} is damaged", folder.display()))?;
     Ok(Some(fragment))
 }
 
 /// Reads a list of fragments as people write it: `0-9,12`.
 pub(crate) fn parse_list(text: &str) -> Result<BTreeSet<u32>> {
     let number = |text: &str| -> Result<u32> {
-        text.trim().parse().with_context(|| format!("{text:?} is no number of a fragment; write for example 0-9,12"))
+        text.trim().parse().with_context(|| {
+            format!("{text:?} is no number of a fragment; write for example 0-9,12")
+        })
     };
     let mut list = BTreeSet::new();
     for item in text.split(',').filter(|item| !item.trim().is_empty()) {
@@ -149,7 +169,10 @@ pub(crate) fn parse_list(text: &str) -> Result<BTreeSet<u32>> {
             None => (number(item)?, number(item)?),
         };
         ensure!(first <= last, "{item:?} runs backwards");
-        ensure!(last - first <= fragments::MAX_FRAGMENTS as u32, "{item:?} is longer than any model");
+        ensure!(
+            last - first <= fragments::MAX_FRAGMENTS as u32,
+            "{item:?} is longer than any model"
+        );
         list.extend(first..=last);
     }
     Ok(list)

@@ -52,7 +52,8 @@ impl Which {
         let runtime = Runtime::new().context("cannot start threads")?;
         let backend = if let Some(path) = model.or(self.model.as_deref()) {
             let source = Source::open(path, self.fragment_size, &Wanted::All)?;
-            Backend::here(source).with_context(|| format!("cannot compute with {}", path.display()))?
+            Backend::here(source)
+                .with_context(|| format!("cannot compute with {}", path.display()))?
         } else {
             anyhow::ensure!(
                 !self.peer.is_empty(),
@@ -120,12 +121,20 @@ pub(crate) struct Share {
 }
 
 pub(crate) fn shares(tally: &Tally) -> Vec<Share> {
-    tally.iter().map(|(peer, requests)| Share { peer: peer.clone(), requests: *requests }).collect()
+    tally
+        .iter()
+        .map(|(peer, requests)| Share {
+            peer: peer.clone(),
+            requests: *requests,
+        })
+        .collect()
 }
 
 /// Today, in UTC, for the chat templates that tell the model.
 pub(crate) fn today() -> Option<Date> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
     civil(i64::try_from(since.as_secs() / 86_400).ok()?)
 }
 
@@ -135,13 +144,22 @@ fn civil(days: i64) -> Option<Date> {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    Some(Date { year: year.try_into().ok()?, month: month.try_into().ok()?, day: day.try_into().ok()? })
+    Some(Date {
+        year: year.try_into().ok()?,
+        month: month.try_into().ok()?,
+        day: day.try_into().ok()?,
+    })
 }
 
 #[cfg(test)]

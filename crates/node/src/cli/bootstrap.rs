@@ -13,7 +13,11 @@ use std::path::PathBuf;
 use tokio::runtime::Runtime;
 
 /// This machine only, until told otherwise: a first try should not open ports to the world.
-const LISTEN: [&str; 3] = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0/ws"];
+const LISTEN: [&str; 3] = [
+    "/ip4/127.0.0.1/tcp/0",
+    "/ip4/127.0.0.1/udp/0/quic-v1",
+    "/ip4/127.0.0.1/tcp/0/ws",
+];
 
 /// Be an entry to the network: introduce nodes to each other, relay between those that cannot reach each other, and
 /// serve the page
@@ -27,7 +31,12 @@ const LISTEN: [&str; 3] = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1
 pub(crate) struct Options {
     /// The model to introduce newcomers to, and to offer the fragments of: a folder made by `iap2p cut`, or a GGUF
     /// file, which is cut in memory
-    #[arg(long, visible_alias = "seed", value_name = "DIR|FILE.gguf", env = "IAP2P_MODEL")]
+    #[arg(
+        long,
+        visible_alias = "seed",
+        value_name = "DIR|FILE.gguf",
+        env = "IAP2P_MODEL"
+    )]
     model: Option<PathBuf>,
     /// With a GGUF file: the length of a fragment at most
     #[arg(long, value_name = "BYTES", requires = "model")]
@@ -42,7 +51,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIST", env = "IAP2P_WEB")]
     web: Option<PathBuf>,
     /// Where to serve the page and `/bootstrap.json`
-    #[arg(long, value_name = "ADDRESS:PORT", env = "IAP2P_HTTP", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "IAP2P_HTTP",
+        default_value = "127.0.0.1:8080"
+    )]
     http: SocketAddr,
     #[command(flatten)]
     node: NodeOptions,
@@ -74,22 +88,45 @@ impl Options {
             _ => BTreeSet::new(),
         };
         let entry = Entry {
-            model: source.as_ref().map(|source| source.manifest.id().to_string()),
-            name: source.as_ref().and_then(|s| s.manifest.header().metadata.str("general.name").ok().map(str::to_owned)),
-            fragments: source.as_ref().map(|source| source.manifest.fragment_ids().len() as u32),
+            model: source
+                .as_ref()
+                .map(|source| source.manifest.id().to_string()),
+            name: source.as_ref().and_then(|s| {
+                s.manifest
+                    .header()
+                    .metadata
+                    .str("general.name")
+                    .ok()
+                    .map(str::to_owned)
+            }),
+            fragments: source
+                .as_ref()
+                .map(|source| source.manifest.fragment_ids().len() as u32),
         };
         let running = self.node.start("bootstrap", &LISTEN, |network, swarm| {
             network.relay_server = Some(RelayLimits::default());
             network.kad_server = true;
             // An entry is there for everybody.
             swarm.max_peers = network.max_connections as usize;
-            swarm.role = Some(if self.serve { Role::Participant } else { Role::Bootstrap });
+            swarm.role = Some(if self.serve {
+                Role::Participant
+            } else {
+                Role::Bootstrap
+            });
         })?;
         if let Some(source) = source {
             hold_source(&running, source, computes).await?;
         }
-        let server = Server::bind(self.http, self.web.clone(), entry, running.engine.network().clone()).await?;
-        running.teller.tell(&Told::Http { url: &format!("http://{}/", server.address) })?;
+        let server = Server::bind(
+            self.http,
+            self.web.clone(),
+            entry,
+            running.engine.network().clone(),
+        )
+        .await?;
+        running.teller.tell(&Told::Http {
+            url: &format!("http://{}/", server.address),
+        })?;
         running.teller.tell(&Told::Ready)?;
         tokio::select! {
             result = server.run() => result,

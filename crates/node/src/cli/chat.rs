@@ -41,11 +41,19 @@ impl Options {
         let sampling = self.sampling.sampling()?;
         let ready = self.which.open()?;
         let mut session = ready.backend.session(Config::default())?;
-        let generation = Generation { sampling, max_tokens: self.max_tokens, ignore_end: false, logits: Logits::None };
+        let generation = Generation {
+            sampling,
+            max_tokens: self.max_tokens,
+            ignore_end: false,
+            logits: Logits::None,
+        };
         let flags = Arc::new(Flags::default());
         ready.runtime.spawn(heed_ctrl_c(flags.clone()));
 
-        let system = self.system.map(|content| Message { role: Role::System, content });
+        let system = self.system.map(|content| Message {
+            role: Role::System,
+            content,
+        });
         let mut conversation: Vec<_> = system.into_iter().collect();
         let mut lines = std::io::stdin().lock().lines();
         loop {
@@ -55,13 +63,19 @@ impl Options {
             if line.trim().is_empty() {
                 continue;
             }
-            conversation.push(Message { role: Role::User, content: line });
+            conversation.push(Message {
+                role: Role::User,
+                content: line,
+            });
             flags.answering.store(true, Ordering::SeqCst);
             let answer = answer(&ready, &mut session, &conversation, generation, &flags.stop);
             flags.answering.store(false, Ordering::SeqCst);
             flags.stop.store(false, Ordering::SeqCst);
             match answer {
-                Ok(content) => conversation.push(Message { role: Role::Assistant, content }),
+                Ok(content) => conversation.push(Message {
+                    role: Role::Assistant,
+                    content,
+                }),
                 Err(error) => {
                     // The conversation goes on: perhaps somebody who was missing comes back.
                     eprintln!("\nerror: {error:#}");
@@ -91,7 +105,10 @@ fn answer(
     generation: Generation,
     stop: &AtomicBool,
 ) -> Result<String> {
-    let tokens = ready.backend.model().encode_chat(conversation, ask::today())?;
+    let tokens = ready
+        .backend
+        .model()
+        .encode_chat(conversation, ask::today())?;
     session.begin(&tokens, generation)?;
     let (mut text, mut tally, mut full) = (String::new(), Tally::new(), false);
     let mut first = None;
@@ -116,8 +133,14 @@ fn answer(
     if let Some(first) = first {
         let tokens = session.answer().len().saturating_sub(1);
         let speed = tokens as f64 / first.elapsed().as_secs_f64().max(1e-9);
-        let who: Vec<_> = tally.iter().map(|(peer, requests)| format!("{peer} {requests}")).collect();
-        eprintln!("({speed:.1} tokens/s; requests computed: {})", who.join(", "));
+        let who: Vec<_> = tally
+            .iter()
+            .map(|(peer, requests)| format!("{peer} {requests}"))
+            .collect();
+        eprintln!(
+            "({speed:.1} tokens/s; requests computed: {})",
+            who.join(", ")
+        );
     }
     Ok(text)
 }

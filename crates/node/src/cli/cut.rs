@@ -26,11 +26,17 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> Result<()> {
         let mut bar = Bar::default();
-        let manifest = fragments::cut_to_folder(&self.model, &self.folder, self.fragment_size, &mut bar)
-            .with_context(|| format!("cannot cut {}", self.model.display()))?;
+        let manifest =
+            fragments::cut_to_folder(&self.model, &self.folder, self.fragment_size, &mut bar)
+                .with_context(|| format!("cannot cut {}", self.model.display()))?;
         drop(bar);
         let count = manifest.fragment_ids().len();
-        writeln!(std::io::stdout(), "{} in {}: {count} fragments", manifest.id(), self.folder.display())?;
+        writeln!(
+            std::io::stdout(),
+            "{} in {}: {count} fragments",
+            manifest.id(),
+            self.folder.display()
+        )?;
         Ok(())
     }
 }

@@ -58,17 +58,27 @@ impl Options {
         let ready = self.which.open()?;
         let backend = &ready.backend;
         let prompt = if self.chat {
-            let question = Message { role: Role::User, content: self.prompt.clone() };
+            let question = Message {
+                role: Role::User,
+                content: self.prompt.clone(),
+            };
             backend.model().encode_chat(&[question], ask::today())?
         } else {
-            let options = Encode { add_special: true, parse_special: false };
+            let options = Encode {
+                add_special: true,
+                parse_special: false,
+            };
             backend.model().tokenizer().encode(&self.prompt, options)?
         };
         if prompt.is_empty() {
             bail!("the prompt is empty, and this model's texts begin with no token of their own");
         }
-        let generation =
-            Generation { sampling, max_tokens: self.max_tokens, ignore_end: self.ignore_end, logits: Logits::None };
+        let generation = Generation {
+            sampling,
+            max_tokens: self.max_tokens,
+            ignore_end: self.ignore_end,
+            logits: Logits::None,
+        };
         let mut session = backend.session(Config::default())?;
         session.begin(&prompt, generation)?;
 

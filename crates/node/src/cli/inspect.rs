@@ -72,7 +72,11 @@ struct Fragment {
 
 impl Options {
     pub(crate) fn run(self) -> Result<()> {
-        let report = if self.model.is_dir() { self.folder()? } else { self.file()? };
+        let report = if self.model.is_dir() {
+            self.folder()?
+        } else {
+            self.file()?
+        };
         let mut out = std::io::stdout().lock();
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
@@ -84,7 +88,11 @@ impl Options {
 
     fn folder(&self) -> Result<Report> {
         let manifest = fragments::read_manifest(&self.model)?;
-        let mut report = Report::new(manifest.header(), manifest.file_len(), manifest.fragment_size());
+        let mut report = Report::new(
+            manifest.header(),
+            manifest.file_len(),
+            manifest.fragment_size(),
+        );
         report.id = Some(manifest.id());
         report.plan(manifest.plan());
         for (fragment, id) in report.fragments.iter_mut().zip(manifest.fragment_ids()) {
@@ -146,7 +154,11 @@ impl Report {
                 id: None,
                 bytes: fragment.file_len,
                 class: fragment.class,
-                parts: fragment.parts.iter().map(|part| describe(&part.kind)).collect(),
+                parts: fragment
+                    .parts
+                    .iter()
+                    .map(|part| describe(&part.kind))
+                    .collect(),
                 present: None,
             });
         }
@@ -154,19 +166,48 @@ impl Report {
 
     fn print(&self, all: bool, out: &mut impl Write) -> Result<()> {
         let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
-        writeln!(out, "model         {}", self.name.as_deref().unwrap_or("(no name)"))?;
+        writeln!(
+            out,
+            "model         {}",
+            self.name.as_deref().unwrap_or("(no name)")
+        )?;
         if let Some(id) = self.id {
             writeln!(out, "id            {id}")?;
         }
-        writeln!(out, "architecture  {}", self.architecture.as_deref().unwrap_or("(none)"))?;
-        writeln!(out, "size          {}, {} tensors", megabytes(self.file_bytes), self.tensors)?;
-        let types: Vec<_> = self.types.iter().map(|(ty, bytes)| format!("{ty} {}", megabytes(*bytes))).collect();
+        writeln!(
+            out,
+            "architecture  {}",
+            self.architecture.as_deref().unwrap_or("(none)")
+        )?;
+        writeln!(
+            out,
+            "size          {}, {} tensors",
+            megabytes(self.file_bytes),
+            self.tensors
+        )?;
+        let types: Vec<_> = self
+            .types
+            .iter()
+            .map(|(ty, bytes)| format!("{ty} {}", megabytes(*bytes)))
+            .collect();
         writeln!(out, "weights       {}", types.join(", "))?;
         if let Some(d) = &self.dimensions {
-            writeln!(out, "layers        {} of width {}, feed-forward {}", d.layers, d.embedding, d.feed_forward)?;
-            writeln!(out, "attention     {} heads of {}, {} kv heads", d.heads, d.head_dim, d.kv_heads)?;
+            writeln!(
+                out,
+                "layers        {} of width {}, feed-forward {}",
+                d.layers, d.embedding, d.feed_forward
+            )?;
+            writeln!(
+                out,
+                "attention     {} heads of {}, {} kv heads",
+                d.heads, d.head_dim, d.kv_heads
+            )?;
             if d.experts > 0 {
-                writeln!(out, "experts       {} of which {} are used", d.experts, d.experts_used)?;
+                writeln!(
+                    out,
+                    "experts       {} of which {} are used",
+                    d.experts, d.experts_used
+                )?;
             }
             writeln!(out, "vocabulary    {}, context {}", d.vocabulary, d.context)?;
         }
@@ -179,15 +220,33 @@ impl Report {
             "fragments     {count} of at most {} bytes: {} always active, {} conditional",
             self.fragment_size, self.always_active, self.conditional
         )?;
-        if self.fragments.iter().any(|fragment| fragment.present == Some(false)) {
-            let present = self.fragments.iter().filter(|fragment| fragment.present == Some(true)).count();
+        if self
+            .fragments
+            .iter()
+            .any(|fragment| fragment.present == Some(false))
+        {
+            let present = self
+                .fragments
+                .iter()
+                .filter(|fragment| fragment.present == Some(true))
+                .count();
             writeln!(out, "present       {present} of {count}")?;
         }
         if all {
             for f in &self.fragments {
                 let id = f.id.as_deref().unwrap_or_default();
-                let missing = if f.present == Some(false) { "  MISSING" } else { "" };
-                writeln!(out, "{:>6} {:>9} {id}{missing}  {}", f.index, f.bytes, f.parts.join("; "))?;
+                let missing = if f.present == Some(false) {
+                    "  MISSING"
+                } else {
+                    ""
+                };
+                writeln!(
+                    out,
+                    "{:>6} {:>9} {id}{missing}  {}",
+                    f.index,
+                    f.bytes,
+                    f.parts.join("; ")
+                )?;
             }
         }
         Ok(())
@@ -218,11 +277,23 @@ fn describe(kind: &PartKind) -> String {
         PartKind::Small { layer: Some(layer) } => format!("small {layer}"),
         PartKind::Small { layer: None } => "small".into(),
         PartKind::Attention { layer, kv_heads } => {
-            format!("attention {layer}, kv heads {}-{}", kv_heads.start, kv_heads.end)
+            format!(
+                "attention {layer}, kv heads {}-{}",
+                kv_heads.start, kv_heads.end
+            )
         }
-        PartKind::FeedForward { layer, expert, columns } => {
-            let expert = expert.map(|expert| format!(" expert {expert}")).unwrap_or_default();
-            format!("feed-forward {layer}{expert}, columns {}-{}", columns.start, columns.end)
+        PartKind::FeedForward {
+            layer,
+            expert,
+            columns,
+        } => {
+            let expert = expert
+                .map(|expert| format!(" expert {expert}"))
+                .unwrap_or_default();
+            format!(
+                "feed-forward {layer}{expert}, columns {}-{}",
+                columns.start, columns.end
+            )
         }
         PartKind::Opaque => "other".into(),
         PartKind::Gap { len, .. } => format!("gap of {len} bytes"),

@@ -22,7 +22,11 @@ impl Options {
         let mut bar = Bar::default();
         let manifest = fragments::join_folder(&self.folder, &self.output, &mut bar)?;
         drop(bar);
-        let sha256: String = manifest.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256: String = manifest
+            .sha256()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         writeln!(std::io::stdout(), "{}  {}", sha256, self.output.display())?;
         Ok(())
     }

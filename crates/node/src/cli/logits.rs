@@ -36,17 +36,34 @@ impl Options {
     pub(crate) fn run(self) -> Result<()> {
         let ready = self.which.open_or(self.source.as_deref())?;
         let backend = &ready.backend;
-        let arithmetic = if self.exact { Arithmetic::Reference } else { Arithmetic::Quantised };
-        let mut session = backend.session(Config { arithmetic, batch: self.batch, ..Config::default() })?;
-        let generation = Generation { max_tokens: 0, logits: Logits::All, ..Generation::default() };
+        let arithmetic = if self.exact {
+            Arithmetic::Reference
+        } else {
+            Arithmetic::Quantised
+        };
+        let mut session = backend.session(Config {
+            arithmetic,
+            batch: self.batch,
+            ..Config::default()
+        })?;
+        let generation = Generation {
+            max_tokens: 0,
+            logits: Logits::All,
+            ..Generation::default()
+        };
         session.begin(&self.tokens, generation)?;
         let mut rows = Vec::with_capacity(self.tokens.len());
-        backend.run(&mut session, &mut Tally::new(), &AtomicBool::new(false), |event| {
-            if let Event::Logits { values, .. } = event {
-                rows.push(values);
-            }
-            Ok(())
-        })?;
+        backend.run(
+            &mut session,
+            &mut Tally::new(),
+            &AtomicBool::new(false),
+            |event| {
+                if let Event::Logits { values, .. } = event {
+                    rows.push(values);
+                }
+                Ok(())
+            },
+        )?;
         npy::write(&self.out, &rows)?;
         ready.runtime.shutdown_background();
         Ok(())

@@ -15,13 +15,28 @@ use tokio::sync::mpsc::Receiver;
 pub(crate) struct NodeOptions {
     /// Listen here; may be given several times. `/ws` at the end is for browsers, `/udp/…/quic-v1` is QUIC, port 0 any
     /// free port
-    #[arg(long, value_name = "MULTIADDR", env = "IAP2P_LISTEN", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "MULTIADDR",
+        env = "IAP2P_LISTEN",
+        value_delimiter = ','
+    )]
     listen: Vec<Multiaddr>,
     /// An address under which others reach this node, where it is not one it listens on (a router's, a domain's)
-    #[arg(long, value_name = "MULTIADDR", env = "IAP2P_EXTERNAL", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "MULTIADDR",
+        env = "IAP2P_EXTERNAL",
+        value_delimiter = ','
+    )]
     external: Vec<Multiaddr>,
     /// A node to enter the network through; may be given several times
-    #[arg(long, value_name = "MULTIADDR", env = "IAP2P_BOOTSTRAP", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "MULTIADDR",
+        env = "IAP2P_BOOTSTRAP",
+        value_delimiter = ','
+    )]
     bootstrap: Vec<Multiaddr>,
     /// The file with this node's key, made if it does not exist. By default one in your data folder that no other
     /// running node uses
@@ -61,7 +76,10 @@ impl NodeOptions {
         network.listen = self.listen.clone();
         if network.listen.is_empty() {
             // Constants; an unusable one would be found by the tests.
-            network.listen = listen_by_default.iter().filter_map(|address| address.parse().ok()).collect();
+            network.listen = listen_by_default
+                .iter()
+                .filter_map(|address| address.parse().ok())
+                .collect();
         }
         network.external = self.external.clone();
         network.bootstrap = self.bootstrap.clone();
@@ -69,10 +87,18 @@ impl NodeOptions {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         swarm.compute_slots = self.threads.unwrap_or(cores).max(1);
         adjust(&mut network, &mut swarm);
-        let (engine, notices) = Engine::start(network, swarm).context("cannot start the network")?;
+        let (engine, notices) =
+            Engine::start(network, swarm).context("cannot start the network")?;
         let teller = Teller::new(self.json_events);
-        teller.tell(&Told::Identity { peer: &peer.to_string() })?;
-        Ok(Running { engine, teller, notices, _key: key })
+        teller.tell(&Told::Identity {
+            peer: &peer.to_string(),
+        })?;
+        Ok(Running {
+            engine,
+            teller,
+            notices,
+            _key: key,
+        })
     }
 }
 
@@ -101,13 +127,17 @@ impl Running {
 impl Teller {
     fn notice(self, notice: &Notice) -> Result<()> {
         match notice {
-            Notice::Listening(address) => self.tell(&Told::Listening { address: &address.to_string() }),
-            Notice::ListenFailed { address, reason } => {
-                self.tell(&Told::ListenFailed { address: &address.to_string(), reason })
-            }
-            Notice::Unreachable { address, reason } => {
-                self.tell(&Told::Unreachable { address: &address.to_string(), reason })
-            }
+            Notice::Listening(address) => self.tell(&Told::Listening {
+                address: &address.to_string(),
+            }),
+            Notice::ListenFailed { address, reason } => self.tell(&Told::ListenFailed {
+                address: &address.to_string(),
+                reason,
+            }),
+            Notice::Unreachable { address, reason } => self.tell(&Told::Unreachable {
+                address: &address.to_string(),
+                reason,
+            }),
             Notice::Banned { peer, reason } => self.tell(&Told::Banned { peer, reason }),
         }
     }
@@ -125,6 +155,8 @@ async fn stop_signal() -> Result<()> {
         }
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.context("cannot wait for signals")?;
+    tokio::signal::ctrl_c()
+        .await
+        .context("cannot wait for signals")?;
     Ok(())
 }

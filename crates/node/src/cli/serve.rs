@@ -19,7 +19,11 @@ use swarm::ContentId;
 use tokio::runtime::Runtime;
 
 /// Everywhere, on free ports: TCP, QUIC, and WebSocket for browsers.
-const LISTEN: [&str; 3] = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0/ws"];
+const LISTEN: [&str; 3] = [
+    "/ip4/0.0.0.0/tcp/0",
+    "/ip4/0.0.0.0/udp/0/quic-v1",
+    "/ip4/0.0.0.0/tcp/0/ws",
+];
 /// Fetches under way at a time.
 const FETCHES: usize = 4;
 /// How long to wait for peers to introduce themselves before fragments are chosen.
@@ -67,7 +71,11 @@ impl Options {
                     None => Wanted::Present,
                 };
                 let source = Source::open(dir, None, &wanted)?;
-                ensure!(!source.fragments.is_empty(), "{} holds no fragments, only the manifest", dir.display());
+                ensure!(
+                    !source.fragments.is_empty(),
+                    "{} holds no fragments, only the manifest",
+                    dir.display()
+                );
                 let running = self.node.start("serve", &LISTEN, |_, _| {})?;
                 let computes = source.fragments.keys().copied().collect();
                 hold_source(&running, source, computes).await?;
@@ -91,27 +99,59 @@ impl Options {
                     result = running.until_stopped() => result,
                 }
             }
-            _ => bail!("what to hold? Give --dir FOLDER, or --model ID and --store FOLDER to fetch from the network"),
+            _ => bail!(
+                "what to hold? Give --dir FOLDER, or --model ID and --store FOLDER to fetch from the network"
+            ),
         }
     }
 }
 
 /// Makes a model on this machine known and holds its fragments, computing on some of them.
-pub(crate) async fn hold_source(running: &Running, source: Source, computes: BTreeSet<u32>) -> Result<()> {
-    let Source { manifest, fragments } = source;
+pub(crate) async fn hold_source(
+    running: &Running,
+    source: Source,
+    computes: BTreeSet<u32>,
+) -> Result<()> {
+    let Source {
+        manifest,
+        fragments,
+    } = source;
     tell_model(running.teller, &manifest)?;
     let engine = &running.engine;
-    engine.command(Command::Model(ContentId(manifest.id().0))).await?;
-    engine.command(Command::Catalogue(catalogue(&manifest), manifest.encode().into())).await?;
+    engine
+        .command(Command::Model(ContentId(manifest.id().0)))
+        .await?;
+    engine
+        .command(Command::Catalogue(
+            catalogue(&manifest),
+            manifest.encode().into(),
+        ))
+        .await?;
     let (computing, storing) = (computes.len(), fragments.len());
-    engine.command(Command::Hold { fragments: fragments.into_iter().collect(), computes }).await?;
-    running.teller.tell(&Told::Holding { computes: computing, stores: storing })
+    engine
+        .command(Command::Hold {
+            fragments: fragments.into_iter().collect(),
+            computes,
+        })
+        .await?;
+    running.teller.tell(&Told::Holding {
+        computes: computing,
+        stores: storing,
+    })
 }
 
 fn tell_model(teller: crate::events::Teller, manifest: &Manifest) -> Result<()> {
-    let name = manifest.header().metadata.str("general.name").unwrap_or("without a name");
+    let name = manifest
+        .header()
+        .metadata
+        .str("general.name")
+        .unwrap_or("without a name");
     let fragments = manifest.fragment_ids().len() as u32;
-    teller.tell(&Told::Model { model: &manifest.id().to_string(), name, fragments })
+    teller.tell(&Told::Model {
+        model: &manifest.id().to_string(),
+        name,
+        fragments,
+    })
 }
 
 /// Holds what is in the store, and fetches until there are `count` fragments.
@@ -126,10 +166,19 @@ async fn fill(
     let manifest = match fragments::read_manifest(store) {
         Ok(manifest) if manifest.id() == model => {
             engine.command(Command::Model(ContentId(model.0))).await?;
-            engine.command(Command::Catalogue(catalogue(&manifest), manifest.encode().into())).await?;
+            engine
+                .command(Command::Catalogue(
+                    catalogue(&manifest),
+                    manifest.encode().into(),
+                ))
+                .await?;
             manifest
         }
-        Ok(other) => bail!("{} holds fragments of another model, {}; choose another --store", store.display(), other.id()),
+        Ok(other) => bail!(
+            "{} holds fragments of another model, {}; choose another --store",
+            store.display(),
+            other.id()
+        ),
         Err(fragments::FolderError::NoManifest(_)) => {
             let manifest = client::fetch_manifest(engine, model, Duration::MAX).await?;
             write_manifest(store, &manifest)?;
@@ -144,8 +193,16 @@ async fn fill(
         tokio::task::spawn_blocking(move || intact(&store, &manifest)).await?
     };
     let mut held: BTreeSet<u32> = present.iter().map(|(index, _)| *index).collect();
-    engine.command(Command::Hold { fragments: present, computes: held.clone() }).await?;
-    teller.tell(&Told::Holding { computes: held.len(), stores: held.len() })?;
+    engine
+        .command(Command::Hold {
+            fragments: present,
+            computes: held.clone(),
+        })
+        .await?;
+    teller.tell(&Told::Holding {
+        computes: held.len(),
+        stores: held.len(),
+    })?;
     if held.len() >= count {
         return Ok(());
     }
@@ -161,7 +218,9 @@ async fn fill(
             bar.inc_length(manifest.plan().fragments[index.0 as usize].file_len.into());
             fetching.push(fetch(engine, &manifest, index.0));
         }
-        let Some(fetched) = fetching.next().await else { break };
+        let Some(fetched) = fetching.next().await else {
+            break;
+        };
         let (index, id, bytes) = fetched?;
         bar.inc(bytes.len() as u64);
         // Small enough to be written here: the nodes' own work goes on in other threads.
@@ -171,11 +230,22 @@ async fn fill(
         };
         held.insert(index);
         let fragments = vec![(index, Arc::new(fragment))];
-        engine.command(Command::Hold { fragments, computes: held.clone() }).await?;
-        teller.tell(&Told::Fetched { fragment: index, id: &id.to_string() })?;
+        engine
+            .command(Command::Hold {
+                fragments,
+                computes: held.clone(),
+            })
+            .await?;
+        teller.tell(&Told::Fetched {
+            fragment: index,
+            id: &id.to_string(),
+        })?;
     }
     bar.finish_and_clear();
-    teller.tell(&Told::Holding { computes: held.len(), stores: held.len() })
+    teller.tell(&Told::Holding {
+        computes: held.len(),
+        stores: held.len(),
+    })
 }
 
 /// The fragments of a store that are as they should be. Damaged ones are fetched again.
@@ -202,7 +272,11 @@ async fn settle(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-async fn fetch(engine: &Engine, manifest: &Manifest, index: u32) -> Result<(u32, FragmentId, Bytes)> {
+async fn fetch(
+    engine: &Engine,
+    manifest: &Manifest,
+    index: u32,
+) -> Result<(u32, FragmentId, Bytes)> {
     let id = manifest.fragment_ids()[index as usize];
     let check = Box::new(move |bytes: &[u8]| FragmentId::of(bytes) == id);
     let bytes = engine.fetch(content(&id), check).await?;

@@ -31,14 +31,24 @@ impl Options {
         } else {
             let file = File::open(&self.model).with_context(at)?;
             let len = file.metadata().with_context(at)?.len();
-            let (header, _) = Header::read(&mut BufReader::new(file), Some(len)).with_context(at)?;
+            let (header, _) =
+                Header::read(&mut BufReader::new(file), Some(len)).with_context(at)?;
             Tokenizer::new(&header.metadata)?
         };
         let mut text = Vec::new();
-        std::io::stdin().read_to_end(&mut text).context("cannot read the text")?;
+        std::io::stdin()
+            .read_to_end(&mut text)
+            .context("cannot read the text")?;
         let text = String::from_utf8(text).context("the text is not UTF-8")?;
-        let options = Encode { add_special: !self.no_bos, parse_special: self.special };
-        let tokens: Vec<_> = tokenizer.encode(&text, options)?.iter().map(u32::to_string).collect();
+        let options = Encode {
+            add_special: !self.no_bos,
+            parse_special: self.special,
+        };
+        let tokens: Vec<_> = tokenizer
+            .encode(&text, options)?
+            .iter()
+            .map(u32::to_string)
+            .collect();
         writeln!(std::io::stdout(), "{}", tokens.join(" "))?;
         Ok(())
     }

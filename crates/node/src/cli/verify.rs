@@ -28,15 +28,29 @@ impl Options {
             writeln!(out, "{}", serde_json::to_string(&report)?)?;
         } else {
             for bad in &report.bad {
-                writeln!(out, "damaged  fragment {} ({}): {}", bad.index, bad.id, bad.reason)?;
+                writeln!(
+                    out,
+                    "damaged  fragment {} ({}): {}",
+                    bad.index, bad.id, bad.reason
+                )?;
             }
             for missing in &report.missing {
                 writeln!(out, "missing  fragment {} ({})", missing.index, missing.id)?;
             }
-            writeln!(out, "{} of model {}: {} fragments are good", self.folder.display(), report.model, report.good)?;
+            writeln!(
+                out,
+                "{} of model {}: {} fragments are good",
+                self.folder.display(),
+                report.model,
+                report.good
+            )?;
         }
         if !report.is_complete() {
-            bail!("{} fragments are damaged, {} are missing", report.bad.len(), report.missing.len());
+            bail!(
+                "{} fragments are damaged, {} are missing",
+                report.bad.len(),
+                report.missing.len()
+            );
         }
         Ok(())
     }

@@ -11,7 +11,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
-use swarm::{Action, ComputeError, ContentId, DownloadId, Event, FragmentIndex, Node, PeerId, RequestId, Ticket};
+use swarm::{
+    Action, ComputeError, ContentId, DownloadId, Event, FragmentIndex, Node, PeerId, RequestId,
+    Ticket,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -22,7 +25,11 @@ const RESULTS: usize = 1024;
 /// What a thread has finished.
 enum Done {
     Event(Event),
-    Checked { download: DownloadId, good: bool, bytes: Vec<u8> },
+    Checked {
+        download: DownloadId,
+        good: bool,
+        bytes: Vec<u8>,
+    },
 }
 
 struct Fetch {
@@ -45,7 +52,11 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(config: swarm::Config, network: Handle, notices: mpsc::Sender<Notice>) -> Self {
+    pub(super) fn new(
+        config: swarm::Config,
+        network: Handle,
+        notices: mpsc::Sender<Notice>,
+    ) -> Self {
         let (results, results_end) = mpsc::channel(RESULTS);
         Self {
             node: Node::new(config),
@@ -62,7 +73,9 @@ impl Core {
     }
 
     pub(super) async fn run(mut self, mut events: Events, mut commands: mpsc::Receiver<Command>) {
-        let Some(mut results) = self.results_end.take() else { return };
+        let Some(mut results) = self.results_end.take() else {
+            return;
+        };
         self.network.set_hello(self.node.introduction());
         loop {
             self.act();
@@ -100,26 +113,43 @@ impl Core {
         let event = match event {
             network::Event::Connected { peer, path } => {
                 debug!(%peer, address = %path.address, relayed = path.relayed, "connected");
-                Event::Connected { peer: swarm_peer(&peer), relayed: path.relayed }
+                Event::Connected {
+                    peer: swarm_peer(&peer),
+                    relayed: path.relayed,
+                }
             }
-            network::Event::PathChanged { peer, path } => {
-                Event::Connected { peer: swarm_peer(&peer), relayed: path.relayed }
-            }
+            network::Event::PathChanged { peer, path } => Event::Connected {
+                peer: swarm_peer(&peer),
+                relayed: path.relayed,
+            },
             network::Event::Disconnected { peer } => {
                 debug!(%peer, "disconnected");
-                Event::Disconnected { peer: swarm_peer(&peer) }
+                Event::Disconnected {
+                    peer: swarm_peer(&peer),
+                }
             }
-            network::Event::Message { peer, message } => Event::Message { peer: swarm_peer(&peer), message },
-            network::Event::Violation { peer, reason } => {
-                Event::Violation { peer: swarm_peer(&peer), reason }
+            network::Event::Message { peer, message } => Event::Message {
+                peer: swarm_peer(&peer),
+                message,
+            },
+            network::Event::Violation { peer, reason } => Event::Violation {
+                peer: swarm_peer(&peer),
+                reason,
+            },
+            network::Event::RoundTrip { peer, time } => Event::RoundTrip {
+                peer: swarm_peer(&peer),
+                time,
+            },
+            network::Event::Listening { address } => {
+                return self.notice(Notice::Listening(address));
             }
-            network::Event::RoundTrip { peer, time } => Event::RoundTrip { peer: swarm_peer(&peer), time },
-            network::Event::Listening { address } => return self.notice(Notice::Listening(address)),
             network::Event::ListenFailed { address, reason } => {
                 return self.notice(Notice::ListenFailed { address, reason });
             }
             network::Event::DialFailed { address, reason }
-            | network::Event::BootstrapUnreachable { address, reason, .. } => {
+            | network::Event::BootstrapUnreachable {
+                address, reason, ..
+            } => {
                 return self.notice(Notice::Unreachable { address, reason });
             }
             network::Event::ProvidersFound { providers, .. } => {
@@ -133,12 +163,15 @@ impl Core {
     fn command(&mut self, command: Command) {
         let now = self.now();
         match command {
-            Command::Submit { request, fragment, body, reply } => {
-                match self.node.submit(request, fragment, body, now) {
-                    Ok(()) => _ = self.replies.insert(request, reply),
-                    Err(error) => _ = reply.try_send(Outcome::Refused { request, error }),
-                }
-            }
+            Command::Submit {
+                request,
+                fragment,
+                body,
+                reply,
+            } => match self.node.submit(request, fragment, body, now) {
+                Ok(()) => _ = self.replies.insert(request, reply),
+                Err(error) => _ = reply.try_send(Outcome::Refused(error)),
+            },
             Command::Accept(request) => {
                 self.replies.remove(&request);
                 self.node.accept(request, now);
@@ -156,14 +189,30 @@ impl Core {
                 }
                 self.node.set_catalogue(catalogue, now);
             }
-            Command::Hold { fragments, computes } => self.hold(fragments, &computes, now),
-            Command::Fetch { content, check, done } => {
+            Command::Hold {
+                fragments,
+                computes,
+            } => self.hold(fragments, &computes, now),
+            Command::Fetch {
+                content,
+                check,
+                done,
+            } => {
                 // Refused only when tens of thousands wait; dropping `done` says so.
                 if let Some(id) = self.node.download(content, 0, now) {
-                    self.fetches.insert(id, Fetch { bytes: Vec::new(), check: Arc::new(check), done });
+                    self.fetches.insert(
+                        id,
+                        Fetch {
+                            bytes: Vec::new(),
+                            check: Arc::new(check),
+                            done,
+                        },
+                    );
                 }
             }
-            Command::Assign { count, reply } => _ = reply.send(self.node.assign(count, &Default::default())),
+            Command::Assign { count, reply } => {
+                _ = reply.send(self.node.assign(count, &Default::default()))
+            }
             Command::Stats(reply) => _ = reply.send(self.node.stats()),
         }
     }
@@ -176,13 +225,18 @@ impl Core {
     ) {
         for (index, fragment) in fragments {
             if let Some(info) = self.node.catalogue().get(FragmentIndex(index)) {
-                self.by_content.insert(info.content, fragment.bytes().clone());
+                self.by_content
+                    .insert(info.content, fragment.bytes().clone());
                 self.fragments.insert(index, fragment);
             }
         }
         let stores: Vec<_> = self.fragments.keys().copied().map(FragmentIndex).collect();
-        let computes = computes.iter().copied().filter(|index| self.fragments.contains_key(index));
-        self.node.set_holdings(computes.map(FragmentIndex), stores, now);
+        let computes = computes
+            .iter()
+            .copied()
+            .filter(|index| self.fragments.contains_key(index));
+        self.node
+            .set_holdings(computes.map(FragmentIndex), stores, now);
     }
 
     /// Carries out everything the core has decided.
@@ -198,26 +252,44 @@ impl Core {
                 }
                 Action::Ban { peer, reason } => {
                     warn!(peer = peer_name(&peer), reason, "banned");
-                    self.notice(Notice::Banned { peer: peer_name(&peer), reason });
+                    self.notice(Notice::Banned {
+                        peer: peer_name(&peer),
+                        reason,
+                    });
                     if let Some(peer) = network_peer(&peer) {
                         self.network.ban(peer);
                     }
                 }
                 Action::FindPeers { key } => self.network.find_providers(key.0),
                 Action::Announce { key } => self.network.provide(key.0),
-                Action::Compute { ticket, fragment, body } => self.compute(ticket, fragment, body),
+                Action::Compute {
+                    ticket,
+                    fragment,
+                    body,
+                } => self.compute(ticket, fragment, body),
                 Action::Answer { request, by, body } => {
                     self.reply(request, Outcome::Answer { request, by, body });
                 }
                 Action::Failed { request, failure } => {
-                    self.reply(request, Outcome::Failed { request, failure });
+                    self.reply(request, Outcome::Failed(failure));
                     self.replies.remove(&request);
                 }
-                Action::ReadContent { ticket, content, offset, len } => self.read(ticket, content, offset, len),
-                Action::Write { download, offset, bytes } => {
+                Action::ReadContent {
+                    ticket,
+                    content,
+                    offset,
+                    len,
+                } => self.read(ticket, content, offset, len),
+                Action::Write {
+                    download,
+                    offset,
+                    bytes,
+                } => {
                     if let Some(fetch) = self.fetches.get_mut(&download) {
                         // What came after this place is void.
-                        fetch.bytes.truncate(usize::try_from(offset).unwrap_or(usize::MAX));
+                        fetch
+                            .bytes
+                            .truncate(usize::try_from(offset).unwrap_or(usize::MAX));
                         fetch.bytes.extend_from_slice(&bytes);
                     }
                 }
@@ -227,7 +299,9 @@ impl Core {
     }
 
     fn reply(&mut self, request: RequestId, outcome: Outcome) {
-        let Some(reply) = self.replies.get(&request) else { return };
+        let Some(reply) = self.replies.get(&request) else {
+            return;
+        };
         // The queue is longer than requests can be under way; it fails when the asker is gone.
         if reply.try_send(outcome).is_err() {
             self.replies.remove(&request);
@@ -237,9 +311,16 @@ impl Core {
     }
 
     fn send(&mut self, peer: &PeerId, message: Message) {
-        let Some(target) = network_peer(peer) else { return };
-        let Err(SendError::Busy(message)) = self.network.send(target, message) else { return };
-        let failure = || Failure { code: ErrorCode::Busy, message: "the way there is congested".into() };
+        let Some(target) = network_peer(peer) else {
+            return;
+        };
+        let Err(SendError::Busy(message)) = self.network.send(target, message) else {
+            return;
+        };
+        let failure = || Failure {
+            code: ErrorCode::Busy,
+            message: "the way there is congested".into(),
+        };
         let answer = match *message {
             // Asked for and therefore few: they wait until the way is free.
             message @ (Message::ComputeResponse(_) | Message::ContentResponse(_)) => {
@@ -249,31 +330,47 @@ impl Core {
             }
             // Only saves work.
             Message::Cancel(_) => return,
-            Message::ComputeRequest(request) => {
-                Message::ComputeResponse(ComputeResponse { id: request.id, result: Err(failure()) })
-            }
-            Message::ContentRequest(request) => {
-                Message::ContentResponse(ContentResponse { id: request.id, result: Err(failure()) })
-            }
+            Message::ComputeRequest(request) => Message::ComputeResponse(ComputeResponse {
+                id: request.id,
+                result: Err(failure()),
+            }),
+            Message::ContentRequest(request) => Message::ContentResponse(ContentResponse {
+                id: request.id,
+                result: Err(failure()),
+            }),
             // A peer that does not know what we hold is of no use.
-            Message::Hello(_) | Message::HoldingsChanged(_) => return self.network.disconnect(target),
+            Message::Hello(_) | Message::HoldingsChanged(_) => {
+                return self.network.disconnect(target);
+            }
         };
         let now = self.now();
-        self.node.handle_event(Event::Message { peer: peer.clone(), message: answer }, now);
+        self.node.handle_event(
+            Event::Message {
+                peer: peer.clone(),
+                message: answer,
+            },
+            now,
+        );
     }
 
     fn compute(&self, ticket: Ticket, index: FragmentIndex, body: Bytes) {
         let (fragment, results) = (self.fragments.get(&index.0).cloned(), self.results.clone());
         tokio::spawn(async move {
             let Some(fragment) = fragment else {
-                let gone = Event::Computed { ticket, result: Err(ComputeError::NotHeld) };
+                let gone = Event::Computed {
+                    ticket,
+                    result: Err(ComputeError::NotHeld),
+                };
                 let _ = results.send(Done::Event(gone)).await;
                 return;
             };
             let computed = tokio::task::spawn_blocking(move || answer(&fragment, &body)).await;
-            let result = computed.unwrap_or_else(|error| Err(ComputeError::Internal(error.to_string())));
+            let result =
+                computed.unwrap_or_else(|error| Err(ComputeError::Internal(error.to_string())));
             // Fails only when the node stops.
-            let _ = results.send(Done::Event(Event::Computed { ticket, result })).await;
+            let _ = results
+                .send(Done::Event(Event::Computed { ticket, result }))
+                .await;
         });
     }
 
@@ -285,18 +382,27 @@ impl Core {
             (total, bytes.slice(start as usize..end as usize))
         });
         let now = self.now();
-        self.node.handle_event(Event::ContentRead { ticket, result }, now);
+        self.node
+            .handle_event(Event::ContentRead { ticket, result }, now);
     }
 
     fn verify(&mut self, download: DownloadId) {
-        let Some(fetch) = self.fetches.get_mut(&download) else { return };
+        let Some(fetch) = self.fetches.get_mut(&download) else {
+            return;
+        };
         let (bytes, check) = (std::mem::take(&mut fetch.bytes), fetch.check.clone());
         let results = self.results.clone();
         let checked = tokio::task::spawn_blocking(move || (check(&bytes), bytes));
         tokio::spawn(async move {
             // A check that panics would leave the download in limbo: call it bad.
             let (good, bytes) = checked.await.unwrap_or_default();
-            let _ = results.send(Done::Checked { download, good, bytes }).await;
+            let _ = results
+                .send(Done::Checked {
+                    download,
+                    good,
+                    bytes,
+                })
+                .await;
         });
     }
 
@@ -304,13 +410,18 @@ impl Core {
         let now = self.now();
         match done {
             Done::Event(event) => self.node.handle_event(event, now),
-            Done::Checked { download, good, bytes } => {
+            Done::Checked {
+                download,
+                good,
+                bytes,
+            } => {
                 if good && let Some(fetch) = self.fetches.remove(&download) {
                     debug!(bytes = bytes.len(), "fetched");
                     // Whoever wanted it may be gone.
                     let _ = fetch.done.send(bytes.into());
                 }
-                self.node.handle_event(Event::Verified { download, good }, now);
+                self.node
+                    .handle_event(Event::Verified { download, good }, now);
             }
         }
     }
@@ -320,6 +431,7 @@ impl Core {
 fn answer(fragment: &Fragment<Bytes>, body: &[u8]) -> Result<Bytes, ComputeError> {
     let malformed = |error: String| ComputeError::BadRequest(error);
     let request = compute::decode_request(body).map_err(|error| malformed(error.to_string()))?;
-    let response = compute::answer(fragment, &request).map_err(|error| malformed(error.to_string()))?;
+    let response =
+        compute::answer(fragment, &request).map_err(|error| malformed(error.to_string()))?;
     Ok(compute::encode_response(&response).into())
 }
