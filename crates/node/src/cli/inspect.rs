@@ -1,10 +1,9 @@
 use anyhow::{Context, Result};
 use clap::Args;
-use fragments::{Class, DEFAULT_FRAGMENT_SIZE, ModelId, PartKind, Plan};
+use fragments::{Class, DEFAULT_FRAGMENT_SIZE, FragmentSummary, Plan, Summary};
 use gguf::Header;
 use inference::Hyperparameters;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::PathBuf;
@@ -18,7 +17,7 @@ pub(crate) struct Options {
     /// The fragment size to plan with, for a GGUF file
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_FRAGMENT_SIZE)]
     fragment_size: u32,
-    /// List every fragment
+    /// List every fragment of a folder
     #[arg(long)]
     fragments: bool,
     /// Print JSON
@@ -28,21 +27,13 @@ pub(crate) struct Options {
 
 #[derive(Serialize)]
 struct Report {
-    /// Known once it is cut.
-    id: Option<ModelId>,
-    name: Option<String>,
-    architecture: Option<String>,
-    file_bytes: u64,
-    tensors: usize,
-    /// Bytes by tensor type.
-    types: BTreeMap<String, u64>,
+    #[serde(flatten)]
+    summary: Option<Summary>,
     dimensions: Option<Dimensions>,
-    /// Why the model cannot be computed, or not be cut.
+    /// Why the model cannot be cut or computed.
     unsupported: Option<String>,
-    fragment_size: u32,
-    always_active: usize,
-    conditional: usize,
-    fragments: Vec<Fragment>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    list: Vec<Listed>,
 }
 
 #[derive(Serialize)]
@@ -60,14 +51,11 @@ struct Dimensions {
 }
 
 #[derive(Serialize)]
-struct Fragment {
-    index: usize,
-    id: Option<String>,
-    bytes: u32,
-    class: Class,
-    parts: Vec<String>,
-    /// For a folder: whether the file is there. Not verified.
-    present: Option<bool>,
+struct Listed {
+    #[serde(flatten)]
+    fragment: FragmentSummary,
+    /// Whether the file is there. Not verified.
+    present: bool,
 }
 
 impl Options {
@@ -81,23 +69,24 @@ impl Options {
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
         } else {
-            report.print(self.fragments, &mut out)?;
+            report.print(&mut out)?;
         }
         Ok(())
     }
 
     fn folder(&self) -> Result<Report> {
         let manifest = fragments::read_manifest(&self.model)?;
-        let mut report = Report::new(
-            manifest.header(),
-            manifest.file_len(),
-            manifest.fragment_size(),
-        );
-        report.id = Some(manifest.id());
-        report.plan(manifest.plan());
-        for (fragment, id) in report.fragments.iter_mut().zip(manifest.fragment_ids()) {
-            fragment.id = Some(id.to_string());
-            fragment.present = Some(self.model.join(format!("{id}.fragment")).is_file());
+        let mut report = Report::new(manifest.header());
+        report.summary = Some(Summary::of_manifest(&manifest));
+        if self.fragments {
+            let listed = fragments::fragment_summaries(&manifest).map(|fragment| {
+                let file = self.model.join(format!("{}.fragment", fragment.id));
+                Listed {
+                    present: file.is_file(),
+                    fragment,
+                }
+            });
+            report.list = listed.collect();
         }
         Ok(report)
     }
@@ -107,9 +96,11 @@ impl Options {
         let file = File::open(&self.model).with_context(at)?;
         let len = file.metadata().with_context(at)?.len();
         let (header, _) = Header::read(&mut BufReader::new(file), Some(len)).with_context(at)?;
-        let mut report = Report::new(&header, len, self.fragment_size);
+        let mut report = Report::new(&header);
         match Plan::new(&header, len, self.fragment_size) {
-            Ok(plan) => report.plan(&plan),
+            Ok(plan) => {
+                report.summary = Some(Summary::of_plan(&header, len, self.fragment_size, &plan))
+            }
             Err(error) => report.unsupported = Some(error.to_string()),
         }
         Ok(report)
@@ -117,80 +108,47 @@ impl Options {
 }
 
 impl Report {
-    fn new(header: &Header, file_bytes: u64, fragment_size: u32) -> Self {
-        let text = |key| header.metadata.str(key).ok().map(str::to_owned);
-        let mut types = BTreeMap::new();
-        for tensor in &header.tensors {
-            *types.entry(tensor.ty.name().to_owned()).or_default() += tensor.byte_len();
-        }
+    fn new(header: &Header) -> Self {
         let (dimensions, unsupported) = match Hyperparameters::new(header) {
             Ok(h) => (Some(Dimensions::from(&h)), None),
             Err(error) => (None, Some(error.to_string())),
         };
         Self {
-            id: None,
-            name: text("general.name"),
-            architecture: text("general.architecture"),
-            file_bytes,
-            tensors: header.tensors.len(),
-            types,
+            summary: None,
             dimensions,
             unsupported,
-            fragment_size,
-            always_active: 0,
-            conditional: 0,
-            fragments: Vec::new(),
+            list: Vec::new(),
         }
     }
 
-    fn plan(&mut self, plan: &Plan) {
-        for (index, fragment) in plan.fragments.iter().enumerate() {
-            match fragment.class {
-                Class::AlwaysActive => self.always_active += 1,
-                Class::Conditional => self.conditional += 1,
+    fn print(&self, out: &mut impl Write) -> Result<()> {
+        let unnamed = || "(not named)".to_owned();
+        if let Some(s) = &self.summary {
+            writeln!(
+                out,
+                "model         {}",
+                s.name.clone().unwrap_or_else(unnamed)
+            )?;
+            if let Some(id) = s.model {
+                writeln!(out, "id            {id}")?;
             }
-            self.fragments.push(Fragment {
-                index,
-                id: None,
-                bytes: fragment.file_len,
-                class: fragment.class,
-                parts: fragment
-                    .parts
-                    .iter()
-                    .map(|part| describe(&part.kind))
-                    .collect(),
-                present: None,
-            });
+            writeln!(
+                out,
+                "architecture  {}",
+                s.architecture.clone().unwrap_or_else(unnamed)
+            )?;
+            let types: Vec<_> = s
+                .tensor_types
+                .iter()
+                .map(|ty| format!("{} {}", ty.name, size(ty.bytes)))
+                .collect();
+            writeln!(
+                out,
+                "weights       {}: {}",
+                size(s.file_len),
+                types.join(", ")
+            )?;
         }
-    }
-
-    fn print(&self, all: bool, out: &mut impl Write) -> Result<()> {
-        let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
-        writeln!(
-            out,
-            "model         {}",
-            self.name.as_deref().unwrap_or("(no name)")
-        )?;
-        if let Some(id) = self.id {
-            writeln!(out, "id            {id}")?;
-        }
-        writeln!(
-            out,
-            "architecture  {}",
-            self.architecture.as_deref().unwrap_or("(none)")
-        )?;
-        writeln!(
-            out,
-            "size          {}, {} tensors",
-            megabytes(self.file_bytes),
-            self.tensors
-        )?;
-        let types: Vec<_> = self
-            .types
-            .iter()
-            .map(|(ty, bytes)| format!("{ty} {}", megabytes(*bytes)))
-            .collect();
-        writeln!(out, "weights       {}", types.join(", "))?;
         if let Some(d) = &self.dimensions {
             writeln!(
                 out,
@@ -205,7 +163,7 @@ impl Report {
             if d.experts > 0 {
                 writeln!(
                     out,
-                    "experts       {} of which {} are used",
+                    "experts       {}, of which a token uses {}",
                     d.experts, d.experts_used
                 )?;
             }
@@ -214,42 +172,62 @@ impl Report {
         if let Some(reason) = &self.unsupported {
             writeln!(out, "not supported {reason}")?;
         }
-        let count = self.fragments.len();
-        writeln!(
-            out,
-            "fragments     {count} of at most {} bytes: {} always active, {} conditional",
-            self.fragment_size, self.always_active, self.conditional
-        )?;
-        if self
-            .fragments
-            .iter()
-            .any(|fragment| fragment.present == Some(false))
-        {
-            let present = self
-                .fragments
-                .iter()
-                .filter(|fragment| fragment.present == Some(true))
-                .count();
-            writeln!(out, "present       {present} of {count}")?;
-        }
-        if all {
-            for f in &self.fragments {
-                let id = f.id.as_deref().unwrap_or_default();
-                let missing = if f.present == Some(false) {
-                    "  MISSING"
-                } else {
-                    ""
-                };
+        if let Some(s) = &self.summary {
+            let about = format!(
+                "{} of at most {}, {:.0} % full",
+                s.fragments,
+                size(s.fragment_size.into()),
+                s.fullness
+            );
+            writeln!(
+                out,
+                "fragments     {about} (smallest size possible: {})",
+                size(s.smallest_fragment_size)
+            )?;
+            for kind in &s.kinds {
+                let class = class_name(kind.class);
+                let name = format!("{:?}", kind.kind).to_lowercase();
                 writeln!(
                     out,
-                    "{:>6} {:>9} {id}{missing}  {}",
-                    f.index,
-                    f.bytes,
-                    f.parts.join("; ")
+                    "{:>13} {name}, {class}, {}",
+                    kind.fragments,
+                    size(kind.bytes)
                 )?;
             }
         }
+        for Listed {
+            fragment: f,
+            present,
+        } in &self.list
+        {
+            let missing = if *present { "" } else { " MISSING" };
+            let parts: Vec<_> = f.parts.iter().map(|part| format!("{part:?}")).collect();
+            writeln!(
+                out,
+                "{:>6} {}{missing} {:>9} {}",
+                f.index,
+                f.id,
+                f.bytes,
+                parts.join("; ")
+            )?;
+        }
         Ok(())
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+fn class_name(class: Class) -> &'static str {
+    match class {
+        Class::AlwaysActive => "always active",
+        Class::Conditional => "conditional",
     }
 }
 
@@ -267,35 +245,5 @@ impl From<&Hyperparameters> for Dimensions {
             vocabulary: h.n_vocab,
             context: h.context_length,
         }
-    }
-}
-
-fn describe(kind: &PartKind) -> String {
-    match kind {
-        PartKind::Embedding { rows } => format!("embedding {}-{}", rows.start, rows.end),
-        PartKind::OutputHead { rows } => format!("output {}-{}", rows.start, rows.end),
-        PartKind::Small { layer: Some(layer) } => format!("small {layer}"),
-        PartKind::Small { layer: None } => "small".into(),
-        PartKind::Attention { layer, kv_heads } => {
-            format!(
-                "attention {layer}, kv heads {}-{}",
-                kv_heads.start, kv_heads.end
-            )
-        }
-        PartKind::FeedForward {
-            layer,
-            expert,
-            columns,
-        } => {
-            let expert = expert
-                .map(|expert| format!(" expert {expert}"))
-                .unwrap_or_default();
-            format!(
-                "feed-forward {layer}{expert}, columns {}-{}",
-                columns.start, columns.end
-            )
-        }
-        PartKind::Opaque => "other".into(),
-        PartKind::Gap { len, .. } => format!("gap of {len} bytes"),
     }
 }
