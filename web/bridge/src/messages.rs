@@ -1,0 +1,207 @@
+//! Headers of the messages. Bytes in bulk are never in a header: they are the message's body.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::status::{Ending, Status};
+
+/// First message to a new worker: what it is to be. The engine's comes with one port per compute worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Role {
+    /// Runs the swarm and the session; speaks with the page.
+    Engine,
+    /// Computes on fragments; speaks with the engine over the port that comes along.
+    Compute,
+}
+
+/// A worker's sign of life. What is sent to a worker before it is lost.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ready {
+    /// Whether this build carries the SIMD kernels.
+    pub simd: bool,
+}
+
+/// Who said what in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Speaker {
+    /// The person at the keyboard.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One contribution to a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Who says it.
+    pub speaker: Speaker,
+    /// The text.
+    pub text: String,
+}
+
+/// How the next token is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Drawing {
+    /// 0 takes the likeliest token every time.
+    pub temperature: f32,
+    /// The longest answer, in tokens.
+    pub max_tokens: u32,
+    /// Same seed, same answer.
+    pub seed: u64,
+}
+
+/// What the engine needs to join a swarm.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Join {
+    /// This tab's peer id, as bytes.
+    pub peer: ByteBuf,
+    /// Id of the model, as text.
+    pub model: String,
+    /// Where to enter the network, as multiaddresses.
+    pub bootstrap: Vec<String>,
+    /// How many fragments to lend.
+    pub lend: u32,
+}
+
+/// From the page to the engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToEngine {
+    /// Join the swarm. Comes once.
+    Join(Join),
+    /// Lend another number of fragments from now on.
+    Lend(u32),
+    /// Answer the last turn of this conversation. One answer at a time.
+    Ask {
+        /// Comes back with every piece of the answer.
+        answer: u32,
+        /// The whole conversation; the last turn is the question.
+        turns: Vec<Turn>,
+        /// How to draw tokens.
+        drawing: Drawing,
+    },
+    /// End the answer being made.
+    Stop,
+    /// The network says something. A message's bytes are the body.
+    Network(FromNetwork),
+    /// The browser went online or offline.
+    Online(bool),
+    /// Delete every stored fragment that no tab lends.
+    Tidy,
+}
+
+/// What the network reports, relayed by the page.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromNetwork {
+    /// A peer is connected.
+    Connected {
+        /// Its id.
+        peer: ByteBuf,
+        /// Where it was reached.
+        address: String,
+        /// Through a relay, not directly.
+        relayed: bool,
+    },
+    /// A peer is gone.
+    Disconnected {
+        /// Its id.
+        peer: ByteBuf,
+    },
+    /// A peer sent a message (the body).
+    Message {
+        /// Its id.
+        peer: ByteBuf,
+    },
+    /// A peer broke the protocol.
+    Violation {
+        /// Its id.
+        peer: ByteBuf,
+        /// How.
+        error: String,
+    },
+}
+
+/// What the engine wants of the network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToNetwork {
+    /// Connect.
+    Dial {
+        /// A multiaddress.
+        address: String,
+    },
+    /// Send a message (the body).
+    Send {
+        /// To whom.
+        peer: ByteBuf,
+    },
+    /// Hang up.
+    Disconnect {
+        /// On whom.
+        peer: ByteBuf,
+    },
+    /// Hang up and never speak again.
+    Ban {
+        /// With whom.
+        peer: ByteBuf,
+    },
+}
+
+/// From the engine to the page.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromEngine {
+    /// Something for the network.
+    Network(ToNetwork),
+    /// Everything the user interface shows, whenever it changed, a few times a second at most.
+    Status(Box<Status>),
+    /// The answer grows.
+    Text {
+        /// From the question.
+        answer: u32,
+        /// The text of one more token.
+        piece: String,
+    },
+    /// The answer is over.
+    End {
+        /// From the question.
+        answer: u32,
+        /// How and why.
+        ending: Ending,
+    },
+}
+
+/// From the engine to a compute worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToCompute {
+    /// Compute on a fragment; the request is the body.
+    Compute {
+        /// Comes back with the answer.
+        ticket: u32,
+        /// The fragment.
+        fragment: [u8; 32],
+    },
+    /// This fragment will not be asked for any more: free its memory.
+    Release {
+        /// The fragment.
+        fragment: [u8; 32],
+    },
+}
+
+/// From a compute worker to the engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromCompute {
+    /// The result is the body.
+    Computed {
+        /// From the request.
+        ticket: u32,
+        /// How long the kernels took, in milliseconds.
+        milliseconds: f64,
+    },
+    /// The request could not be answered.
+    Failed {
+        /// From the request.
+        ticket: u32,
+        /// Why, for the log and the peer that asked.
+        reason: String,
+        /// The stored fragment is gone or no longer what its name says.
+        lost: bool,
+    },
+}
