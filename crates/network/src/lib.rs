@@ -1,1 +1,75 @@
-//! See Cargo.toml.
+//! Peers, found and connected, for native nodes and browsers alike: rust-libp2p behind a narrow door.
+//!
+//! The crate carries [`protocol::Message`]s between peers over two long-lived streams per pair, finds the peers that
+//! serve a model through the DHT, reaches those without an address of their own through a relay, and, between
+//! browsers, replaces the relayed connection by a direct one. It decides nothing about work and knows nothing of
+//! models. Its API is the same on both targets; the difference lies in `transport/native.rs` and
+//! `transport/browser.rs`.
+//!
+//! [`start`] gives three things: a [`Handle`] to say what should happen, the [`Events`] that tell what happened, and
+//! the driver, a future that does the work. The caller runs the driver (`tokio::spawn` on a native node,
+//! `spawn_local` in a browser, where it is not `Send`) and keeps taking events: while nobody takes them, the network
+//! stands still, so that a busy node slows its peers down instead of filling its memory.
+//!
+//! ```
+//! # async fn example() -> Result<(), network::Error> {
+//! use futures::StreamExt;
+//! use network::{Config, Event, Identity};
+//!
+//! let mut config = Config::new(Identity::generate());
+//! config.bootstrap = vec!["/ip4/127.0.0.1/tcp/4001/ws".parse().expect("an address")];
+//! let (handle, mut events, driver) = network::start(config)?;
+//! # #[cfg(not(target_arch = "wasm32"))]
+//! # fn spawn(driver: impl Future<Output = ()> + Send + 'static) {}
+//! # #[cfg(target_arch = "wasm32")]
+//! # fn spawn(driver: impl Future<Output = ()> + 'static) {}
+//! spawn(driver);
+//! while let Some(event) = events.next().await {
+//!     if let Event::Message { peer, message } = event {
+//!         println!("{} from {peer}", message.kind());
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+
+#![allow(dead_code, reason = "the driver follows")]
+
+mod config;
+mod event;
+mod handle;
+mod identity;
+mod queue;
+
+pub use config::{Config, IceServer, RelayLimits};
+pub use event::{Event, Events, Path};
+pub use handle::{Handle, SendError};
+pub use identity::{Identity, InvalidIdentity};
+pub use libp2p::{Multiaddr, PeerId};
+
+/// Names something in the DHT: the digest of a manifest or of a fragment.
+pub type Key = protocol::Digest;
+
+/// Why the network cannot start. What goes wrong later is an [`Event`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The encryption layer refused the identity.
+    #[error("cannot set up encryption: {0}")]
+    Encryption(String),
+    /// The machine's name resolution cannot be used.
+    #[error("cannot set up name resolution: {0}")]
+    Resolver(std::io::Error),
+}
+
+/// Sets up a node. Nothing happens before the returned driver runs; it ends after [`Handle::shutdown`], or when the
+/// last [`Handle`] and the [`Events`] are dropped.
+///
+/// # Errors
+/// If encryption or name resolution cannot be set up. An address that cannot be listened on is an
+/// [`Event::ListenFailed`].
+pub fn start(config: Config) -> Result<(Handle, Events, impl Future<Output = ()>), Error> {
+    let (handle, events, ends) = handle::connect(&config);
+    Ok((handle, events, async move {
+        let _ = ends;
+        std::future::pending::<()>().await;
+    }))
+}

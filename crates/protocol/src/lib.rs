@@ -1,1 +1,109 @@
-//! See Cargo.toml.
+//! What nodes say to each other, and how it lies on the wire.
+//!
+//! Two streams connect a pair of peers, one per [`Channel`]: `compute` carries requests whose answers a token is
+//! waiting for, `content` carries fragments. They are apart so that ten megabytes of download never stand in front of
+//! a request of ten kilobytes. Both carry the same envelope, a length-prefixed protobuf [`Message`].
+//!
+//! This crate never touches a socket or a clock, and knows nothing of models: the bodies of compute requests are opaque
+//! bytes, fragments are digests, and what a node holds is a [`Bitmap`] over the order of its manifest.
+//!
+//! Everything decoded here comes from strangers. Lengths are checked before memory is taken, and what decodes is
+//! well-formed: a digest has 32 bytes, a bitmap the bytes its length asks for.
+//!
+//! ```
+//! use protocol::{Cancel, Channel, FrameDecoder, FrameEncoder, Message, RequestId};
+//!
+//! let mut wire = Vec::new();
+//! let sent = Message::Cancel(Cancel { id: RequestId(7) });
+//! FrameEncoder::new(Channel::Compute).encode(&sent, &mut wire)?;
+//!
+//! let mut decoder = FrameDecoder::new(Channel::Compute);
+//! let mut input = &wire[..];
+//! assert_eq!(decoder.decode(&mut input)?, Some(sent));
+//! assert_eq!(decoder.decode(&mut input)?, None); // waits for more bytes
+//! # Ok::<(), protocol::Error>(())
+//! ```
+
+mod bitmap;
+mod frame;
+mod message;
+mod wire;
+
+pub use bitmap::Bitmap;
+pub use frame::{FrameDecoder, FrameEncoder};
+pub use message::{
+    Cancel, ComputeRequest, ComputeResponse, ContentRange, ContentRequest, ContentResponse, Digest,
+    ErrorCode, Failure, Hello, HoldingsChanged, Message, RequestId, Role,
+};
+
+/// Version of these messages, sent in [`Hello`]. The names of the streams change only when the framing does.
+pub const VERSION: u32 = 1;
+
+/// The most bytes of content one [`ContentResponse`] carries, and one [`ContentRequest`] may ask for.
+pub const MAX_CONTENT_RANGE: u32 = 1 << 20;
+
+/// One of the two streams between a pair of peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Channel {
+    /// [`Hello`] first, then requests, responses and cancellations in both directions.
+    Compute,
+    /// Ranges of content, in both directions.
+    Content,
+}
+
+impl Channel {
+    /// Both channels.
+    pub const ALL: [Self; 2] = [Self::Compute, Self::Content];
+
+    /// The name both sides negotiate.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Compute => "/iap2p/compute/1",
+            Self::Content => "/iap2p/content/1",
+        }
+    }
+
+    /// The longest message of this channel, in bytes, without its length prefix. A longer one is refused on both
+    /// sides: 16 MiB hold the partial sums of a batch of several hundred tokens, 2 MiB a range of content with room.
+    #[must_use]
+    pub const fn max_message(self) -> usize {
+        match self {
+            Self::Compute => 16 << 20,
+            Self::Content => 2 << 20,
+        }
+    }
+}
+
+/// What is wrong with a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Longer than its channel allows.
+    #[error("a message of {len} bytes, at most {max} are allowed here")]
+    TooLong {
+        /// Length of the message, or what its prefix claims.
+        len: u64,
+        /// The limit of its channel.
+        max: usize,
+    },
+    /// The length prefix is not a minimal varint of at most 32 bits.
+    #[error("malformed length prefix")]
+    Prefix,
+    /// The bytes are not the protobuf they should be.
+    #[error("malformed message: {0}")]
+    Malformed(String),
+    /// Well-formed protobuf that says something impossible.
+    #[error("impossible message: {0}")]
+    Impossible(&'static str),
+    /// A message of the other channel.
+    #[error("a {kind} message does not belong on {}", channel.name())]
+    WrongChannel {
+        /// What kind of message it is.
+        kind: &'static str,
+        /// Where it was seen.
+        channel: Channel,
+    },
+    /// The decoder has refused a frame before; the stream has lost its frame boundaries and must be closed.
+    #[error("the stream is broken since an earlier malformed message")]
+    Broken,
+}

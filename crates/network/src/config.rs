@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use libp2p::Multiaddr;
+use protocol::Hello;
+
+use crate::Identity;
+
+/// How a node takes part in the network.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who it is.
+    pub identity: Identity,
+    /// What it tells every peer first. Keep it current with [`crate::Handle::set_hello`].
+    pub hello: Hello,
+    /// Where it listens (native nodes): `/ip4/0.0.0.0/tcp/0`, `/ip4/0.0.0.0/udp/0/quic-v1`, `/ip4/0.0.0.0/tcp/0/ws`.
+    pub listen: Vec<Multiaddr>,
+    /// The addresses under which others reach it. When empty, the addresses it listens on are announced.
+    pub external: Vec<Multiaddr>,
+    /// Nodes to enter the network through; best with `/p2p/<id>` at the end. Dialled at once, and again, ever more
+    /// seldom, whenever the connection is lost. Browsers need WebSocket addresses (`…/ws`, `…/wss`).
+    pub bootstrap: Vec<Multiaddr>,
+    /// Have the bootstrap nodes relay for this node, so that peers reach it where no direct connection is possible.
+    /// Always wanted in browsers, and for native nodes behind a router.
+    pub reserve: bool,
+    /// Relay for others.
+    pub relay_server: Option<RelayLimits>,
+    /// Keep a part of the DHT for others. Without it (browsers) the node only asks and announces.
+    pub kad_server: bool,
+    /// Between browsers, replace relayed connections by direct ones (WebRTC). Without effect on native nodes.
+    pub direct: bool,
+    /// STUN and TURN servers for direct connections between browsers.
+    pub ice_servers: Vec<IceServer>,
+    /// The most connections at a time; beyond it new ones are refused.
+    pub max_connections: u32,
+    /// How long a connection without any open stream is kept.
+    pub idle_timeout: Duration,
+}
+
+impl Config {
+    /// A node that listens nowhere and knows nobody: fill in what it should do.
+    #[must_use]
+    pub fn new(identity: Identity) -> Self {
+        let browser = cfg!(target_arch = "wasm32");
+        Self {
+            identity,
+            hello: Hello::default(),
+            listen: Vec::new(),
+            external: Vec::new(),
+            bootstrap: Vec::new(),
+            reserve: browser,
+            relay_server: None,
+            kad_server: !browser,
+            direct: browser,
+            ice_servers: Vec::new(),
+            max_connections: if browser { 256 } else { 4096 },
+            idle_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+/// How much a relay does for others.
+#[derive(Clone, Debug)]
+pub struct RelayLimits {
+    /// Nodes that can be reached through it at a time.
+    pub reservations: usize,
+    /// Connections through it at a time.
+    pub circuits: usize,
+    /// The same, for one node.
+    pub circuits_per_peer: usize,
+    /// Bytes through one connection, both directions together, before it is cut.
+    pub circuit_bytes: u64,
+    /// Age of a connection before it is cut.
+    pub circuit_duration: Duration,
+}
+
+/// Room for some hundred tabs that compute for each other through one relay.
+impl Default for RelayLimits {
+    fn default() -> Self {
+        Self {
+            reservations: 1024,
+            circuits: 4096,
+            circuits_per_peer: 256,
+            circuit_bytes: 1 << 30,
+            circuit_duration: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// A STUN or TURN server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IceServer {
+    /// `stun:…`, `turn:…` or `turns:…`.
+    pub urls: Vec<String>,
+    /// For TURN.
+    pub username: Option<String>,
+    /// For TURN.
+    pub credential: Option<String>,
+}

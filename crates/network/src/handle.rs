@@ -1,0 +1,220 @@
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::channel::mpsc;
+use libp2p::{Multiaddr, PeerId};
+use protocol::{Channel, Hello, Message};
+
+use crate::{
+    Config, Event, Events, Key,
+    queue::{Queue, Refused},
+};
+
+/// How many events wait for the caller before the network pauses.
+const EVENTS: usize = 1024;
+
+/// Says what should happen. Cheap to clone; nothing here blocks.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    local: PeerId,
+    commands: mpsc::UnboundedSender<Command>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// Why a message was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// There is no connection with this peer.
+    #[error("not connected")]
+    NotConnected,
+    /// Too much waits to be sent to this peer already: it, or the way to it, is slower than what it is asked. Try
+    /// another peer, or wait ([`Handle::send_when_possible`]).
+    #[error("the peer is too slow for what waits to be sent to it")]
+    Busy(Message),
+}
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Dial(Multiaddr),
+    Disconnect(PeerId),
+    Ban(PeerId),
+    Provide(Key),
+    StopProviding(Key),
+    FindProviders(Key),
+    Shutdown,
+}
+
+/// What handles and driver both see.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) hello: Hello,
+    pub(crate) peers: HashMap<PeerId, Outgoing>,
+    pub(crate) listening: Vec<Multiaddr>,
+}
+
+/// The queues towards one connected peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) compute: Queue,
+    pub(crate) content: Queue,
+}
+
+impl Outgoing {
+    pub(crate) fn new() -> Self {
+        Self {
+            compute: Queue::new(Channel::Compute),
+            content: Queue::new(Channel::Content),
+        }
+    }
+
+    pub(crate) fn queue(&self, channel: Channel) -> &Queue {
+        match channel {
+            Channel::Compute => &self.compute,
+            Channel::Content => &self.content,
+        }
+    }
+}
+
+impl Handle {
+    /// Who this node is.
+    #[must_use]
+    pub fn local_peer(&self) -> PeerId {
+        self.local
+    }
+
+    /// Where this node can be reached now, relayed addresses included; each ends in `/p2p/<our id>`.
+    #[must_use]
+    pub fn listening(&self) -> Vec<Multiaddr> {
+        lock(&self.shared).listening.clone()
+    }
+
+    /// What peers are told first, from the next stream on. Tell those that are connected with
+    /// [`protocol::HoldingsChanged`], *after* calling this: then nobody misses the change.
+    pub fn set_hello(&self, hello: Hello) {
+        lock(&self.shared).hello = hello;
+    }
+
+    /// Queues a message for a connected peer. That it is delivered is not certain: answers are what counts.
+    ///
+    /// # Errors
+    /// If the peer is not connected, or its queue is full.
+    pub fn send(&self, peer: PeerId, message: Message) -> Result<(), SendError> {
+        self.queue(peer, &message)?
+            .push(message)
+            .map_err(SendError::from)
+    }
+
+    /// Like [`Handle::send`], but waits for room in the queue.
+    ///
+    /// # Errors
+    /// If the peer is not connected, or leaves meanwhile.
+    pub async fn send_when_possible(
+        &self,
+        peer: PeerId,
+        message: Message,
+    ) -> Result<(), SendError> {
+        let queue = self.queue(peer, &message)?;
+        let mut message = Some(message);
+        poll_fn(|cx| queue.poll_push(&mut message, cx))
+            .await
+            .map_err(SendError::from)
+    }
+
+    /// Connects to a node by its address, once.
+    pub fn dial(&self, address: Multiaddr) {
+        self.command(Command::Dial(address));
+    }
+
+    /// Closes all connections with a peer. It may come back.
+    pub fn disconnect(&self, peer: PeerId) {
+        self.command(Command::Disconnect(peer));
+    }
+
+    /// Closes all connections with a peer and refuses new ones as long as this node runs.
+    pub fn ban(&self, peer: PeerId) {
+        self.command(Command::Ban(peer));
+    }
+
+    /// Announces in the DHT that this node serves `key`, and keeps announcing it.
+    pub fn provide(&self, key: Key) {
+        self.command(Command::Provide(key));
+    }
+
+    /// Announces it no longer. What others have noted expires within minutes.
+    pub fn stop_providing(&self, key: Key) {
+        self.command(Command::StopProviding(key));
+    }
+
+    /// Looks for nodes that serve `key` and connects to them. Answered by [`Event::ProvidersFound`]. Call it now and
+    /// then: nodes come and go.
+    pub fn find_providers(&self, key: Key) {
+        self.command(Command::FindProviders(key));
+    }
+
+    /// Says goodbye: closes all connections, then the driver and the [`Events`] end. In a browser, call it on
+    /// `pagehide`, otherwise peers notice only after a time-out.
+    pub fn shutdown(&self) {
+        self.command(Command::Shutdown);
+    }
+
+    fn queue(&self, peer: PeerId, message: &Message) -> Result<Queue, SendError> {
+        let shared = lock(&self.shared);
+        let outgoing = shared.peers.get(&peer).ok_or(SendError::NotConnected)?;
+        Ok(outgoing.queue(message.channel()).clone())
+    }
+
+    /// Unbounded, but only this node itself gives commands, and the driver takes all of them each time it runs.
+    fn command(&self, command: Command) {
+        // Fails only when the driver has ended; then there is nothing left to command.
+        let _ = self.commands.unbounded_send(command);
+    }
+}
+
+impl From<Refused> for SendError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full(message) => Self::Busy(message),
+            Refused::Closed => Self::NotConnected,
+        }
+    }
+}
+
+pub(crate) fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    // No code that can panic runs under the lock.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The driver's ends of what [`Handle`] and [`Events`] hold.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) shared: Arc<Mutex<Shared>>,
+}
+
+pub(crate) fn connect(config: &Config) -> (Handle, Events, Ends) {
+    let shared = Arc::new(Mutex::new(Shared {
+        hello: config.hello.clone(),
+        peers: HashMap::new(),
+        listening: Vec::new(),
+    }));
+    let (commands, commands_end) = mpsc::unbounded();
+    let (events_end, events) = mpsc::channel(EVENTS);
+    let handle = Handle {
+        local: config.identity.peer_id(),
+        commands,
+        shared: Arc::clone(&shared),
+    };
+    (
+        handle,
+        Events(events),
+        Ends {
+            commands: commands_end,
+            events: events_end,
+            shared,
+        },
+    )
+}

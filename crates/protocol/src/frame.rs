@@ -1,0 +1,207 @@
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::{Channel, Error, Message, wire::Envelope};
+
+/// The longest length prefix: five groups of seven bits hold 32.
+const MAX_PREFIX: usize = 5;
+
+/// The memory a frame gets at first, however long it claims to be; then the double of what has arrived.
+const FIRST_ALLOCATION: usize = 16 << 10;
+
+/// Turns messages into frames: an unsigned varint with the length, then the message.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameEncoder {
+    channel: Channel,
+}
+
+impl FrameEncoder {
+    /// An encoder for one stream.
+    #[must_use]
+    pub fn new(channel: Channel) -> Self {
+        Self { channel }
+    }
+
+    /// Appends the frame of `message` to `out`, which on error is as it was.
+    ///
+    /// # Errors
+    /// If the message is too long or belongs to the other channel.
+    pub fn encode(&self, message: &Message, out: &mut Vec<u8>) -> Result<(), Error> {
+        if message.channel() != self.channel {
+            return Err(Error::WrongChannel {
+                kind: message.kind(),
+                channel: self.channel,
+            });
+        }
+        let envelope = Envelope::from(message);
+        let (len, max) = (envelope.encoded_len(), self.channel.max_message());
+        if len > max {
+            return Err(Error::TooLong {
+                len: len as u64,
+                max,
+            });
+        }
+        out.reserve(len + MAX_PREFIX);
+        envelope
+            .encode_length_delimited(out)
+            .map_err(|_| Error::TooLong {
+                len: len as u64,
+                max,
+            })
+    }
+}
+
+/// Finds the messages in a stream of bytes, however that is split.
+///
+/// It holds at most one frame. Memory grows with what has arrived, not with what a length prefix claims, and never
+/// beyond the channel's [`Channel::max_message`].
+#[derive(Debug)]
+pub struct FrameDecoder {
+    channel: Channel,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Prefix { seen: usize, value: u64 },
+    Body { len: usize, received: Vec<u8> },
+    Broken,
+}
+
+impl State {
+    const START: Self = Self::Prefix { seen: 0, value: 0 };
+}
+
+impl FrameDecoder {
+    /// A decoder for one stream.
+    #[must_use]
+    pub fn new(channel: Channel) -> Self {
+        Self {
+            channel,
+            state: State::START,
+        }
+    }
+
+    /// Takes bytes off the front of `input` until a message is complete. `None` means that all of `input` is used up
+    /// and more is needed; after `Some`, call again with what is left.
+    ///
+    /// # Errors
+    /// If the bytes are not what they should be. Nothing after that can be understood: close the stream.
+    pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
+        let result = self.advance(input);
+        if result.is_err() {
+            self.state = State::Broken;
+        }
+        result
+    }
+
+    /// Whether the stream may end here: no frame has begun.
+    #[must_use]
+    pub fn is_between_frames(&self) -> bool {
+        matches!(self.state, State::Prefix { seen: 0, .. })
+    }
+
+    fn advance(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
+        loop {
+            match &mut self.state {
+                State::Broken => return Err(Error::Broken),
+                State::Prefix { seen, value } => {
+                    let Some((byte, rest)) = input.split_first() else {
+                        return Ok(None);
+                    };
+                    *input = rest;
+                    *value |= u64::from(byte & 0x7f) << (7 * *seen);
+                    *seen += 1;
+                    let last = byte & 0x80 == 0;
+                    let padded = last && *byte == 0 && *seen > 1;
+                    if padded || (!last && *seen == MAX_PREFIX) {
+                        return Err(Error::Prefix);
+                    }
+                    if last {
+                        let (len, max) = (*value, self.channel.max_message());
+                        if len > max as u64 {
+                            return Err(Error::TooLong { len, max });
+                        }
+                        self.state = State::Body {
+                            len: len as usize,
+                            received: Vec::new(),
+                        };
+                    }
+                }
+                State::Body { len, received } => {
+                    let take = input.len().min(*len - received.len());
+                    let (now, rest) = input.split_at(take);
+                    *input = rest;
+                    make_room(received, take, *len);
+                    received.extend_from_slice(now);
+                    if received.len() < *len {
+                        return Ok(None);
+                    }
+                    let body = Bytes::from(std::mem::take(received));
+                    self.state = State::START;
+                    return self.message(body).map(Some);
+                }
+            }
+        }
+    }
+
+    fn message(&self, body: Bytes) -> Result<Message, Error> {
+        let envelope =
+            Envelope::decode(body).map_err(|error| Error::Malformed(error.to_string()))?;
+        let message = Message::try_from(envelope)?;
+        if message.channel() != self.channel {
+            return Err(Error::WrongChannel {
+                kind: message.kind(),
+                channel: self.channel,
+            });
+        }
+        Ok(message)
+    }
+
+    #[cfg(test)]
+    fn capacity(&self) -> usize {
+        match &self.state {
+            State::Body { received, .. } => received.capacity(),
+            _ => 0,
+        }
+    }
+}
+
+/// Room for `more` bytes of a frame of `len`: doubling, but never more than the frame needs.
+fn make_room(received: &mut Vec<u8>, more: usize, len: usize) {
+    let needed = received.len() + more;
+    if needed > received.capacity() {
+        let target = needed
+            .max(2 * received.capacity())
+            .max(FIRST_ALLOCATION)
+            .min(len);
+        received.reserve_exact(target - received.len());
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_prefix_that_claims_much_costs_little() {
+        let mut decoder = FrameDecoder::new(Channel::Compute);
+        let mut claim = &[0xff, 0xff, 0xff, 0x07, 1, 2, 3][..]; // 16 MiB - 1
+        assert_eq!(decoder.decode(&mut claim), Ok(None));
+        assert!(decoder.capacity() <= FIRST_ALLOCATION);
+    }
+
+    #[test]
+    fn memory_never_exceeds_the_frame() {
+        let mut decoder = FrameDecoder::new(Channel::Content);
+        let len = 1_000_000_usize;
+        let mut prefix = Vec::new();
+        prost::encode_length_delimiter(len, &mut prefix).unwrap();
+        assert_eq!(decoder.decode(&mut &prefix[..]), Ok(None));
+        for _ in 0..len / 1000 - 1 {
+            assert_eq!(decoder.decode(&mut &[0; 1000][..]), Ok(None));
+            assert!(decoder.capacity() <= len);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+use bytes::Bytes;
+
+use crate::{Bitmap, Channel};
+
+/// The BLAKE3-256 digest that names a fragment or a manifest.
+pub type Digest = [u8; 32];
+
+/// Names a request among those its sender has open on one channel; the response repeats it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// What a node is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Role {
+    /// Asks and answers: a browser tab, or a person's native node.
+    #[default]
+    Participant,
+    /// Asks only; it holds nothing and expects no requests.
+    Client,
+    /// Answers only.
+    Worker,
+    /// Entry to the network: relays and introduces, may offer content, computes nothing.
+    Bootstrap,
+}
+
+/// The first message on the compute stream, from both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Hello {
+    /// Program and version, for people to read; at most 128 bytes of it are sent.
+    pub agent: String,
+    /// See [`crate::VERSION`].
+    pub version: u32,
+    /// What the node is there for.
+    pub role: Role,
+    /// The digest of the manifest it serves. Without one it holds nothing.
+    pub model: Option<Digest>,
+    /// The fragments it computes on.
+    pub computes: Bitmap,
+    /// The fragments whose content it offers.
+    pub stores: Bitmap,
+}
+
+/// What a node holds now; replaces what it said before, [`Hello`] included.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct HoldingsChanged {
+    /// The digest of the manifest it serves.
+    pub model: Option<Digest>,
+    /// The fragments it computes on.
+    pub computes: Bitmap,
+    /// The fragments whose content it offers.
+    pub stores: Bitmap,
+}
+
+/// Work on one fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComputeRequest {
+    /// Repeated by the response.
+    pub id: RequestId,
+    /// The fragment to compute on.
+    pub fragment: Digest,
+    /// What to do, opaque here.
+    pub body: Bytes,
+}
+
+/// The answer to a [`ComputeRequest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComputeResponse {
+    /// That of the request.
+    pub id: RequestId,
+    /// The result, opaque here, or why there is none.
+    pub result: Result<Bytes, Failure>,
+}
+
+/// Why a request was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people; at most 1,024 bytes of it are sent.
+    pub message: String,
+}
+
+/// Why a request was not answered, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ErrorCode {
+    /// The node does not hold the fragment.
+    #[error("fragment not held")]
+    NotHeld,
+    /// The node has too much to do; another one, or this one later, may answer.
+    #[error("busy")]
+    Busy,
+    /// The request makes no sense for this fragment.
+    #[error("invalid request")]
+    Invalid,
+    /// The node tried and failed.
+    #[error("failed")]
+    Failed,
+    /// The asker has cancelled it.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// The asker of a [`ComputeRequest`] does not need the answer any more. It may come nevertheless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancel {
+    /// That of the request.
+    pub id: RequestId,
+}
+
+/// Asks for a range of a fragment's or manifest's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentRequest {
+    /// Repeated by the response.
+    pub id: RequestId,
+    /// What to read from.
+    pub content: Digest,
+    /// Where to begin.
+    pub offset: u64,
+    /// How many bytes; 1 to [`crate::MAX_CONTENT_RANGE`].
+    pub len: u32,
+}
+
+/// The answer to a [`ContentRequest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentResponse {
+    /// That of the request.
+    pub id: RequestId,
+    /// The bytes asked for, or why there are none.
+    pub result: Result<ContentRange, Failure>,
+}
+
+/// A range of content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentRange {
+    /// Length of the whole content.
+    pub total: u64,
+    /// Where `bytes` begin in it.
+    pub offset: u64,
+    /// At most [`crate::MAX_CONTENT_RANGE`]; fewer than asked for only at the end of the content.
+    pub bytes: Bytes,
+}
+
+/// Everything that can be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// See [`Hello`].
+    Hello(Hello),
+    /// See [`HoldingsChanged`].
+    HoldingsChanged(HoldingsChanged),
+    /// See [`ComputeRequest`].
+    ComputeRequest(ComputeRequest),
+    /// See [`ComputeResponse`].
+    ComputeResponse(ComputeResponse),
+    /// See [`Cancel`].
+    Cancel(Cancel),
+    /// See [`ContentRequest`].
+    ContentRequest(ContentRequest),
+    /// See [`ContentResponse`].
+    ContentResponse(ContentResponse),
+}
+
+impl Message {
+    /// The channel this message travels on.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        match self {
+            Self::Hello(_)
+            | Self::HoldingsChanged(_)
+            | Self::ComputeRequest(_)
+            | Self::ComputeResponse(_)
+            | Self::Cancel(_) => Channel::Compute,
+            Self::ContentRequest(_) | Self::ContentResponse(_) => Channel::Content,
+        }
+    }
+
+    /// What kind of message this is, for logs and errors.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::HoldingsChanged(_) => "holdings-changed",
+            Self::ComputeRequest(_) => "compute-request",
+            Self::ComputeResponse(_) => "compute-response",
+            Self::Cancel(_) => "cancel",
+            Self::ContentRequest(_) => "content-request",
+            Self::ContentResponse(_) => "content-response",
+        }
+    }
+
+    /// About how many bytes this message takes, in memory as on the wire; for bounding queues.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        const FIXED: usize = 64;
+        FIXED
+            + match self {
+                Self::Hello(hello) => {
+                    hello.agent.len()
+                        + hello.computes.as_bytes().len()
+                        + hello.stores.as_bytes().len()
+                }
+                Self::HoldingsChanged(holdings) => {
+                    holdings.computes.as_bytes().len() + holdings.stores.as_bytes().len()
+                }
+                Self::ComputeRequest(request) => request.body.len(),
+                Self::ComputeResponse(ComputeResponse {
+                    result: Ok(body), ..
+                }) => body.len(),
+                Self::ContentResponse(ContentResponse {
+                    result: Ok(range), ..
+                }) => range.bytes.len(),
+                Self::ComputeResponse(ComputeResponse {
+                    result: Err(failure),
+                    ..
+                })
+                | Self::ContentResponse(ContentResponse {
+                    result: Err(failure),
+                    ..
+                }) => failure.message.len(),
+                Self::Cancel(_) | Self::ContentRequest(_) => 0,
+            }
+    }
+}

@@ -1,0 +1,355 @@
+//! The protobuf form of [`Message`], and the checks between the two.
+//!
+//! Field numbers are for ever: a field that is no longer used keeps its number reserved.
+
+use bytes::Bytes;
+use prost::{Enumeration, Oneof};
+
+use crate::{Bitmap, Error, MAX_CONTENT_RANGE, RequestId, message as typed};
+
+const MAX_AGENT: usize = 128;
+const MAX_FAILURE: usize = 1024;
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Envelope {
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
+    kind: Option<Kind>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum Kind {
+    #[prost(message, tag = "1")]
+    Hello(Hello),
+    #[prost(message, tag = "2")]
+    HoldingsChanged(Holdings),
+    #[prost(message, tag = "3")]
+    ComputeRequest(ComputeRequest),
+    #[prost(message, tag = "4")]
+    ComputeResponse(ComputeResponse),
+    #[prost(message, tag = "5")]
+    Cancel(Cancel),
+    #[prost(message, tag = "6")]
+    ContentRequest(ContentRequest),
+    #[prost(message, tag = "7")]
+    ContentResponse(ContentResponse),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Hello {
+    #[prost(string, tag = "1")]
+    agent: String,
+    #[prost(uint32, tag = "2")]
+    version: u32,
+    #[prost(enumeration = "Role", tag = "3")]
+    role: i32,
+    #[prost(message, optional, tag = "4")]
+    holdings: Option<Holdings>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Holdings {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    model: Option<Bytes>,
+    #[prost(uint32, tag = "2")]
+    fragments: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    computes: Bytes,
+    #[prost(bytes = "bytes", tag = "4")]
+    stores: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ComputeRequest {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    fragment: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    body: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ComputeResponse {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    body: Bytes,
+    /// When present, `body` means nothing.
+    #[prost(message, optional, tag = "3")]
+    failure: Option<Failure>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Failure {
+    #[prost(enumeration = "Code", tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Cancel {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ContentRequest {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    content: Bytes,
+    #[prost(uint64, tag = "3")]
+    offset: u64,
+    #[prost(uint32, tag = "4")]
+    len: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ContentResponse {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(uint64, tag = "2")]
+    total: u64,
+    #[prost(uint64, tag = "3")]
+    offset: u64,
+    #[prost(bytes = "bytes", tag = "4")]
+    bytes: Bytes,
+    /// When present, the fields above mean nothing.
+    #[prost(message, optional, tag = "5")]
+    failure: Option<Failure>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
+#[repr(i32)]
+enum Role {
+    Participant = 0,
+    Client = 1,
+    Worker = 2,
+    Bootstrap = 3,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
+#[repr(i32)]
+enum Code {
+    Failed = 0,
+    NotHeld = 1,
+    Busy = 2,
+    Invalid = 3,
+    Cancelled = 4,
+}
+
+// ---- to the wire -------------------------------------------------------------------------------------------------
+
+impl From<&typed::Message> for Envelope {
+    fn from(message: &typed::Message) -> Self {
+        let kind = match message {
+            typed::Message::Hello(m) => Kind::Hello(Hello {
+                agent: shortened(&m.agent, MAX_AGENT),
+                version: m.version,
+                role: role_to_wire(m.role) as i32,
+                holdings: Some(holdings_to_wire(m.model.as_ref(), &m.computes, &m.stores)),
+            }),
+            typed::Message::HoldingsChanged(m) => {
+                Kind::HoldingsChanged(holdings_to_wire(m.model.as_ref(), &m.computes, &m.stores))
+            }
+            typed::Message::ComputeRequest(m) => Kind::ComputeRequest(ComputeRequest {
+                id: m.id.0,
+                fragment: Bytes::copy_from_slice(&m.fragment),
+                body: m.body.clone(),
+            }),
+            typed::Message::ComputeResponse(m) => Kind::ComputeResponse(ComputeResponse {
+                id: m.id.0,
+                body: m.result.clone().unwrap_or_default(),
+                failure: m.result.as_ref().err().map(failure_to_wire),
+            }),
+            typed::Message::Cancel(m) => Kind::Cancel(Cancel { id: m.id.0 }),
+            typed::Message::ContentRequest(m) => Kind::ContentRequest(ContentRequest {
+                id: m.id.0,
+                content: Bytes::copy_from_slice(&m.content),
+                offset: m.offset,
+                len: m.len,
+            }),
+            typed::Message::ContentResponse(m) => Kind::ContentResponse(match &m.result {
+                Ok(range) => ContentResponse {
+                    id: m.id.0,
+                    total: range.total,
+                    offset: range.offset,
+                    bytes: range.bytes.clone(),
+                    failure: None,
+                },
+                Err(failure) => ContentResponse {
+                    id: m.id.0,
+                    failure: Some(failure_to_wire(failure)),
+                    ..Default::default()
+                },
+            }),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+fn holdings_to_wire(model: Option<&typed::Digest>, computes: &Bitmap, stores: &Bitmap) -> Holdings {
+    Holdings {
+        model: model.map(|digest| Bytes::copy_from_slice(digest)),
+        fragments: computes.len().max(stores.len()),
+        computes: Bytes::copy_from_slice(computes.as_bytes()),
+        stores: Bytes::copy_from_slice(stores.as_bytes()),
+    }
+}
+
+fn failure_to_wire(failure: &typed::Failure) -> Failure {
+    let code = match failure.code {
+        typed::ErrorCode::NotHeld => Code::NotHeld,
+        typed::ErrorCode::Busy => Code::Busy,
+        typed::ErrorCode::Invalid => Code::Invalid,
+        typed::ErrorCode::Failed => Code::Failed,
+        typed::ErrorCode::Cancelled => Code::Cancelled,
+    };
+    Failure {
+        code: code as i32,
+        message: shortened(&failure.message, MAX_FAILURE),
+    }
+}
+
+fn role_to_wire(role: typed::Role) -> Role {
+    match role {
+        typed::Role::Participant => Role::Participant,
+        typed::Role::Client => Role::Client,
+        typed::Role::Worker => Role::Worker,
+        typed::Role::Bootstrap => Role::Bootstrap,
+    }
+}
+
+fn shortened(text: &str, max: usize) -> String {
+    text[..text.floor_char_boundary(max)].to_owned()
+}
+
+// ---- from the wire -----------------------------------------------------------------------------------------------
+
+impl TryFrom<Envelope> for typed::Message {
+    type Error = Error;
+
+    fn try_from(envelope: Envelope) -> Result<Self, Error> {
+        Ok(
+            match envelope.kind.ok_or(Error::Impossible("of no known kind"))? {
+                Kind::Hello(m) => Self::Hello(hello(m)?),
+                Kind::HoldingsChanged(m) => Self::HoldingsChanged(holdings(m)?),
+                Kind::ComputeRequest(m) => Self::ComputeRequest(typed::ComputeRequest {
+                    id: RequestId(m.id),
+                    fragment: digest(&m.fragment)?,
+                    body: m.body,
+                }),
+                Kind::ComputeResponse(m) => Self::ComputeResponse(typed::ComputeResponse {
+                    id: RequestId(m.id),
+                    result: match m.failure {
+                        None => Ok(m.body),
+                        Some(reason) => Err(failure(reason)?),
+                    },
+                }),
+                Kind::Cancel(m) => Self::Cancel(typed::Cancel {
+                    id: RequestId(m.id),
+                }),
+                Kind::ContentRequest(m) => {
+                    if m.len == 0
+                        || m.len > MAX_CONTENT_RANGE
+                        || m.offset.checked_add(m.len.into()).is_none()
+                    {
+                        return Err(Error::Impossible("a range of content of impossible length"));
+                    }
+                    Self::ContentRequest(typed::ContentRequest {
+                        id: RequestId(m.id),
+                        content: digest(&m.content)?,
+                        offset: m.offset,
+                        len: m.len,
+                    })
+                }
+                Kind::ContentResponse(m) => Self::ContentResponse(typed::ContentResponse {
+                    id: RequestId(m.id),
+                    result: match m.failure {
+                        None => Ok(range(m.total, m.offset, m.bytes)?),
+                        Some(reason) => Err(failure(reason)?),
+                    },
+                }),
+            },
+        )
+    }
+}
+
+fn hello(m: Hello) -> Result<typed::Hello, Error> {
+    if m.agent.len() > MAX_AGENT {
+        return Err(Error::Impossible("the name of the program is too long"));
+    }
+    let held = holdings(m.holdings.unwrap_or_default())?;
+    Ok(typed::Hello {
+        agent: m.agent,
+        version: m.version,
+        role: match Role::try_from(m.role) {
+            // A role of the future is one that this version has no use for.
+            Err(_) | Ok(Role::Participant) => typed::Role::Participant,
+            Ok(Role::Client) => typed::Role::Client,
+            Ok(Role::Worker) => typed::Role::Worker,
+            Ok(Role::Bootstrap) => typed::Role::Bootstrap,
+        },
+        model: held.model,
+        computes: held.computes,
+        stores: held.stores,
+    })
+}
+
+fn holdings(m: Holdings) -> Result<typed::HoldingsChanged, Error> {
+    Ok(typed::HoldingsChanged {
+        model: m.model.as_ref().map(digest).transpose()?,
+        computes: bitmap(m.fragments, &m.computes)?,
+        stores: bitmap(m.fragments, &m.stores)?,
+    })
+}
+
+/// An absent bitmap says the same as one of zeros.
+fn bitmap(len: u32, bytes: &Bytes) -> Result<Bitmap, Error> {
+    let zeros = bytes.is_empty() && len <= Bitmap::MAX_LEN;
+    let set = if zeros {
+        Some(Bitmap::new(len))
+    } else {
+        Bitmap::from_bytes(len, bytes)
+    };
+    set.ok_or(Error::Impossible("a bitmap of the wrong length"))
+}
+
+fn digest(bytes: &Bytes) -> Result<typed::Digest, Error> {
+    bytes[..]
+        .try_into()
+        .map_err(|_| Error::Impossible("a digest that is not 32 bytes long"))
+}
+
+fn failure(m: Failure) -> Result<typed::Failure, Error> {
+    if m.message.len() > MAX_FAILURE {
+        return Err(Error::Impossible("the reason of a failure is too long"));
+    }
+    let code = match Code::try_from(m.code) {
+        // A reason of the future is a failure all the same.
+        Err(_) | Ok(Code::Failed) => typed::ErrorCode::Failed,
+        Ok(Code::NotHeld) => typed::ErrorCode::NotHeld,
+        Ok(Code::Busy) => typed::ErrorCode::Busy,
+        Ok(Code::Invalid) => typed::ErrorCode::Invalid,
+        Ok(Code::Cancelled) => typed::ErrorCode::Cancelled,
+    };
+    Ok(typed::Failure {
+        code,
+        message: m.message,
+    })
+}
+
+fn range(total: u64, offset: u64, bytes: Bytes) -> Result<typed::ContentRange, Error> {
+    let fits = offset
+        .checked_add(bytes.len() as u64)
+        .is_some_and(|end| end <= total);
+    if !fits || bytes.len() > MAX_CONTENT_RANGE as usize {
+        return Err(Error::Impossible("a range outside of its content"));
+    }
+    Ok(typed::ContentRange {
+        total,
+        offset,
+        bytes,
+    })
+}
