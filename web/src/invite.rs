@@ -34,7 +34,11 @@ impl Invite {
     pub(crate) fn parse(link: &str) -> Self {
         let fragment = link.split_once('#').map_or(link, |(_, fragment)| fragment);
         let (mut model, mut bootstrap, mut lend) = (None, Vec::new(), None);
-        for (key, value) in fragment.trim().split('&').filter_map(|pair| pair.split_once('=')) {
+        for (key, value) in fragment
+            .trim()
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+        {
             let value = percent_decode(value);
             match key {
                 "model" if !value.is_empty() => model = Some(value),
@@ -43,9 +47,11 @@ impl Invite {
                 _ => {}
             }
         }
-        let swarm = model
-            .filter(|_| !bootstrap.is_empty())
-            .map(|model| Swarm { model, fragments: None, bootstrap });
+        let swarm = model.filter(|_| !bootstrap.is_empty()).map(|model| Swarm {
+            model,
+            fragments: None,
+            bootstrap,
+        });
         Self { swarm, lend }
     }
 }
@@ -105,7 +111,10 @@ mod tests {
         Swarm {
             model: "bafkr4imodel".into(),
             fragments: None,
-            bootstrap: vec!["/ip4/10.0.0.1/tcp/9001/ws/p2p/12D3Koo".into(), "/dns4/é.example/tcp/443/wss".into()],
+            bootstrap: vec![
+                "/ip4/10.0.0.1/tcp/9001/ws/p2p/12D3Koo".into(),
+                "/dns4/é.example/tcp/443/wss".into(),
+            ],
         }
     }
 
@@ -121,7 +130,10 @@ mod tests {
         assert_eq!(Invite::parse("#model=bafk").swarm, None);
         assert_eq!(Invite::parse("#bootstrap=/ip4/1.2.3.4").swarm, None);
         assert_eq!(Invite::parse("https://example.org/").swarm, None);
-        assert_eq!(Invite::parse("#model=bafk&bootstrap=javascript:alert(1)").swarm, None);
+        assert_eq!(
+            Invite::parse("#model=bafk&bootstrap=javascript:alert(1)").swarm,
+            None
+        );
     }
 
     #[test]

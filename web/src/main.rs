@@ -3,12 +3,15 @@
 //! Everything that takes more than a few milliseconds happens in the workers of the package `web-worker`; this
 //! program shows what they report ([`web_bridge::status`]), tells them what the user wants, and carries messages
 //! between them and libp2p.
+// Leptos makes the properties of every component `pub`.
+#![allow(unreachable_pub)]
 
 mod app;
 mod components;
 mod i18n;
 mod invite;
 mod platform;
+mod start;
 mod state;
 mod views;
 

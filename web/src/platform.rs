@@ -21,13 +21,20 @@ pub(crate) fn document() -> web_sys::Document {
 
 /// The user's languages, the preferred one first.
 pub(crate) fn languages() -> Vec<String> {
-    window().navigator().languages().iter().filter_map(|tag| tag.as_string()).collect()
+    window()
+        .navigator()
+        .languages()
+        .iter()
+        .filter_map(|tag| tag.as_string())
+        .collect()
 }
 
 /// Moves the keyboard to the element with this id.
 pub(crate) fn focus(id: &str) {
     use wasm_bindgen::JsCast;
-    if let Some(element) = document().get_element_by_id(id).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok())
+    if let Some(element) = document()
+        .get_element_by_id(id)
+        .and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok())
     {
         // An element that cannot take it keeps it where it was, which is all one can do.
         let _ = element.focus();

@@ -86,23 +86,37 @@ pub(crate) struct Ui {
     pub(crate) broken: RwSignal<Option<String>>,
     /// A newer version of the application waits.
     pub(crate) update: RwSignal<bool>,
+    /// Connection to the network, the browser's own opinion included.
+    pub(crate) link: Memo<Link>,
+    /// Whether a question can be asked.
+    pub(crate) can_ask: Memo<bool>,
     pub(crate) chat: Chat,
     engine: StoredValue<Option<Sender>, LocalStorage>,
 }
 
 impl Ui {
     pub(crate) fn new(settings: Settings, language: Language) -> Self {
+        let (status, online) = (RwSignal::new(Status::default()), RwSignal::new(true));
+        let link = move |_: Option<&Link>| {
+            if online.get() {
+                status.with(|status| status.link)
+            } else {
+                Link::Offline
+            }
+        };
         Self {
             language: RwSignal::new(language),
             settings: RwSignal::new(settings),
             screen: RwSignal::new(Screen::Looking),
             view: RwSignal::new(View::Chat),
             swarm: RwSignal::new(None),
-            status: RwSignal::new(Status::default()),
-            online: RwSignal::new(true),
+            status,
+            online,
             peer: RwSignal::new(None),
             broken: RwSignal::new(None),
             update: RwSignal::new(false),
+            link: Memo::new(link),
+            can_ask: Memo::new(move |_| status.with(|status| status.stage >= Stage::Lent)),
             chat: Chat::restore(),
             engine: StoredValue::new_local(None),
         }
@@ -137,16 +151,6 @@ impl Ui {
             crate::platform::history::push(view.name());
             self.view.set(view);
         }
-    }
-
-    /// Connection to the network, the browser's own opinion included.
-    pub(crate) fn link(self) -> Link {
-        if self.online.get() { self.status.with(|status| status.link) } else { Link::Offline }
-    }
-
-    /// Whether a question can be asked now.
-    pub(crate) fn can_ask(self) -> bool {
-        self.status.with(|status| status.stage >= Stage::Lent)
     }
 }
 

@@ -97,7 +97,10 @@ impl Port {
     /// Hears everything that arrives from now on; what is no `T` is dropped with a line in the console.
     ///
     /// The listener lives as long as the port: a page and its workers end together.
-    pub fn listen<T: DeserializeOwned + 'static>(&self, mut heard: impl FnMut(Incoming<T>) + 'static) {
+    pub fn listen<T: DeserializeOwned + 'static>(
+        &self,
+        mut heard: impl FnMut(Incoming<T>) + 'static,
+    ) {
         let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             match decode(&event.data()) {
                 Ok(message) => heard(message),
@@ -127,6 +130,17 @@ fn decode<T: DeserializeOwned>(data: &JsValue) -> Result<Incoming<T>, JsValue> {
         .map_or_else(|_| Vec::new(), |bytes| bytes.to_vec());
     let ports = Reflect::get(data, &PORTS.into())?
         .dyn_into::<Array>()
-        .map_or_else(|_| Vec::new(), |list| list.iter().filter_map(|port| port.dyn_into().ok()).collect());
-    Ok(Incoming { header, body, ports })
+        .map_or_else(
+            |_| Vec::new(),
+            |list| {
+                list.iter()
+                    .filter_map(|port| port.dyn_into().ok())
+                    .collect()
+            },
+        );
+    Ok(Incoming {
+        header,
+        body,
+        ports,
+    })
 }

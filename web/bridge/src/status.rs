@@ -115,7 +115,7 @@ pub enum Place {
 }
 
 /// A peer in sight.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Peer {
     /// Its id, as text.
     pub id: String,

@@ -31,7 +31,11 @@ impl From<rexie::Error> for Error {
             rexie::Error::IdbError(inner) => inner.to_string(),
             other => other.to_string(),
         };
-        if text.contains("QuotaExceeded") { Self::Quota } else { Self::Failed(text) }
+        if text.contains("QuotaExceeded") {
+            Self::Quota
+        } else {
+            Self::Failed(text)
+        }
     }
 }
 
@@ -44,11 +48,10 @@ pub struct Store(Rexie);
 impl Store {
     /// Opens the database, and makes it the first time.
     pub async fn open() -> Result<Self> {
-        let builder = [FRAGMENTS, CHUNKS, MANIFESTS]
-            .into_iter()
-            .fold(Rexie::builder(DATABASE).version(VERSION), |builder, name| {
-                builder.add_object_store(ObjectStore::new(name))
-            });
+        let builder = [FRAGMENTS, CHUNKS, MANIFESTS].into_iter().fold(
+            Rexie::builder(DATABASE).version(VERSION),
+            |builder, name| builder.add_object_store(ObjectStore::new(name)),
+        );
         Ok(Self(builder.build().await?))
     }
 
@@ -60,14 +63,20 @@ impl Store {
     /// The ids of all stored fragments.
     pub async fn fragments(&self) -> Result<Vec<String>> {
         let transaction = self.read(&[FRAGMENTS])?;
-        let keys = transaction.store(FRAGMENTS)?.get_all_keys(None, None).await?;
+        let keys = transaction
+            .store(FRAGMENTS)?
+            .get_all_keys(None, None)
+            .await?;
         Ok(keys.iter().filter_map(JsValue::as_string).collect())
     }
 
     /// Keeps a verified fragment and forgets the chunks it was made of.
     pub async fn keep_fragment(&self, id: &str, bytes: &[u8]) -> Result<()> {
         let transaction = self.write(&[FRAGMENTS, CHUNKS])?;
-        transaction.store(FRAGMENTS)?.put(&Uint8Array::from(bytes), Some(&id.into())).await?;
+        transaction
+            .store(FRAGMENTS)?
+            .put(&Uint8Array::from(bytes), Some(&id.into()))
+            .await?;
         delete_all(&transaction, id).await?;
         finish(transaction).await
     }
@@ -87,7 +96,10 @@ impl Store {
     /// Keeps a verified manifest and forgets the chunks it was made of.
     pub async fn keep_manifest(&self, id: &str, bytes: &[u8]) -> Result<()> {
         let transaction = self.write(&[MANIFESTS, CHUNKS])?;
-        transaction.store(MANIFESTS)?.put(&Uint8Array::from(bytes), Some(&id.into())).await?;
+        transaction
+            .store(MANIFESTS)?
+            .put(&Uint8Array::from(bytes), Some(&id.into()))
+            .await?;
         delete_all(&transaction, id).await?;
         finish(transaction).await
     }
@@ -96,7 +108,10 @@ impl Store {
     pub async fn keep_chunk(&self, id: &str, offset: u64, bytes: &[u8]) -> Result<()> {
         let transaction = self.write(&[CHUNKS])?;
         let key = chunk_key(id, offset);
-        transaction.store(CHUNKS)?.put(&Uint8Array::from(bytes), Some(&key)).await?;
+        transaction
+            .store(CHUNKS)?
+            .put(&Uint8Array::from(bytes), Some(&key))
+            .await?;
         finish(transaction).await
     }
 
@@ -110,7 +125,9 @@ impl Store {
             if key != chunk_key(id, bytes.len() as u64) {
                 break;
             }
-            let Ok(chunk) = value.dyn_into::<Uint8Array>() else { break };
+            let Ok(chunk) = value.dyn_into::<Uint8Array>() else {
+                break;
+            };
             bytes.extend(chunk.to_vec());
         }
         Ok(bytes)
@@ -126,7 +143,9 @@ impl Store {
     async fn bytes(&self, store: &str, id: &str) -> Result<Option<Vec<u8>>> {
         let transaction = self.read(&[store])?;
         let found = transaction.store(store)?.get(id.into()).await?;
-        Ok(found.and_then(|value| value.dyn_into().ok()).map(|bytes: Uint8Array| bytes.to_vec()))
+        Ok(found
+            .and_then(|value| value.dyn_into().ok())
+            .map(|bytes: Uint8Array| bytes.to_vec()))
     }
 
     fn read(&self, stores: &[&str]) -> Result<Transaction> {

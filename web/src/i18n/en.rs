@@ -69,7 +69,12 @@ pub(crate) static ENGLISH: Text = Text {
     chat_title: "Chat",
     chat_empty: "Ask the network",
     examples_label: "Examples to start with",
-    examples: ["What is a fragment?", "How do I join?", "What happens when a device leaves?", "Who can read my questions?"],
+    examples: [
+        "What is a fragment?",
+        "How do I join?",
+        "What happens when a device leaves?",
+        "Who can read my questions?",
+    ],
     input_label: "Your message",
     input_placeholder: "Ask something…",
     input_hint: "Enter sends, Shift + Enter starts a new line",
@@ -189,10 +194,12 @@ pub(crate) static ENGLISH: Text = Text {
     about_model: "Model",
 
     offline_title: "No network connection",
-    offline_what: |stored| match stored {
+    offline_what: |stored| {
+        match stored {
         0 => "The page works without a network, but asking takes other devices. It reconnects by itself.".into(),
         1 => "1 fragment is stored here, nothing is lost. Asking takes other devices; the page reconnects by itself.".into(),
         n => format!("{n} fragments are stored here, nothing is lost. Asking takes other devices; the page reconnects by itself."),
+    }
     },
     problem_missing: |n, list| match n {
         1 => format!("Nobody in sight holds this part of the model right now: {list}."),
@@ -206,7 +213,9 @@ pub(crate) static ENGLISH: Text = Text {
         a full disk can be the cause too.",
     problem_unsupported: "This version cannot run this model:",
     problem_too_long: |tokens, context| {
-        format!("The conversation is too long for the model: {tokens} tokens, it can look back on {context}. Start a new one.")
+        format!(
+            "The conversation is too long for the model: {tokens} tokens, it can look back on {context}. Start a new one."
+        )
     },
     problem_not_ready: "The model is not here yet. Wait until joining is done.",
     problem_other: "Something went wrong:",

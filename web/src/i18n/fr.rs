@@ -163,7 +163,9 @@ pub(crate) static FRENCH: Text = Text {
     lending_title: "Prêt",
     lending_hint: "Par onglet ouvert. Plus de fragments, plus d’aide ; effet immédiat.",
     storage_title: "Stockage",
-    storage_used: |used, granted| format!("{used} utilisés sur les {granted} que ce navigateur accorde."),
+    storage_used: |used, granted| {
+        format!("{used} utilisés sur les {granted} que ce navigateur accorde.")
+    },
     storage_unknown: "Ce navigateur ne dit pas combien de stockage il accorde.",
     storage_kept: "Le navigateur garde les fragments jusqu’à ce que vous les supprimiez.",
     storage_keep: "Garder durablement",
@@ -195,12 +197,14 @@ pub(crate) static FRENCH: Text = Text {
     about_model: "Modèle",
 
     offline_title: "Pas de connexion au réseau",
-    offline_what: |stored| match stored {
+    offline_what: |stored| {
+        match stored {
         0 => "La page fonctionne sans réseau, mais il faut d’autres appareils pour répondre. Elle se reconnecte d’elle-même.".into(),
         1 => "1 fragment est stocké ici, rien n’est perdu. Il faut d’autres appareils pour répondre ; la page se reconnecte d’elle-même.".into(),
         n => format!(
             "{n} fragments sont stockés ici, rien n’est perdu. Il faut d’autres appareils pour répondre ; la page se reconnecte d’elle-même."
         ),
+    }
     },
     problem_missing: |n, list| match n {
         1 => format!("Personne en vue ne garde cette partie du modèle en ce moment : {list}."),

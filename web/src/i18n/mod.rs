@@ -23,12 +23,17 @@ impl Language {
     /// The language of a tag such as `fr-CH`, if it is spoken here.
     pub(crate) fn from_tag(tag: &str) -> Option<Self> {
         let primary = tag.split(['-', '_']).next().unwrap_or_default();
-        Self::ALL.into_iter().find(|language| language.tag().eq_ignore_ascii_case(primary))
+        Self::ALL
+            .into_iter()
+            .find(|language| language.tag().eq_ignore_ascii_case(primary))
     }
 
     /// The first of the user's languages that is spoken here, or English.
     pub(crate) fn choose<'a>(wanted: impl IntoIterator<Item = &'a str>) -> Self {
-        wanted.into_iter().find_map(Self::from_tag).unwrap_or(Self::English)
+        wanted
+            .into_iter()
+            .find_map(Self::from_tag)
+            .unwrap_or(Self::English)
     }
 
     /// BCP 47 tag, as in `<html lang>`.
@@ -56,7 +61,11 @@ impl Language {
 
     /// A number with this language's decimal sign, at most one decimal.
     pub(crate) fn number(self, value: f64) -> String {
-        let text = if value >= 100.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") };
+        let text = if value >= 100.0 || value.fract() == 0.0 {
+            format!("{value:.0}")
+        } else {
+            format!("{value:.1}")
+        };
         match self {
             Self::English => text,
             Self::French => text.replace('.', ","),

@@ -24,7 +24,8 @@ fn copy_by_selection(text: &str) -> Result<bool, JsValue> {
     let body = document.body().ok_or("no body")?;
     body.append_child(&area)?;
     area.select();
-    let command: js_sys::Function = js_sys::Reflect::get(&document, &"execCommand".into())?.dyn_into()?;
+    let command: js_sys::Function =
+        js_sys::Reflect::get(&document, &"execCommand".into())?.dyn_into()?;
     let copied = command.call1(&document, &"copy".into());
     area.remove();
     Ok(copied?.is_truthy())

@@ -14,7 +14,12 @@ pub(crate) fn fragment() -> String {
 /// The value of a query parameter.
 pub(crate) fn query(name: &str) -> Option<String> {
     let search = window().location().search().ok()?;
-    search.trim_start_matches('?').split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+    search
+        .trim_start_matches('?')
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.to_owned())
 }
 
 /// The page's address without query and fragment.
@@ -24,19 +29,28 @@ pub(crate) fn page() -> String {
 
 /// Whether only this device reaches the page's address.
 pub(crate) fn is_loopback() -> bool {
-    window().location().hostname().is_ok_and(|host| host == "localhost" || host == "[::1]" || host.starts_with("127."))
+    window()
+        .location()
+        .hostname()
+        .is_ok_and(|host| host == "localhost" || host == "[::1]" || host.starts_with("127."))
 }
 
 /// Fetches a small text file beside the page, never from a cache.
 pub(crate) async fn text(path: &str) -> Option<String> {
     let options = RequestInit::new();
     options.set_cache(RequestCache::NoStore);
-    let response: Response =
-        JsFuture::from(window().fetch_with_str_and_init(path, &options)).await.ok()?.dyn_into().ok()?;
+    let response: Response = JsFuture::from(window().fetch_with_str_and_init(path, &options))
+        .await
+        .ok()?
+        .dyn_into()
+        .ok()?;
     if !response.ok() {
         return None;
     }
-    JsFuture::from(response.text().ok()?).await.ok()?.as_string()
+    JsFuture::from(response.text().ok()?)
+        .await
+        .ok()?
+        .as_string()
 }
 
 /// Calls back whenever the browser goes online or offline, and once now.

@@ -24,12 +24,21 @@ impl Quota {
 /// Asks the browser; `None` where it does not tell (pages without HTTPS, old browsers).
 pub(crate) async fn estimate() -> Option<Quota> {
     let storage = manager()?;
-    let estimate: StorageEstimate = JsFuture::from(storage.estimate().ok()?).await.ok()?.unchecked_into();
+    let estimate: StorageEstimate = JsFuture::from(storage.estimate().ok()?)
+        .await
+        .ok()?
+        .unchecked_into();
     let persisted = match storage.persisted() {
-        Ok(promise) => JsFuture::from(promise).await.is_ok_and(|value| value.is_truthy()),
+        Ok(promise) => JsFuture::from(promise)
+            .await
+            .is_ok_and(|value| value.is_truthy()),
         Err(_) => false,
     };
-    Some(Quota { used: estimate.get_usage()? as u64, granted: estimate.get_quota()? as u64, persisted })
+    Some(Quota {
+        used: estimate.get_usage()? as u64,
+        granted: estimate.get_quota()? as u64,
+        persisted,
+    })
 }
 
 /// Asks that nothing be deleted without the user. Browsers want a gesture for it: call it from a click.
@@ -37,7 +46,9 @@ pub(crate) fn persist() -> impl Future<Output = bool> {
     let promise = manager().and_then(|storage| storage.persist().ok());
     async move {
         match promise {
-            Some(promise) => JsFuture::from(promise).await.is_ok_and(|value| value.is_truthy()),
+            Some(promise) => JsFuture::from(promise)
+                .await
+                .is_ok_and(|value| value.is_truthy()),
             None => false,
         }
     }
@@ -45,5 +56,8 @@ pub(crate) fn persist() -> impl Future<Output = bool> {
 
 fn manager() -> Option<StorageManager> {
     // Absent on pages that are neither HTTPS nor local.
-    js_sys::Reflect::get(&window().navigator(), &"storage".into()).ok()?.dyn_into().ok()
+    js_sys::Reflect::get(&window().navigator(), &"storage".into())
+        .ok()?
+        .dyn_into()
+        .ok()
 }

@@ -13,7 +13,9 @@ const SCRIPT: &str = "service-worker.js";
 pub(crate) fn register(update_waits: impl Fn() + Clone + 'static) {
     let Some(container) = container() else { return };
     spawn_local(async move {
-        let Ok(registration) = JsFuture::from(container.register(SCRIPT)).await else { return };
+        let Ok(registration) = JsFuture::from(container.register(SCRIPT)).await else {
+            return;
+        };
         let registration: ServiceWorkerRegistration = registration.unchecked_into();
         if registration.waiting().is_some() && container.controller().is_some() {
             update_waits();
@@ -22,14 +24,22 @@ pub(crate) fn register(update_waits: impl Fn() + Clone + 'static) {
     });
 }
 
-fn watch(container: &ServiceWorkerContainer, registration: &ServiceWorkerRegistration, update_waits: impl Fn() + Clone + 'static) {
+fn watch(
+    container: &ServiceWorkerContainer,
+    registration: &ServiceWorkerRegistration,
+    update_waits: impl Fn() + Clone + 'static,
+) {
     let (container, source) = (container.clone(), registration.clone());
     let found = Closure::<dyn FnMut()>::new(move || {
-        let Some(worker) = source.installing() else { return };
-        let (container, update_waits, observed) = (container.clone(), update_waits.clone(), worker.clone());
+        let Some(worker) = source.installing() else {
+            return;
+        };
+        let (container, update_waits, observed) =
+            (container.clone(), update_waits.clone(), worker.clone());
         let changed = Closure::<dyn FnMut()>::new(move || {
             // The first installation has no controller before it and is no update.
-            if observed.state() == ServiceWorkerState::Installed && container.controller().is_some() {
+            if observed.state() == ServiceWorkerState::Installed && container.controller().is_some()
+            {
                 update_waits();
             }
         });
@@ -49,7 +59,9 @@ pub(crate) fn update() {
     container.set_oncontrollerchange(Some(reload.as_ref().unchecked_ref()));
     reload.forget();
     spawn_local(async move {
-        let Ok(registration) = JsFuture::from(container.get_registration()).await else { return };
+        let Ok(registration) = JsFuture::from(container.get_registration()).await else {
+            return;
+        };
         if let Ok(registration) = registration.dyn_into::<ServiceWorkerRegistration>()
             && let Some(worker) = registration.waiting()
         {
@@ -60,5 +72,8 @@ pub(crate) fn update() {
 
 fn container() -> Option<ServiceWorkerContainer> {
     // Absent on pages that are neither HTTPS nor local, and in some private windows.
-    js_sys::Reflect::get(&window().navigator(), &"serviceWorker".into()).ok()?.dyn_into().ok()
+    js_sys::Reflect::get(&window().navigator(), &"serviceWorker".into())
+        .ok()?
+        .dyn_into()
+        .ok()
 }

@@ -55,7 +55,9 @@ impl Chat {
             progress: StoredValue::new((0, 0.0)),
             next: StoredValue::new(0),
         };
-        let kept: Option<Vec<Kept>> = storage::tab().get(KEY).and_then(|text| serde_json::from_str(&text).ok());
+        let kept: Option<Vec<Kept>> = storage::tab()
+            .get(KEY)
+            .and_then(|text| serde_json::from_str(&text).ok());
         for kept in kept.into_iter().flatten() {
             chat.append(kept.speaker, kept.text, kept.ending);
         }
@@ -65,7 +67,12 @@ impl Chat {
     fn append(self, speaker: Speaker, text: String, ending: Option<Ending>) {
         let id = self.next.get_value();
         self.next.set_value(id + 1);
-        let message = Message { id, speaker, text: RwSignal::new(text), ending: RwSignal::new(ending) };
+        let message = Message {
+            id,
+            speaker,
+            text: RwSignal::new(text),
+            ending: RwSignal::new(ending),
+        };
         self.messages.update(|messages| messages.push(message));
     }
 
@@ -99,11 +106,17 @@ impl Chat {
             return;
         }
         self.messages.update(|messages| {
-            while messages.last().is_some_and(|message| message.speaker == Speaker::Assistant) {
+            while messages
+                .last()
+                .is_some_and(|message| message.speaker == Speaker::Assistant)
+            {
                 messages.pop();
             }
         });
-        if self.messages.with_untracked(|messages| !messages.is_empty()) {
+        if self
+            .messages
+            .with_untracked(|messages| !messages.is_empty())
+        {
             self.answer(ui);
         }
     }
@@ -115,19 +128,36 @@ impl Chat {
         self.speed.set(None);
         self.progress.set_value((0, 0.0));
         self.save();
-        let (greedy, max_tokens) = ui.settings.with_untracked(|settings| (settings.greedy, settings.max_tokens));
-        let drawing = Drawing { temperature: if greedy { 0.0 } else { 0.7 }, max_tokens, seed: clock::seed() };
+        let (greedy, max_tokens) = ui
+            .settings
+            .with_untracked(|settings| (settings.greedy, settings.max_tokens));
+        let drawing = Drawing {
+            temperature: if greedy { 0.0 } else { 0.7 },
+            max_tokens,
+            seed: clock::seed(),
+        };
         let answer = self.next.get_value() - 1;
-        ui.tell(&ToEngine::Ask { answer, turns, drawing });
+        ui.tell(&ToEngine::Ask {
+            answer,
+            turns,
+            drawing,
+        });
     }
 
     fn turns(self) -> Vec<Turn> {
         self.messages.with_untracked(|messages| {
-            let turn = |message: &Message| Turn { speaker: message.speaker, text: message.text.get_untracked() };
+            let turn = |message: &Message| Turn {
+                speaker: message.speaker,
+                text: message.text.get_untracked(),
+            };
             let mut turns: Vec<Turn> = Vec::new();
             // An unanswered question and an answer that never began would leave two turns of one speaker in a row,
             // which templates refuse.
-            for turn in messages.iter().map(turn).filter(|turn| !turn.text.is_empty()) {
+            for turn in messages
+                .iter()
+                .map(turn)
+                .filter(|turn| !turn.text.is_empty())
+            {
                 match turns.last_mut() {
                     Some(last) if last.speaker == turn.speaker => *last = turn,
                     _ => turns.push(turn),
@@ -139,7 +169,9 @@ impl Chat {
 
     /// An answer grows by one token's text.
     pub(crate) fn grow(self, answer: u32, piece: &str) {
-        let Some(message) = self.growing(answer) else { return };
+        let Some(message) = self.growing(answer) else {
+            return;
+        };
         message.text.update(|text| text.push_str(piece));
         let now = clock::now();
         let (tokens, first) = self.progress.get_value();
@@ -147,13 +179,16 @@ impl Chat {
             self.progress.set_value((1, now));
         } else {
             self.progress.set_value((tokens + 1, first));
-            self.speed.set(Some(f64::from(tokens) * 1000.0 / (now - first).max(1.0)));
+            self.speed
+                .set(Some(f64::from(tokens) * 1000.0 / (now - first).max(1.0)));
         }
     }
 
     /// An answer is over.
     pub(crate) fn end(self, answer: u32, ending: Ending) {
-        let Some(message) = self.growing(answer) else { return };
+        let Some(message) = self.growing(answer) else {
+            return;
+        };
         message.ending.set(Some(ending));
         self.busy.set(false);
         self.save();
@@ -171,7 +206,9 @@ impl Chat {
 
     /// The message an answer goes to; `None` when the user has moved on meanwhile.
     fn growing(self, answer: u32) -> Option<Message> {
-        let last = self.messages.with_untracked(|messages| messages.last().copied())?;
+        let last = self
+            .messages
+            .with_untracked(|messages| messages.last().copied())?;
         (self.busy.get_untracked() && last.id == answer).then_some(last)
     }
 }

@@ -48,14 +48,25 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { language: None, theme: Theme::Auto, lend: 1, greedy: false, max_tokens: 256, swarm: None, joined: false }
+        Self {
+            language: None,
+            theme: Theme::Auto,
+            lend: 1,
+            greedy: false,
+            max_tokens: 256,
+            swarm: None,
+            joined: false,
+        }
     }
 }
 
 impl Settings {
     /// The settings kept in this browser; what cannot be read is as if never set.
     pub(crate) fn load() -> Self {
-        storage::browser().get(KEY).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+        storage::browser()
+            .get(KEY)
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default()
     }
 
     pub(crate) fn save(&self) {
@@ -71,7 +82,14 @@ mod tests {
 
     #[test]
     fn settings_of_an_older_version_keep_what_they_say() {
-        let settings: Settings = serde_json::from_str(r#"{"lend":4,"gone":true}"#).expect("readable");
-        assert_eq!(settings, Settings { lend: 4, ..Settings::default() });
+        let settings: Settings =
+            serde_json::from_str(r#"{"lend":4,"gone":true}"#).expect("readable");
+        assert_eq!(
+            settings,
+            Settings {
+                lend: 4,
+                ..Settings::default()
+            }
+        );
     }
 }

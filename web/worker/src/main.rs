@@ -1,2 +1,2 @@
-//! Not written yet.
+//! The workers of the browser application.
 fn main() {}
