@@ -1,0 +1,90 @@
+use gguf::TensorType;
+
+use crate::activations::{Quantised, Values};
+use crate::formats::{Blocks, Plain, with_blocks, with_plain};
+use crate::{Activations, Error, Isa, encoding_for, scalar};
+
+/// Multiplies packed weights with activations: `y[t·rows + r] = Σ w[r, c] · x[t, c]`.
+///
+/// `weights` are `rows` packed rows of as many weights as the activations are wide. All sizes are
+/// checked; on an error nothing was written. The bits of `y` depend on the arguments only, not on
+/// the machine; each row and each token is computed independently of how many others there are.
+pub fn matmul(
+    ty: TensorType,
+    weights: &[u8],
+    rows: usize,
+    x: &Activations,
+    y: &mut [f32],
+) -> Result<(), Error> {
+    matmul_with(Isa::best(), ty, weights, rows, x, y)
+}
+
+/// [`matmul`] with chosen instructions, for tests and benchmarks.
+pub fn matmul_with(
+    isa: Isa,
+    ty: TensorType,
+    weights: &[u8],
+    rows: usize,
+    x: &Activations,
+    y: &mut [f32],
+) -> Result<(), Error> {
+    if !isa.is_available() {
+        return Err(Error::Unavailable(isa));
+    }
+    let needed = encoding_for(ty).ok_or(Error::Unsupported(ty))?;
+    if x.encoding() != needed {
+        return Err(Error::Encoding {
+            weights: ty,
+            needed,
+            found: x.encoding(),
+        });
+    }
+    let row_bytes = row_bytes(ty, x.width())?;
+    check("bytes of weights", rows, row_bytes, weights.len())?;
+    check("results", rows, x.tokens(), y.len())?;
+    if y.is_empty() {
+        return Ok(());
+    }
+    match x.values() {
+        Values::Plain(x) => with_plain!(ty, plain(isa, weights, row_bytes, x, y)),
+        Values::Quantised(x) => with_blocks!(ty, blocks(isa, weights, row_bytes, x, y)),
+    }
+    .ok_or(Error::Unsupported(ty))
+}
+
+/// Bytes of a row of `cols` weights.
+pub(crate) fn row_bytes(ty: TensorType, cols: usize) -> Result<usize, Error> {
+    if encoding_for(ty).is_none() {
+        return Err(Error::Unsupported(ty));
+    }
+    let block = ty.block_len();
+    if cols == 0 || !cols.is_multiple_of(block) {
+        return Err(Error::Width { width: cols, block });
+    }
+    (cols / block)
+        .checked_mul(ty.block_bytes())
+        .ok_or(Error::Overflow("a row of weights"))
+}
+
+fn check(what: &'static str, a: usize, b: usize, found: usize) -> Result<(), Error> {
+    let expected = a.checked_mul(b).ok_or(Error::Overflow(what))?;
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Error::Length {
+            what,
+            expected,
+            found,
+        })
+    }
+}
+
+fn blocks<B: Blocks>(isa: Isa, weights: &[u8], row_bytes: usize, x: &Quantised, y: &mut [f32]) {
+    let _ = isa;
+    scalar::blocks::<B>(weights, row_bytes, x, y);
+}
+
+fn plain<P: Plain>(isa: Isa, weights: &[u8], row_bytes: usize, x: &[f32], y: &mut [f32]) {
+    let _ = isa;
+    scalar::plain::<P>(weights, row_bytes, x, y);
+}

@@ -1,0 +1,103 @@
+//! Every limit and patience of a node, in one place.
+
+use crate::{ContentId, PeerId};
+use std::time::Duration;
+
+/// How a node behaves. [`Config::new`] gives values that suit both a browser tab and a server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Our own name; it decides which fragments we pick among equally rare ones.
+    pub me: PeerId,
+    /// What we call ourselves to others, e.g. `iap2p/0.1.0`.
+    pub agent: String,
+    /// The model this node serves or asks, by its manifest; none for a pure entry point.
+    pub model: Option<ContentId>,
+    /// What we say we are there for; by default a participant, or an entry point when there is no model.
+    pub role: Option<protocol::Role>,
+
+    /// Own compute requests under way at one time; [`Node::submit`](crate::Node::submit) refuses more.
+    pub max_requests: usize,
+    /// Own requests under way at one peer.
+    pub max_requests_per_peer: usize,
+    /// How many computations the shell runs at one time (compute workers, or cores).
+    pub compute_slots: usize,
+    /// Requests of one peer that wait or run here; further ones are answered "busy".
+    pub max_incoming_per_peer: usize,
+    /// Requests of all peers together that wait or run here.
+    pub max_incoming: usize,
+
+    /// An answer is never called late before this.
+    pub deadline_floor: Duration,
+    /// An answer is called late after this many times what the peer usually takes.
+    pub deadline_factor: u32,
+    /// What a peer of whom nothing is known yet is expected to take.
+    pub initial_latency: Duration,
+    /// Latencies below this count as equal, so that near peers share the work instead of the nearest doing all of it.
+    pub spread_below: Duration,
+    /// How long a request waits for somebody to appear who holds its fragment.
+    pub grace: Duration,
+    /// How long a request waits for its only holder before it is given up.
+    pub give_up: Duration,
+
+    /// The length of one range of a download.
+    pub range_bytes: u64,
+    /// Ranges under way for one download.
+    pub ranges_per_download: usize,
+    /// Ranges under way at one peer, over all downloads.
+    pub ranges_per_peer: usize,
+    /// Downloads under way; further ones wait their turn.
+    pub max_downloads: usize,
+    /// A range not here after this long is asked of somebody else.
+    pub range_timeout: Duration,
+    /// The longest content that is fetched when its length is not known beforehand (a manifest).
+    pub max_content_bytes: u64,
+    /// The longest range that is read for a peer at one time.
+    pub max_range_bytes: u64,
+    /// Ranges of one peer that wait or are read here; further ones are refused.
+    pub max_reads_per_peer: usize,
+    /// How many reads the shell does at one time.
+    pub read_slots: usize,
+
+    /// Peers looked for when fewer than this are connected.
+    pub wanted_peers: usize,
+    /// Peers remembered at one time; further ones are disconnected.
+    pub max_peers: usize,
+    /// How often the network is asked for peers while there are too few, or for holders of a missing fragment.
+    pub search_interval: Duration,
+}
+
+impl Config {
+    /// A node with the usual limits that neither asks nor serves a model yet.
+    #[must_use]
+    pub fn new(me: PeerId) -> Self {
+        Self {
+            me,
+            agent: concat!("iap2p/", env!("CARGO_PKG_VERSION")).into(),
+            model: None,
+            role: None,
+            max_requests: 4096,
+            max_requests_per_peer: 64,
+            compute_slots: 1,
+            max_incoming_per_peer: 128,
+            max_incoming: 1024,
+            deadline_floor: Duration::from_millis(250),
+            deadline_factor: 4,
+            initial_latency: Duration::from_millis(500),
+            spread_below: Duration::from_millis(20),
+            grace: Duration::from_secs(20),
+            give_up: Duration::from_secs(120),
+            range_bytes: 256 * 1024,
+            ranges_per_download: 8,
+            ranges_per_peer: 4,
+            max_downloads: 4,
+            range_timeout: Duration::from_secs(10),
+            max_content_bytes: 64 * 1024 * 1024,
+            max_range_bytes: 1024 * 1024,
+            max_reads_per_peer: 32,
+            read_slots: 8,
+            wanted_peers: 32,
+            max_peers: 512,
+            search_interval: Duration::from_secs(5),
+        }
+    }
+}

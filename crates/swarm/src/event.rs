@@ -1,0 +1,162 @@
+//! What goes into a node and what comes out of it.
+
+use crate::{ContentId, DownloadId, Failure, FragmentIndex, PeerId, RequestId, Ticket, Worker};
+use bytes::Bytes;
+use protocol::Message;
+
+/// What happened in the world, told by the shell with [`Node::handle_event`](crate::Node::handle_event).
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A connection to a peer can carry messages. Telling it again for a known peer updates `relayed`.
+    Connected {
+        /// Who.
+        peer: PeerId,
+        /// Whether a third node passes the bytes on.
+        relayed: bool,
+    },
+    /// The last connection to a peer is gone.
+    Disconnected {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A peer sent a well-formed message.
+    Message {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        message: Message,
+    },
+    /// A peer broke the rules of the wire; it is banned.
+    Violation {
+        /// Who.
+        peer: PeerId,
+        /// How, in words for a log.
+        reason: String,
+    },
+    /// The network found peers after [`Action::FindPeers`] or by itself.
+    Found {
+        /// Who.
+        peers: Vec<PeerId>,
+    },
+    /// [`Action::Compute`] is done.
+    Computed {
+        /// Which one.
+        ticket: Ticket,
+        /// The encoded answer, or why there is none.
+        result: Result<Bytes, ComputeError>,
+    },
+    /// [`Action::ReadContent`] is done.
+    ContentRead {
+        /// Which one.
+        ticket: Ticket,
+        /// The length of the whole content and the bytes asked for (fewer at the end of the content); none when it is not stored here.
+        result: Option<(u64, Bytes)>,
+    },
+    /// The content of [`Action::Complete`] was hashed.
+    Verified {
+        /// Which download.
+        download: DownloadId,
+        /// Whether the content is what its name says.
+        good: bool,
+    },
+}
+
+/// Why a computation has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ComputeError {
+    /// The fragment is not here (any more) or is damaged.
+    NotHeld,
+    /// The request makes no sense for this fragment.
+    BadRequest(String),
+    /// Something else, in words for a log.
+    Internal(String),
+}
+
+/// What the shell has to do, taken with [`Node::poll_action`](crate::Node::poll_action).
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Send a message. Messages to one peer must arrive in this order; when that cannot be, disconnect the peer.
+    Send {
+        /// To whom.
+        peer: PeerId,
+        /// What.
+        message: Message,
+    },
+    /// Connect to a peer the network found.
+    Connect {
+        /// To whom.
+        peer: PeerId,
+    },
+    /// Close the connections to a peer.
+    Disconnect {
+        /// Whose.
+        peer: PeerId,
+    },
+    /// Close the connections to a peer and accept no new ones.
+    Ban {
+        /// Whose.
+        peer: PeerId,
+        /// Why, in words for a log.
+        reason: String,
+    },
+    /// Ask the network who provides `key` (a model or a fragment) and tell [`Event::Found`].
+    FindPeers {
+        /// The content looked for.
+        key: ContentId,
+    },
+    /// Tell the network that we provide `key` (a model or a fragment).
+    Announce {
+        /// The content provided.
+        key: ContentId,
+    },
+    /// Compute on a fragment held here, for ourselves or for a peer, and tell [`Event::Computed`].
+    Compute {
+        /// To be named when done.
+        ticket: Ticket,
+        /// On which fragment.
+        fragment: FragmentIndex,
+        /// The encoded request.
+        body: Bytes,
+    },
+    /// One of our own requests is answered. Judge the answer with [`Node::accept`](crate::Node::accept) or [`Node::reject`](crate::Node::reject).
+    Answer {
+        /// Which one.
+        request: RequestId,
+        /// Who answered.
+        by: Worker,
+        /// The encoded answer, which comes from a stranger.
+        body: Bytes,
+    },
+    /// One of our own requests will not be answered.
+    Failed {
+        /// Which one.
+        request: RequestId,
+        /// Why.
+        failure: Failure,
+    },
+    /// Read stored content for a peer and tell [`Event::ContentRead`].
+    ReadContent {
+        /// To be named when done.
+        ticket: Ticket,
+        /// Which content.
+        content: ContentId,
+        /// From where.
+        offset: u64,
+        /// How many bytes; fewer are right at the end of the content.
+        len: u64,
+    },
+    /// Append bytes to a download. They come in order and without gaps, beginning at what the shell said it had.
+    Write {
+        /// Which download.
+        download: DownloadId,
+        /// Where they belong: 0 again when the download starts afresh, what was written before is then void.
+        offset: u64,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// All bytes of a download are written: hash them and tell [`Event::Verified`].
+    Complete {
+        /// Which download.
+        download: DownloadId,
+    },
+}

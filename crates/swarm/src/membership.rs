@@ -1,0 +1,307 @@
+//! Who is there, what they hold, and whom to look for.
+
+use crate::peers::Peer;
+use crate::timers::Timer;
+use crate::{Action, Catalogue, ContentId, FragmentIndex, Node, PeerId};
+use protocol::{Bitmap, Hello, HoldingsChanged, Message, Role};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A peer that could not be reached is not dialled again before this.
+const REDIAL_AFTER: Duration = Duration::from_secs(30);
+/// Dials remembered.
+const MAX_DIALLED: usize = 1024;
+/// Missing fragments looked for in one round.
+const MAX_SEARCHES: usize = 8;
+/// Fragments announced to the network by name. Who holds more is found through the model.
+const MAX_ANNOUNCED: usize = 256;
+
+/// What was looked for and announced.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    armed: bool,
+    searched: BTreeMap<ContentId, Duration>,
+    dialled: BTreeMap<PeerId, Duration>,
+    announced: std::collections::BTreeSet<ContentId>,
+}
+
+impl Node {
+    /// Says which model is asked and served. Another model than before drops all holdings; own requests under way
+    /// are then for fragments that do not exist any more and should be [cancelled](Node::cancel) first.
+    pub fn set_model(&mut self, model: ContentId, now: Duration) {
+        if self.config.model != Some(model) {
+            self.config.model = Some(model);
+            self.catalogue = Catalogue::default();
+            self.index_of.clear();
+            self.computes = Bitmap::default();
+            self.stores = Bitmap::default();
+            self.search.announced.clear();
+            self.tell_holdings();
+        }
+        self.search(now);
+        self.pump_downloads(now);
+    }
+
+    /// Says which fragments the model has, once its manifest is here.
+    pub fn set_catalogue(&mut self, catalogue: Catalogue, now: Duration) {
+        self.index_of = catalogue
+            .indices()
+            .zip(&catalogue.fragments)
+            .map(|(index, info)| (info.content, index))
+            .collect();
+        self.computes = Bitmap::new(catalogue.len());
+        self.stores = Bitmap::new(catalogue.len());
+        self.catalogue = catalogue;
+        self.wake(None, now);
+        self.pump_downloads(now);
+    }
+
+    /// Says which fragments this node computes on and which it offers to others; replaces what was said before.
+    /// Indices the model does not have are ignored.
+    pub fn set_holdings(
+        &mut self,
+        computes: impl IntoIterator<Item = FragmentIndex>,
+        stores: impl IntoIterator<Item = FragmentIndex>,
+        now: Duration,
+    ) {
+        let mut holdings = (
+            Bitmap::new(self.catalogue.len()),
+            Bitmap::new(self.catalogue.len()),
+        );
+        computes
+            .into_iter()
+            .for_each(|index| _ = holdings.0.insert(index.0));
+        stores
+            .into_iter()
+            .for_each(|index| _ = holdings.1.insert(index.0));
+        if holdings == (self.computes.clone(), self.stores.clone()) {
+            return;
+        }
+        (self.computes, self.stores) = holdings;
+        self.holdings_are_new(now);
+    }
+
+    /// Adds one fragment to what is offered and, if `computes`, computed on.
+    pub fn add_holding(&mut self, index: FragmentIndex, computes: bool, now: Duration) {
+        let stored = self.stores.insert(index.0);
+        if (computes && self.computes.insert(index.0)) | stored {
+            self.holdings_are_new(now);
+        }
+    }
+
+    /// A fragment is gone from here.
+    pub fn remove_holding(&mut self, index: FragmentIndex, now: Duration) {
+        if self.computes.remove(index.0) | self.stores.remove(index.0) {
+            self.holdings_are_new(now);
+        }
+    }
+
+    fn holdings_are_new(&mut self, now: Duration) {
+        self.tell_holdings();
+        self.announce();
+        self.wake(None, now);
+    }
+
+    fn tell_holdings(&mut self) {
+        let message = Message::HoldingsChanged(HoldingsChanged {
+            model: self.config.model.map(|model| model.0),
+            computes: self.computes.clone(),
+            stores: self.stores.clone(),
+        });
+        let peers: Vec<_> = self.peers.connected.keys().cloned().collect();
+        for peer in peers {
+            self.send(&peer, message.clone());
+        }
+    }
+
+    fn announce(&mut self) {
+        if self.computes.is_empty() && self.stores.is_empty() {
+            return;
+        }
+        let held = self.catalogue.indices().zip(&self.catalogue.fragments);
+        let held = held
+            .filter(|(index, _)| self.computes.contains(index.0) || self.stores.contains(index.0));
+        let keys = self
+            .config
+            .model
+            .into_iter()
+            .chain(held.map(|(_, info)| info.content));
+        let new: Vec<_> = keys
+            .take(MAX_ANNOUNCED)
+            .filter(|key| !self.search.announced.contains(key))
+            .collect();
+        for key in new {
+            if self.search.announced.len() < MAX_ANNOUNCED && self.search.announced.insert(key) {
+                self.actions.push_back(Action::Announce { key });
+            }
+        }
+    }
+
+    pub(crate) fn connected(&mut self, peer: PeerId, relayed: bool, now: Duration) {
+        if self.peers.is_banned(&peer) {
+            self.actions.push_back(Action::Disconnect { peer });
+            return;
+        }
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.relayed = relayed;
+            return;
+        }
+        if self.peers.connected.len() >= self.config.max_peers {
+            self.actions.push_back(Action::Disconnect { peer });
+            return;
+        }
+        self.search.dialled.remove(&peer);
+        self.peers
+            .connected
+            .insert(peer.clone(), Peer::new(relayed));
+        let role = match (&self.config.role, self.config.model) {
+            (Some(role), _) => *role,
+            (None, Some(_)) => Role::Participant,
+            (None, None) => Role::Bootstrap,
+        };
+        let hello = Hello {
+            agent: self.config.agent.clone(),
+            version: protocol::VERSION,
+            role,
+            model: self.config.model.map(|model| model.0),
+            computes: self.computes.clone(),
+            stores: self.stores.clone(),
+        };
+        self.send(&peer, Message::Hello(hello));
+        self.arm_search(now);
+    }
+
+    pub(crate) fn hello(&mut self, peer: &PeerId, hello: Hello, now: Duration) {
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.greeted = true;
+            known.agent = hello.agent;
+            known.role = hello.role;
+            known.set_holdings(hello.model.map(ContentId), hello.computes, hello.stores);
+        }
+        self.holdings_of_peer_are_new(peer, now);
+    }
+
+    pub(crate) fn holdings_changed(
+        &mut self,
+        peer: &PeerId,
+        changed: HoldingsChanged,
+        now: Duration,
+    ) {
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.set_holdings(
+                changed.model.map(ContentId),
+                changed.computes,
+                changed.stores,
+            );
+        }
+        self.holdings_of_peer_are_new(peer, now);
+    }
+
+    fn holdings_of_peer_are_new(&mut self, peer: &PeerId, now: Duration) {
+        self.wake(Some(peer), now);
+        self.pump_downloads(now);
+    }
+
+    /// Forgets a peer: what it was computing or sending for us goes elsewhere, what it wanted from us is dropped.
+    pub(crate) fn drop_peer(&mut self, peer: &PeerId, now: Duration) {
+        if self.peers.connected.remove(peer).is_none() {
+            return;
+        }
+        self.server.forget(peer);
+        self.library.forget(peer);
+        self.attempts_lost(peer, now);
+        self.ranges_lost(peer, now);
+        self.run_jobs();
+        self.run_reads();
+    }
+
+    pub(crate) fn ban(&mut self, peer: &PeerId, reason: &str, now: Duration) {
+        if self.peers.is_banned(peer) {
+            return;
+        }
+        self.totals.banned += 1;
+        self.peers.ban(peer.clone());
+        self.actions.push_back(Action::Ban {
+            peer: peer.clone(),
+            reason: reason.into(),
+        });
+        self.drop_peer(peer, now);
+    }
+
+    pub(crate) fn found(&mut self, peers: Vec<PeerId>, now: Duration) {
+        let needy = self.dispatch.waiting() > 0 || self.downloads.starving();
+        let mut room = if needy {
+            self.config.max_peers
+        } else {
+            self.config.wanted_peers
+        };
+        room = room.saturating_sub(self.peers.connected.len());
+        for peer in peers {
+            let stranger = peer != self.config.me
+                && self.peers.get(&peer).is_none()
+                && !self.peers.is_banned(&peer);
+            let tired = self
+                .search
+                .dialled
+                .get(&peer)
+                .is_some_and(|at| now < *at + REDIAL_AFTER);
+            if room == 0 || !stranger || tired {
+                continue;
+            }
+            self.search.dialled.retain(|_, at| now < *at + REDIAL_AFTER);
+            if self.search.dialled.len() < MAX_DIALLED {
+                room -= 1;
+                self.search.dialled.insert(peer.clone(), now);
+                self.actions.push_back(Action::Connect { peer });
+            }
+        }
+    }
+
+    fn arm_search(&mut self, now: Duration) {
+        if !self.search.armed {
+            self.search.armed = true;
+            self.timers
+                .set(now + self.config.search_interval, Timer::Search);
+        }
+    }
+
+    /// The regular round: looks for peers while there are too few, and for holders of what is missing.
+    pub(crate) fn search(&mut self, now: Duration) {
+        let interval = self.config.search_interval;
+        self.search.searched.retain(|_, at| now < *at + interval);
+        let missing: Vec<_> = self
+            .dispatch
+            .fragments_waited_for()
+            .filter_map(|i| self.catalogue.get(i))
+            .collect();
+        let missing: Vec<_> = missing
+            .iter()
+            .map(|info| info.content)
+            .take(MAX_SEARCHES)
+            .collect();
+        let few = self.peers.connected.len() < self.config.wanted_peers;
+        if let Some(model) = self.config.model
+            && (few || !missing.is_empty() || self.downloads.starving())
+        {
+            self.find(model, now);
+        }
+        missing
+            .into_iter()
+            .for_each(|content| self.find(content, now));
+        self.search.armed = false;
+        self.arm_search(now);
+    }
+
+    /// Asks the network who has `content`, unless that was asked a moment ago.
+    pub(crate) fn find(&mut self, content: ContentId, now: Duration) {
+        let recent = self
+            .search
+            .searched
+            .get(&content)
+            .is_some_and(|at| now < *at + self.config.search_interval);
+        if !recent && self.search.searched.len() < MAX_DIALLED {
+            self.search.searched.insert(content, now);
+            self.actions.push_back(Action::FindPeers { key: content });
+        }
+    }
+}

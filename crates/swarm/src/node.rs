@@ -1,0 +1,229 @@
+//! The node itself: its state, and where every event goes.
+
+use crate::content::Library;
+use crate::dispatch::Dispatch;
+use crate::download::Downloads;
+use crate::membership::Search;
+use crate::peers::Peers;
+use crate::serve::Server;
+use crate::timers::{Timer, Timers};
+use crate::{
+    Action, Catalogue, Config, ContentId, Coverage, Event, FragmentIndex, PeerStats, Stats, Totals,
+    placement,
+};
+use protocol::{Bitmap, Message};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// One node of the swarm, as a state machine. See the [crate's documentation](crate) for how to drive it.
+///
+/// The parts live beside this file, each with its state and the methods that change it: membership (who is there),
+/// dispatch (own requests), serve (others' requests), content (others' downloads), download (own downloads).
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) config: Config,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) index_of: BTreeMap<ContentId, FragmentIndex>,
+    pub(crate) computes: Bitmap,
+    pub(crate) stores: Bitmap,
+    pub(crate) peers: Peers,
+    pub(crate) timers: Timers,
+    pub(crate) actions: VecDeque<Action>,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) server: Server,
+    pub(crate) library: Library,
+    pub(crate) downloads: Downloads,
+    pub(crate) search: Search,
+    pub(crate) totals: Totals,
+    counter: u64,
+}
+
+impl Node {
+    /// A node that knows nobody and holds nothing.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            catalogue: Catalogue::default(),
+            index_of: BTreeMap::new(),
+            computes: Bitmap::default(),
+            stores: Bitmap::default(),
+            peers: Peers::default(),
+            timers: Timers::default(),
+            actions: VecDeque::new(),
+            dispatch: Dispatch::default(),
+            server: Server::default(),
+            library: Library::default(),
+            downloads: Downloads::default(),
+            search: Search::default(),
+            totals: Totals::default(),
+            counter: 0,
+        }
+    }
+
+    /// How this node behaves.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Tells what happened in the world. Then take the actions with [`Node::poll_action`].
+    pub fn handle_event(&mut self, event: Event, now: Duration) {
+        match event {
+            Event::Connected { peer, relayed } => self.connected(peer, relayed, now),
+            Event::Disconnected { peer } => self.drop_peer(&peer, now),
+            Event::Violation { peer, reason } => self.ban(&peer, &reason, now),
+            Event::Found { peers } => self.found(peers, now),
+            Event::Computed { ticket, result } => self.computed(ticket, result, now),
+            Event::ContentRead { ticket, result } => self.content_read(ticket, result),
+            Event::Verified { download, good } => self.verified(download, good, now),
+            Event::Message { peer, message } => {
+                // Messages that were on their way when their sender was banned or lost.
+                if self.peers.get(&peer).is_none() {
+                    return;
+                }
+                match message {
+                    Message::Hello(hello) => self.hello(&peer, hello, now),
+                    Message::HoldingsChanged(changed) => self.holdings_changed(&peer, changed, now),
+                    Message::ComputeRequest(request) => self.compute_request(&peer, request, now),
+                    Message::ComputeResponse(response) => {
+                        self.compute_response(&peer, response, now)
+                    }
+                    Message::Cancel(cancel) => self.cancelled_by(&peer, cancel.id),
+                    Message::ContentRequest(request) => self.content_request(&peer, request, now),
+                    Message::ContentResponse(response) => {
+                        self.content_response(&peer, response, now)
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next thing to do. Call it after every other `&mut` method until it returns nothing.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Node::handle_timeout`] wants to be called. It may change with every event.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.timers.next()
+    }
+
+    /// Tells that time has passed; harmless when nothing is due. Then take the actions.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        while let Some(timer) = self.timers.due(now) {
+            match timer {
+                Timer::Attempt(attempt) => self.attempt_late(attempt, now),
+                Timer::Patience(request) => self.patience_over(request, now),
+                Timer::Range(range) => self.range_late(range, now),
+                Timer::Retry => {
+                    self.wake(None, now);
+                    self.pump_downloads(now);
+                }
+                Timer::Search => self.search(now),
+            }
+        }
+    }
+
+    /// Chooses up to `capacity` fragments this node should take: fewest replicas among *other* computing nodes first
+    /// (a node that only stores a fragment does not count), none that is held here or in `claimed` (by other tabs of
+    /// the same browser, say). Wait for the peers to introduce themselves first: see [`Node::greeted`].
+    #[must_use]
+    pub fn assign(&self, capacity: usize, claimed: &BTreeSet<FragmentIndex>) -> Vec<FragmentIndex> {
+        placement::assign(
+            &self.config.me,
+            &self.catalogue,
+            capacity,
+            |index| self.replicas(index),
+            |index| claimed.contains(&index) || self.computes.contains(index.0),
+        )
+    }
+
+    /// How many other nodes compute on a fragment.
+    #[must_use]
+    pub fn replicas(&self, index: FragmentIndex) -> u32 {
+        let model = self.config.model;
+        self.peers
+            .connected
+            .values()
+            .map(|peer| u32::from(peer.computes(model, index)))
+            .sum()
+    }
+
+    /// How many peers are connected, and how many of them have introduced themselves.
+    #[must_use]
+    pub fn greeted(&self) -> (usize, usize) {
+        let greeted = self
+            .peers
+            .connected
+            .values()
+            .filter(|peer| peer.greeted)
+            .count();
+        (self.peers.connected.len(), greeted)
+    }
+
+    /// The fragments of the model, once they are known.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// A picture for a dashboard. It walks all peers and fragments: take it a few times a second, not per request.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut coverage = vec![Coverage::default(); self.catalogue.len() as usize];
+        let mut peers = Vec::with_capacity(self.peers.connected.len());
+        for (name, peer) in &self.peers.connected {
+            let same_model = peer.model.is_some() && peer.model == self.config.model;
+            if same_model {
+                for (index, fragment) in (0..).zip(&mut coverage) {
+                    let computes = peer.computes.contains(index);
+                    fragment.computing += u32::from(computes);
+                    fragment.storing += u32::from(computes || peer.stores.contains(index));
+                }
+            }
+            peers.push(PeerStats {
+                peer: name.clone(),
+                agent: peer.agent.clone(),
+                relayed: peer.relayed,
+                same_model,
+                computes: if same_model { peer.computes.count() } else { 0 },
+                stores: if same_model { peer.stores.count() } else { 0 },
+                latency: peer.latency.headline(),
+                in_flight: peer.in_flight,
+                answered: peer.answered,
+                late: peer.late,
+                served: peer.served,
+                suspect: peer.suspicion.is_some(),
+            });
+        }
+        for (index, fragment) in (0..).zip(&mut coverage) {
+            fragment.ours = self.computes.contains(index);
+            fragment.computing += u32::from(fragment.ours);
+            fragment.storing += u32::from(fragment.ours || self.stores.contains(index));
+        }
+        Stats {
+            peers,
+            coverage,
+            downloads: self.downloads.stats(),
+            in_flight: self.dispatch.under_way(),
+            waiting: self.dispatch.waiting(),
+            incoming: self.server.len(),
+            totals: self.totals,
+        }
+    }
+
+    /// A number never used before, for wire ids, tickets and downloads.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub(crate) fn send(&mut self, peer: &crate::PeerId, message: Message) {
+        self.actions.push_back(Action::Send {
+            peer: peer.clone(),
+            message,
+        });
+    }
+}

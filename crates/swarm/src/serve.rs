@@ -1,0 +1,231 @@
+//! Computing for others, and for ourselves: one queue in front of the compute slots, everybody in turn.
+
+use crate::fair::Fair;
+use crate::{Action, ComputeError, ContentId, FragmentIndex, Node, PeerId, Ticket};
+use bytes::Bytes;
+use protocol::{ComputeRequest, ComputeResponse, ErrorCode, Failure, Message, RequestId as WireId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Bodies of strangers that wait here, all together.
+const MAX_QUEUED_BYTES: usize = 128 * 1024 * 1024;
+
+/// For whom something is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    /// For ourselves: the attempt.
+    Own(u64),
+    /// For a peer: its request.
+    Peer(PeerId, WireId),
+}
+
+#[derive(Debug)]
+struct Job {
+    origin: Origin,
+    fragment: FragmentIndex,
+    body: Bytes,
+}
+
+/// Jobs that wait and run. The owner `None` is ourselves.
+#[derive(Debug)]
+pub(crate) struct Server {
+    queue: Fair<Option<PeerId>, Job>,
+    running: BTreeMap<Ticket, (Origin, FragmentIndex)>,
+    queued_bytes: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            queue: Fair::new(),
+            running: BTreeMap::new(),
+            queued_bytes: 0,
+        }
+    }
+}
+
+impl Server {
+    fn push(&mut self, owner: Option<PeerId>, job: Job) {
+        self.queued_bytes += job.body.len();
+        self.queue.push(owner, job);
+    }
+
+    fn remove(&mut self, owner: &Option<PeerId>, gone: impl FnMut(&Job) -> bool) {
+        for job in self.queue.remove(owner, gone) {
+            self.queued_bytes -= job.body.len();
+        }
+    }
+
+    /// Requests of others that wait or run.
+    pub(crate) fn len(&self) -> usize {
+        let running = self
+            .running
+            .values()
+            .filter(|(origin, _)| matches!(origin, Origin::Peer(..)))
+            .count();
+        self.queue.len() - self.queue.len_of(&None) + running
+    }
+
+    fn len_of(&self, peer: &PeerId) -> usize {
+        let running = self
+            .running
+            .values()
+            .filter(|(origin, _)| matches!(origin, Origin::Peer(p, _) if p == peer));
+        self.queue.len_of(&Some(peer.clone())) + running.count()
+    }
+
+    /// Drops what a peer that left is waiting for; what runs runs to its end for nobody.
+    pub(crate) fn forget(&mut self, peer: &PeerId) {
+        self.remove(&Some(peer.clone()), |_| true);
+    }
+}
+
+impl Node {
+    /// Queues one of our own attempts for computing here.
+    pub(crate) fn compute_here(&mut self, attempt: u64, fragment: FragmentIndex, body: Bytes) {
+        self.server.push(
+            None,
+            Job {
+                origin: Origin::Own(attempt),
+                fragment,
+                body,
+            },
+        );
+        self.run_jobs();
+    }
+
+    /// An attempt of our own is not needed any more.
+    pub(crate) fn compute_here_cancelled(&mut self, attempt: u64) {
+        self.server
+            .remove(&None, |job| job.origin == Origin::Own(attempt));
+    }
+
+    pub(crate) fn compute_request(
+        &mut self,
+        peer: &PeerId,
+        request: ComputeRequest,
+        now: Duration,
+    ) {
+        let held = self.index_of.get(&ContentId(request.fragment)).copied();
+        let Some(fragment) = held.filter(|index| self.computes.contains(index.0)) else {
+            self.refuse(peer, request.id, ErrorCode::NotHeld, String::new(), now);
+            return;
+        };
+        let full = self.server.len() >= self.config.max_incoming
+            || self.server.len_of(peer) >= self.config.max_incoming_per_peer
+            || self.server.queued_bytes + request.body.len() > MAX_QUEUED_BYTES;
+        if full {
+            self.totals.refused += 1;
+            self.refuse(peer, request.id, ErrorCode::Busy, String::new(), now);
+            return;
+        }
+        let origin = Origin::Peer(peer.clone(), request.id);
+        self.server.push(
+            Some(peer.clone()),
+            Job {
+                origin,
+                fragment,
+                body: request.body,
+            },
+        );
+        self.run_jobs();
+    }
+
+    /// Answers with an error, and bans who goes on asking at a rate that only an attack has.
+    fn refuse(
+        &mut self,
+        peer: &PeerId,
+        id: WireId,
+        code: ErrorCode,
+        message: String,
+        now: Duration,
+    ) {
+        if self
+            .peers
+            .get_mut(peer)
+            .is_some_and(|known| known.strike(now))
+        {
+            self.ban(peer, "flood of requests", now);
+            return;
+        }
+        self.respond(peer, id, Err(Failure { code, message }));
+    }
+
+    pub(crate) fn cancelled_by(&mut self, peer: &PeerId, id: WireId) {
+        self.server.remove(
+            &Some(peer.clone()),
+            |job| matches!(job.origin, Origin::Peer(_, other) if other == id),
+        );
+    }
+
+    /// Fills the free compute slots.
+    pub(crate) fn run_jobs(&mut self) {
+        while self.server.running.len() < self.config.compute_slots.max(1) {
+            let Some((_, job)) = self.server.queue.pop() else {
+                return;
+            };
+            self.server.queued_bytes -= job.body.len();
+            let ticket = Ticket(self.next_number());
+            self.server
+                .running
+                .insert(ticket, (job.origin, job.fragment));
+            self.actions.push_back(Action::Compute {
+                ticket,
+                fragment: job.fragment,
+                body: job.body,
+            });
+        }
+    }
+
+    pub(crate) fn computed(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Bytes, ComputeError>,
+        now: Duration,
+    ) {
+        let Some((origin, fragment)) = self.server.running.remove(&ticket) else {
+            return;
+        };
+        if result == Err(ComputeError::NotHeld) {
+            // Everybody should know, or they go on asking.
+            self.remove_holding(fragment, now);
+        }
+        match origin {
+            Origin::Own(attempt) => self.computed_here(attempt, result, now),
+            Origin::Peer(peer, id) => {
+                if let Some(known) = self.peers.get_mut(&peer) {
+                    if result.is_ok() {
+                        known.served += 1;
+                        self.totals.served += 1;
+                    }
+                    self.respond(&peer, id, result.map_err(failure));
+                }
+            }
+        }
+        self.run_jobs();
+    }
+
+    fn respond(&mut self, peer: &PeerId, id: WireId, result: Result<Bytes, Failure>) {
+        self.send(
+            peer,
+            Message::ComputeResponse(ComputeResponse { id, result }),
+        );
+    }
+}
+
+fn failure(error: ComputeError) -> Failure {
+    match error {
+        ComputeError::NotHeld => Failure {
+            code: ErrorCode::NotHeld,
+            message: String::new(),
+        },
+        ComputeError::BadRequest(message) => Failure {
+            code: ErrorCode::Invalid,
+            message,
+        },
+        ComputeError::Internal(message) => Failure {
+            code: ErrorCode::Failed,
+            message,
+        },
+    }
+}

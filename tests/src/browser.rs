@@ -1,0 +1,140 @@
+//! One Chromium with a profile of its own.
+
+use std::{
+    env,
+    fs::{self, File},
+    process::{Child, Stdio},
+    sync::Arc,
+    thread,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{page::Page, pipe::Pipe, until};
+
+/// No sandbox, because tests run as root in containers; no QUIC and no updates, because nothing may leave the machine.
+const FLAGS: &[&str] = &[
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-pipe",
+];
+
+/// A running browser. Dropping it kills it and removes its profile.
+pub struct Browser {
+    child: Child,
+    pipe: Arc<Pipe>,
+    profile: TempDir,
+}
+
+impl Browser {
+    /// Runs `test` with a new browser; afterwards no page and no worker may have thrown an exception that nobody caught.
+    pub fn with<T>(test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let browser = Self::launch()?;
+        let outcome = test(&browser)
+            .with_context(|| format!("the pages' console:{}", browser.pipe.console()))?;
+        let exceptions = browser.pipe.take_exceptions();
+        ensure!(
+            exceptions.is_empty(),
+            "uncaught in a page: {exceptions:#?}\nconsole:{}",
+            browser.pipe.console()
+        );
+        Ok(outcome)
+    }
+
+    /// Starts the browser named by `CHROMIUM`, or `chromium`.
+    fn launch() -> Result<Self> {
+        let profile = tempfile::Builder::new()
+            .prefix("iap2p-chromium-")
+            .tempdir()?;
+        let program = env::var_os("CHROMIUM").unwrap_or_else(|| "chromium".into());
+        let log = File::create(profile.path().join("stderr"))?;
+        // Chromium speaks on descriptors 3 and 4, which the shell maps onto our pipes; it ends when we do.
+        let mut command = crate::node::bound_to_us("sh");
+        command
+            .args(["-c", r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null"#])
+            .arg(program)
+            .args(FLAGS);
+        command
+            .arg(format!(
+                "--user-data-dir={}",
+                profile.path().join("profile").display()
+            ))
+            .arg("about:blank");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .context("cannot start the browser")?;
+        let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+            bail!("the browser has no pipes");
+        };
+        let pipe = Arc::new(Pipe::new(to));
+        let reader = Arc::clone(&pipe);
+        thread::spawn(move || reader.read(from));
+        let browser = Self {
+            child,
+            pipe,
+            profile,
+        };
+        let version = browser.call("Browser.getVersion", json!({}));
+        version.with_context(|| {
+            fs::read_to_string(browser.profile.path().join("stderr")).unwrap_or_default()
+        })?;
+        Ok(browser)
+    }
+
+    /// Opens a tab. Like a person's, it is in front when it opens and hidden as soon as the next one is.
+    pub fn open(&self, url: &str) -> Result<Page> {
+        let target =
+            self.call("Target.createTarget", json!({ "url": "about:blank" }))?["targetId"].take();
+        let attached = self.call(
+            "Target.attachToTarget",
+            json!({ "targetId": target, "flatten": true }),
+        )?;
+        let session = attached["sessionId"]
+            .as_str()
+            .context("no session")?
+            .to_owned();
+        let page = Page::new(Arc::clone(&self.pipe), session, target);
+        page.prepare()?;
+        if url != "about:blank" {
+            page.go(url)?;
+        }
+        Ok(page)
+    }
+
+    /// Calls a method of the browser itself.
+    pub fn call(&self, method: &str, parameters: Value) -> Result<Value> {
+        self.pipe.call(None, method, parameters)
+    }
+
+    /// The number of tabs open.
+    pub fn tabs(&self) -> Result<usize> {
+        let targets = self.call("Target.getTargets", json!({}))?;
+        Ok(targets["targetInfos"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|target| target["type"] == "page")
+            .count())
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.call("Browser.close", json!({}));
+        let _ = until("the browser has ended", || Ok(self.child.try_wait()?));
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

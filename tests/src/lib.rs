@@ -1,0 +1,20 @@
+//! Drives real browsers and real nodes, and locks them in.
+//!
+//! The tests are in `e2e/`; this is what they stand on. A [`Browser`] is Chromium spoken to over its debugging pipe,
+//! with no driver in between; a [`Page`] is one tab; a [`Node`] is an `iap2p` process. [`namespace::enter`] moves the
+//! whole program into a network namespace from which no packet gets out, so that tests can neither reach nor be
+//! reached by anything else.
+//!
+//! Nothing here sleeps and hopes: whatever takes time is a condition that is asked again until its deadline.
+
+mod browser;
+pub mod namespace;
+mod node;
+mod page;
+mod pipe;
+mod wait;
+
+pub use browser::Browser;
+pub use node::{Node, Program, dist, model};
+pub use page::{Page, Screen};
+pub use wait::{PATIENCE, until};
