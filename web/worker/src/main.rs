@@ -1,2 +1,8 @@
 //! The workers of the browser application.
-fn main() {}
+use web_bridge::{messages::Ready, port::Port};
+fn main() {
+    console_error_panic_hook::set_once();
+    if let Some(scope) = Port::scope() {
+        let _ = scope.send(&Ready { simd: cfg!(target_feature = "simd128") });
+    }
+}
