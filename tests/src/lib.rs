@@ -12,9 +12,11 @@ pub mod namespace;
 mod node;
 mod page;
 mod pipe;
+mod proxy;
 mod wait;
 
 pub use browser::Browser;
 pub use node::{Node, Program, dist, model};
 pub use page::{Page, Screen};
+pub use proxy::Proxy;
 pub use wait::{PATIENCE, until};

@@ -26,6 +26,8 @@
 //! ```
 
 mod error;
+#[cfg(feature = "generate")]
+pub mod generate;
 mod header;
 mod metadata;
 mod source;

@@ -1,4 +1,7 @@
-use std::io::{self, Write};
+use std::{
+    collections::HashSet,
+    io::{self, Write},
+};
 
 use crate::{
     ErrorKind, Metadata, TensorInfo, TensorType, Value,
@@ -13,6 +16,7 @@ pub struct Writer {
     metadata: Metadata,
     alignment: u64,
     tensors: Vec<TensorInfo>,
+    names: HashSet<String>,
     data_len: u64,
 }
 
@@ -49,6 +53,7 @@ impl Writer {
             metadata: Metadata::default(),
             alignment: DEFAULT_ALIGNMENT,
             tensors: Vec::new(),
+            names: HashSet::new(),
             data_len: 0,
         }
     }
@@ -75,7 +80,7 @@ impl Writer {
         shape: &[u64],
         ty: TensorType,
     ) -> Result<&mut Self, WriteError> {
-        if self.tensors.iter().any(|tensor| tensor.name == name) {
+        if self.names.contains(name) {
             return Err(ErrorKind::DuplicateTensor(name.to_owned()).into());
         }
         if shape.len() > 4 {
@@ -102,6 +107,7 @@ impl Writer {
                     .checked_next_multiple_of(self.alignment)
             })
             .ok_or_else(|| ErrorKind::TooLarge(name.to_owned()))?;
+        self.names.insert(name.to_owned());
         self.tensors.push(tensor);
         Ok(self)
     }

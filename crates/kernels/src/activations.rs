@@ -28,19 +28,21 @@ pub(crate) struct Quantised {
     /// −127 to 127.
     pub(crate) quants: Vec<i8>,
     /// Sums of 16 quants each, for the minima and offsets of the weights.
-    pub(crate) sums: Vec<i16>,
+    pub(crate) sums16: Vec<i16>,
+    /// Sums of 32 quants each.
+    pub(crate) sums32: Vec<i16>,
 }
 
 impl Quantised {
     fn new(scales: Vec<f32>, quants: Vec<i8>) -> Self {
-        let sums = quants
-            .chunks_exact(16)
-            .map(|q| q.iter().map(|&q| i16::from(q)).sum())
-            .collect();
+        let sum = |quants: &[i8]| quants.iter().map(|&q| i16::from(q)).sum();
+        let sums16 = quants.chunks_exact(16).map(sum).collect();
+        let sums32 = quants.chunks_exact(32).map(sum).collect();
         Self {
             scales,
             quants,
-            sums,
+            sums16,
+            sums32,
         }
     }
 }

@@ -46,6 +46,8 @@ compile_error!(
 );
 
 mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod encoding;
 mod error;
 pub mod f16;
@@ -56,7 +58,17 @@ mod product;
 mod quantise;
 pub mod reference;
 mod scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 mod sums;
+
+// Only the vector kernels take several rows or tokens together.
+#[cfg(any(target_arch = "x86_64", target_feature = "simd128"))]
+mod batch;
+#[cfg(any(target_arch = "x86_64", target_feature = "simd128"))]
+mod floats;
+#[cfg(any(target_arch = "x86_64", target_feature = "simd128"))]
+mod token;
 
 pub use activations::Activations;
 pub use encoding::{Encoding, encoding_for};

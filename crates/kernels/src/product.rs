@@ -80,11 +80,23 @@ fn check(what: &'static str, a: usize, b: usize, found: usize) -> Result<(), Err
 }
 
 fn blocks<B: Blocks>(isa: Isa, weights: &[u8], row_bytes: usize, x: &Quantised, y: &mut [f32]) {
-    let _ = isa;
-    scalar::blocks::<B>(weights, row_bytes, x, y);
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `matmul_with` has checked that this machine has the instructions.
+        Isa::Avx2 => unsafe { crate::avx2::blocks::<B>(weights, row_bytes, x, y) },
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Isa::Simd128 => crate::simd128::blocks::<B>(weights, row_bytes, x, y),
+        _ => scalar::blocks::<B>(weights, row_bytes, x, y),
+    }
 }
 
 fn plain<P: Plain>(isa: Isa, weights: &[u8], row_bytes: usize, x: &[f32], y: &mut [f32]) {
-    let _ = isa;
-    scalar::plain::<P>(weights, row_bytes, x, y);
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `matmul_with` has checked that this machine has the instructions.
+        Isa::Avx2 => unsafe { crate::avx2::plain::<P>(weights, row_bytes, x, y) },
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Isa::Simd128 => crate::floats::products::<P>(weights, row_bytes, x, y),
+        _ => scalar::plain::<P>(weights, row_bytes, x, y),
+    }
 }

@@ -55,7 +55,7 @@ pub(crate) fn blocks<B: Blocks>(weights: &[u8], row_bytes: usize, x: &Quantised,
         row.unpack::<B>(packed);
         for t in 0..y.len() / rows {
             let quants = &x.quants[t * width..(t + 1) * width];
-            let sums = &x.sums[t * width / 16..(t + 1) * width / 16];
+            let sums = &x.sums16[t * width / 16..(t + 1) * width / 16];
             let scales = &x.scales[t * width / B::LEN..(t + 1) * width / B::LEN];
             y[t * rows + r] = canonical(dot_blocks::<B>(&row, quants, sums, scales));
         }

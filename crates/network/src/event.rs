@@ -67,6 +67,13 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
+    /// The node asked for with [`crate::Handle::dial`] could not be reached.
+    DialFailed {
+        /// Its address.
+        address: Multiaddr,
+        /// Why, for people.
+        reason: String,
+    },
     /// A bootstrap node did not answer.
     BootstrapUnreachable {
         /// Which.

@@ -33,7 +33,7 @@ pub enum SendError {
     /// Too much waits to be sent to this peer already: it, or the way to it, is slower than what it is asked. Try
     /// another peer, or wait ([`Handle::send_when_possible`]).
     #[error("the peer is too slow for what waits to be sent to it")]
-    Busy(Message),
+    Busy(Box<Message>),
 }
 
 #[derive(Debug)]
@@ -68,6 +68,11 @@ impl Outgoing {
             compute: Queue::new(Channel::Compute),
             content: Queue::new(Channel::Content),
         }
+    }
+
+    pub(crate) fn close(&self) {
+        self.compute.close();
+        self.content.close();
     }
 
     pub(crate) fn queue(&self, channel: Channel) -> &Queue {
@@ -123,7 +128,8 @@ impl Handle {
             .map_err(SendError::from)
     }
 
-    /// Connects to a node by its address, once.
+    /// Connects to a node by its address, once. Answered by [`Event::Connected`] or [`Event::DialFailed`]; not at all if
+    /// it is connected already.
     pub fn dial(&self, address: Multiaddr) {
         self.command(Command::Dial(address));
     }
@@ -201,6 +207,10 @@ pub(crate) fn connect(config: &Config) -> (Handle, Events, Ends) {
         peers: HashMap::new(),
         listening: Vec::new(),
     }));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only this node itself gives commands, and none may be lost"
+    )]
     let (commands, commands_end) = mpsc::unbounded();
     let (events_end, events) = mpsc::channel(EVENTS);
     let handle = Handle {

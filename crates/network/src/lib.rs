@@ -32,13 +32,19 @@
 //! # Ok(()) }
 //! ```
 
-#![allow(dead_code, reason = "the driver follows")]
-
+mod behaviour;
 mod config;
+mod driver;
 mod event;
 mod handle;
 mod identity;
 mod queue;
+mod reader;
+mod streams;
+mod transport;
+#[cfg(target_arch = "wasm32")]
+mod webrtc;
+mod writer;
 
 pub use config::{Config, IceServer, RelayLimits};
 pub use event::{Event, Events, Path};
@@ -68,8 +74,6 @@ pub enum Error {
 /// [`Event::ListenFailed`].
 pub fn start(config: Config) -> Result<(Handle, Events, impl Future<Output = ()>), Error> {
     let (handle, events, ends) = handle::connect(&config);
-    Ok((handle, events, async move {
-        let _ = ends;
-        std::future::pending::<()>().await;
-    }))
+    let driver = driver::Driver::new(config, ends)?;
+    Ok((handle, events, driver.run()))
 }

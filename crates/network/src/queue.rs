@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -23,7 +24,7 @@ fn max_bytes(channel: Channel) -> usize {
 /// The queue is full, or nobody will ever read it again; the message comes back.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    Full(Message),
+    Full(Box<Message>),
     Closed,
 }
 
@@ -68,7 +69,7 @@ impl Queue {
         let mut shared = self.lock();
         match shared.push(now, max_bytes(self.channel)) {
             Err(Refused::Full(back)) => {
-                *message = Some(back);
+                *message = Some(*back);
                 shared.writers.push(cx.waker().clone());
                 Poll::Pending
             }
@@ -89,6 +90,19 @@ impl Queue {
         }
         shared.reader = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Resolves once a message waits or the queue is closed.
+    pub(crate) async fn wanted(&self) {
+        poll_fn(|cx| {
+            let mut shared = self.lock();
+            if !shared.messages.is_empty() || shared.closed {
+                return Poll::Ready(());
+            }
+            shared.reader = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Drops what waits and refuses everything from now on.
@@ -117,7 +131,7 @@ impl Shared {
         let bytes = self.bytes + message.size();
         let full = self.messages.len() >= MAX_MESSAGES || bytes > max_bytes;
         if full && !self.messages.is_empty() {
-            return Err(Refused::Full(message));
+            return Err(Refused::Full(Box::new(message)));
         }
         self.bytes = bytes;
         self.messages.push_back(message);
@@ -137,8 +151,6 @@ impl Shared {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
-    use std::future::poll_fn;
-
     use futures::FutureExt;
     use protocol::{ContentRange, ContentResponse, RequestId};
 

@@ -58,7 +58,7 @@ pub struct Config {
     /// How many reads the shell does at one time.
     pub read_slots: usize,
 
-    /// Peers looked for when fewer than this are connected.
+    /// More peers are looked for while fewer than this are connected.
     pub wanted_peers: usize,
     /// Peers remembered at one time; further ones are disconnected.
     pub max_peers: usize,

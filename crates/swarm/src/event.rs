@@ -2,7 +2,8 @@
 
 use crate::{ContentId, DownloadId, Failure, FragmentIndex, PeerId, RequestId, Ticket, Worker};
 use bytes::Bytes;
-use protocol::Message;
+use protocol::{Hello, Message};
+use std::time::Duration;
 
 /// What happened in the world, told by the shell with [`Node::handle_event`](crate::Node::handle_event).
 #[derive(Debug, Clone)]
@@ -19,12 +20,19 @@ pub enum Event {
         /// Who.
         peer: PeerId,
     },
-    /// A peer sent a well-formed message.
+    /// A peer sent a well-formed message. The first is its [`Message::Hello`].
     Message {
         /// Who.
         peer: PeerId,
         /// What.
         message: Message,
+    },
+    /// The network measured the way to a peer and back.
+    RoundTrip {
+        /// To whom.
+        peer: PeerId,
+        /// How long it took.
+        time: Duration,
     },
     /// A peer broke the rules of the wire; it is banned.
     Violation {
@@ -32,11 +40,6 @@ pub enum Event {
         peer: PeerId,
         /// How, in words for a log.
         reason: String,
-    },
-    /// The network found peers after [`Action::FindPeers`] or by itself.
-    Found {
-        /// Who.
-        peers: Vec<PeerId>,
     },
     /// [`Action::Compute`] is done.
     Computed {
@@ -82,10 +85,11 @@ pub enum Action {
         /// What.
         message: Message,
     },
-    /// Connect to a peer the network found.
-    Connect {
-        /// To whom.
-        peer: PeerId,
+    /// From now on this is what every new peer is told first. Those connected already are told the change by an
+    /// [`Action::Send`] that follows.
+    Introduce {
+        /// Who we are and what we hold.
+        hello: Hello,
     },
     /// Close the connections to a peer.
     Disconnect {
@@ -99,7 +103,7 @@ pub enum Action {
         /// Why, in words for a log.
         reason: String,
     },
-    /// Ask the network who provides `key` (a model or a fragment) and tell [`Event::Found`].
+    /// Ask the network who provides `key` (a model or a fragment) and connect to them.
     FindPeers {
         /// The content looked for.
         key: ContentId,

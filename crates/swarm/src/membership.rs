@@ -7,10 +7,8 @@ use protocol::{Bitmap, Hello, HoldingsChanged, Message, Role};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A peer that could not be reached is not dialled again before this.
-const REDIAL_AFTER: Duration = Duration::from_secs(30);
-/// Dials remembered.
-const MAX_DIALLED: usize = 1024;
+/// Searches remembered, so that none is repeated too soon.
+const MAX_SEARCHED: usize = 1024;
 /// Missing fragments looked for in one round.
 const MAX_SEARCHES: usize = 8;
 /// Fragments announced to the network by name. Who holds more is found through the model.
@@ -21,7 +19,6 @@ const MAX_ANNOUNCED: usize = 256;
 pub(crate) struct Search {
     armed: bool,
     searched: BTreeMap<ContentId, Duration>,
-    dialled: BTreeMap<PeerId, Duration>,
     announced: std::collections::BTreeSet<ContentId>,
 }
 
@@ -102,7 +99,28 @@ impl Node {
         self.wake(None, now);
     }
 
+    /// What a new peer has to be told first: who we are and what we hold. An [`Action::Introduce`] follows whenever
+    /// it changes; a shell needs this for the time before the first one.
+    #[must_use]
+    pub fn introduction(&self) -> Hello {
+        let role = match (&self.config.role, self.config.model) {
+            (Some(role), _) => *role,
+            (None, Some(_)) => Role::Participant,
+            (None, None) => Role::Bootstrap,
+        };
+        Hello {
+            agent: self.config.agent.clone(),
+            version: protocol::VERSION,
+            role,
+            model: self.config.model.map(|model| model.0),
+            computes: self.computes.clone(),
+            stores: self.stores.clone(),
+        }
+    }
+
     fn tell_holdings(&mut self) {
+        let hello = self.introduction();
+        self.actions.push_back(Action::Introduce { hello });
         let message = Message::HoldingsChanged(HoldingsChanged {
             model: self.config.model.map(|model| model.0),
             computes: self.computes.clone(),
@@ -150,24 +168,9 @@ impl Node {
             self.actions.push_back(Action::Disconnect { peer });
             return;
         }
-        self.search.dialled.remove(&peer);
         self.peers
             .connected
             .insert(peer.clone(), Peer::new(relayed));
-        let role = match (&self.config.role, self.config.model) {
-            (Some(role), _) => *role,
-            (None, Some(_)) => Role::Participant,
-            (None, None) => Role::Bootstrap,
-        };
-        let hello = Hello {
-            agent: self.config.agent.clone(),
-            version: protocol::VERSION,
-            role,
-            model: self.config.model.map(|model| model.0),
-            computes: self.computes.clone(),
-            stores: self.stores.clone(),
-        };
-        self.send(&peer, Message::Hello(hello));
         self.arm_search(now);
     }
 
@@ -228,35 +231,6 @@ impl Node {
         self.drop_peer(peer, now);
     }
 
-    pub(crate) fn found(&mut self, peers: Vec<PeerId>, now: Duration) {
-        let needy = self.dispatch.waiting() > 0 || self.downloads.starving();
-        let mut room = if needy {
-            self.config.max_peers
-        } else {
-            self.config.wanted_peers
-        };
-        room = room.saturating_sub(self.peers.connected.len());
-        for peer in peers {
-            let stranger = peer != self.config.me
-                && self.peers.get(&peer).is_none()
-                && !self.peers.is_banned(&peer);
-            let tired = self
-                .search
-                .dialled
-                .get(&peer)
-                .is_some_and(|at| now < *at + REDIAL_AFTER);
-            if room == 0 || !stranger || tired {
-                continue;
-            }
-            self.search.dialled.retain(|_, at| now < *at + REDIAL_AFTER);
-            if self.search.dialled.len() < MAX_DIALLED {
-                room -= 1;
-                self.search.dialled.insert(peer.clone(), now);
-                self.actions.push_back(Action::Connect { peer });
-            }
-        }
-    }
-
     fn arm_search(&mut self, now: Duration) {
         if !self.search.armed {
             self.search.armed = true;
@@ -299,7 +273,7 @@ impl Node {
             .searched
             .get(&content)
             .is_some_and(|at| now < *at + self.config.search_interval);
-        if !recent && self.search.searched.len() < MAX_DIALLED {
+        if !recent && self.search.searched.len() < MAX_SEARCHED {
             self.search.searched.insert(content, now);
             self.actions.push_back(Action::FindPeers { key: content });
         }

@@ -73,7 +73,11 @@ impl Node {
             Event::Connected { peer, relayed } => self.connected(peer, relayed, now),
             Event::Disconnected { peer } => self.drop_peer(&peer, now),
             Event::Violation { peer, reason } => self.ban(&peer, &reason, now),
-            Event::Found { peers } => self.found(peers, now),
+            Event::RoundTrip { peer, time } => {
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.round_trip = Some(time);
+                }
+            }
             Event::Computed { ticket, result } => self.computed(ticket, result, now),
             Event::ContentRead { ticket, result } => self.content_read(ticket, result),
             Event::Verified { download, good } => self.verified(download, good, now),
@@ -173,6 +177,13 @@ impl Node {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut coverage = vec![Coverage::default(); self.catalogue.len() as usize];
+        // A stranger's bitmap may be longer than the model.
+        let in_model = |set: &Bitmap| {
+            self.catalogue
+                .indices()
+                .map(|i| u32::from(set.contains(i.0)))
+                .sum()
+        };
         let mut peers = Vec::with_capacity(self.peers.connected.len());
         for (name, peer) in &self.peers.connected {
             let same_model = peer.model.is_some() && peer.model == self.config.model;
@@ -188,8 +199,17 @@ impl Node {
                 agent: peer.agent.clone(),
                 relayed: peer.relayed,
                 same_model,
-                computes: if same_model { peer.computes.count() } else { 0 },
-                stores: if same_model { peer.stores.count() } else { 0 },
+                computes: if same_model {
+                    in_model(&peer.computes)
+                } else {
+                    0
+                },
+                stores: if same_model {
+                    in_model(&peer.stores)
+                } else {
+                    0
+                },
+                round_trip: peer.round_trip,
                 latency: peer.latency.headline(),
                 in_flight: peer.in_flight,
                 answered: peer.answered,

@@ -32,6 +32,7 @@ pub(crate) struct Peer {
     pub(crate) computes: Bitmap,
     pub(crate) stores: Bitmap,
 
+    pub(crate) round_trip: Option<Duration>,
     pub(crate) latency: Latency,
     pub(crate) in_flight: usize,
     /// When it was last given work, as a number that only grows: who waited longest comes first.

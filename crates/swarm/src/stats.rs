@@ -73,6 +73,8 @@ pub struct PeerStats {
     pub computes: u32,
     /// Fragments it stores.
     pub stores: u32,
+    /// The way there and back, as the network measured it.
+    pub round_trip: Option<Duration>,
     /// What it usually takes to answer.
     pub latency: Option<Duration>,
     /// Own requests under way there.

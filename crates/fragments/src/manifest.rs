@@ -1,0 +1,304 @@
+use std::collections::HashMap;
+
+use gguf::Header;
+use prost::Message;
+
+use crate::{
+    fragment::{self, Fragment, FragmentError},
+    id::{FragmentId, ModelId},
+    plan::{Gaps, MAX_FRAGMENTS, Plan, PlanError, gaps},
+};
+
+const MAGIC: &[u8; 7] = b"IAP2P-M";
+const VERSION: u8 = 1;
+
+/// The longest manifest: the longest header and the digests of the most fragments, with room for padding.
+pub const MAX_MANIFEST_BYTES: usize = 192 << 20;
+
+/// What identifies a model: its header and the digests of its fragments.
+///
+/// A manifest that was decoded is consistent: its header is well formed, it has a digest for each fragment of
+/// the plan that follows from the header, and its bytes are the only ones that mean it.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    id: ModelId,
+    message: Encoded,
+    header: Header,
+    plan: Plan,
+    gaps: Gaps,
+    digests: Vec<FragmentId>,
+    indices: HashMap<FragmentId, u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Encoded {
+    #[prost(uint32, tag = "1")]
+    fragment_size: u32,
+    #[prost(uint64, tag = "2")]
+    file_len: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    sha256: Vec<u8>,
+    /// The start of the file up to the tensors.
+    #[prost(bytes = "vec", tag = "4")]
+    header: Vec<u8>,
+    /// All padding, one after the other; empty if it is all zero.
+    #[prost(bytes = "vec", tag = "5")]
+    padding: Vec<u8>,
+    /// 32 bytes for each fragment.
+    #[prost(bytes = "vec", tag = "6")]
+    digests: Vec<u8>,
+}
+
+/// Bytes are not a manifest.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The first bytes are not those of a manifest.
+    #[error("not a manifest")]
+    NotAManifest,
+    /// A version of the format this crate does not read.
+    #[error("version {0} of the manifest format is not supported")]
+    UnsupportedVersion(u8),
+    /// Longer than [`MAX_MANIFEST_BYTES`].
+    #[error("the manifest is longer than {MAX_MANIFEST_BYTES} bytes")]
+    TooLong,
+    /// It cannot be decoded.
+    #[error("the manifest cannot be decoded: {0}")]
+    Malformed(#[from] prost::DecodeError),
+    /// Its parts contradict each other.
+    #[error("the manifest is invalid: {0}")]
+    Invalid(&'static str),
+    /// The model's header in it cannot be read.
+    #[error("the model's header in the manifest cannot be read: {0}")]
+    Header(#[from] gguf::Error),
+    /// Its model cannot be cut with its fragment size.
+    #[error("the manifest is invalid: {0}")]
+    Plan(#[from] PlanError),
+    /// It is another manifest than asked for.
+    #[error("the manifest of model {expected} is damaged: its content is that of {found}")]
+    WrongContent {
+        /// What was asked for.
+        expected: ModelId,
+        /// What the content is.
+        found: ModelId,
+    },
+}
+
+/// What a manifest is made of besides the header.
+pub(crate) struct Contents {
+    pub(crate) fragment_size: u32,
+    pub(crate) file_len: u64,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) padding: Vec<u8>,
+    pub(crate) digests: Vec<FragmentId>,
+}
+
+impl Manifest {
+    /// Puts together what was cut according to `plan`.
+    pub(crate) fn new(
+        header: Header,
+        header_bytes: Vec<u8>,
+        plan: Plan,
+        contents: Contents,
+    ) -> Self {
+        let Contents {
+            fragment_size,
+            file_len,
+            sha256,
+            padding,
+            digests,
+        } = contents;
+        let mut message = Encoded {
+            fragment_size,
+            file_len,
+            sha256: sha256.to_vec(),
+            header: header_bytes,
+            padding,
+            digests: digests.iter().flat_map(|id| id.0).collect(),
+        };
+        if message.padding.iter().all(|&byte| byte == 0) {
+            message.padding = Vec::new();
+        }
+        Self::with_plan(message, header, plan, digests)
+    }
+
+    fn with_plan(message: Encoded, header: Header, plan: Plan, digests: Vec<FragmentId>) -> Self {
+        let indices = digests.iter().copied().zip(0..).collect();
+        let gaps = gaps(&header, message.file_len);
+        let mut manifest = Self {
+            id: ModelId([0; 32]),
+            message,
+            header,
+            plan,
+            gaps,
+            digests,
+            indices,
+        };
+        manifest.id = ModelId::of(&manifest.encode());
+        manifest
+    }
+
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(MAGIC.len() + 1 + self.message.encoded_len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&self.message.encode_to_vec());
+        bytes
+    }
+
+    /// Reads a manifest that may come from a stranger.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > MAX_MANIFEST_BYTES {
+            return Err(ManifestError::TooLong);
+        }
+        let rest = bytes
+            .strip_prefix(MAGIC)
+            .ok_or(ManifestError::NotAManifest)?;
+        let message = match rest.split_first() {
+            Some((&VERSION, rest)) => Encoded::decode(rest)?,
+            Some((&version, _)) => return Err(ManifestError::UnsupportedVersion(version)),
+            None => return Err(ManifestError::NotAManifest),
+        };
+        let header = Header::parse(&message.header, Some(message.file_len))?;
+        if header.data_offset != message.header.len() as u64 {
+            return Err(ManifestError::Invalid("bytes follow the model's header"));
+        }
+        if message.sha256.len() != 32 {
+            return Err(ManifestError::Invalid("the length of the file's digest"));
+        }
+        let (digests, rest) = message.digests.as_chunks::<32>();
+        if !rest.is_empty() || digests.len() > MAX_FRAGMENTS {
+            return Err(ManifestError::Invalid("the length of the digests"));
+        }
+        let digests: Vec<_> = digests.iter().map(|&digest| FragmentId(digest)).collect();
+        let plan = Plan::with_limit(
+            &header,
+            message.file_len,
+            message.fragment_size,
+            digests.len(),
+        )?;
+        if plan.fragments.len() != digests.len() {
+            return Err(ManifestError::Invalid(
+                "the number of digests is not that of fragments",
+            ));
+        }
+        let manifest = Self::with_plan(message, header, plan, digests);
+        let padding = &manifest.message.padding;
+        let padding_len: u64 = manifest
+            .gaps
+            .padding
+            .iter()
+            .map(|gap| gap.end - gap.start)
+            .sum();
+        if !padding.is_empty() && padding_len != padding.len() as u64 {
+            return Err(ManifestError::Invalid("the length of the padding"));
+        }
+        if manifest.indices.len() != manifest.digests.len() {
+            return Err(ManifestError::Invalid("two fragments have the same digest"));
+        }
+        // Else one model would have several ids.
+        if manifest.id != ModelId::of(bytes)
+            || (!padding.is_empty() && padding.iter().all(|&byte| byte == 0))
+        {
+            return Err(ManifestError::Invalid("not in its canonical form"));
+        }
+        Ok(manifest)
+    }
+
+    /// Reads a manifest and checks that it is this model's.
+    pub fn decode_verified(bytes: &[u8], id: &ModelId) -> Result<Self, ManifestError> {
+        let found = ModelId::of(bytes);
+        if found != *id {
+            return Err(ManifestError::WrongContent {
+                expected: *id,
+                found,
+            });
+        }
+        Self::decode(bytes)
+    }
+
+    /// The model's id.
+    pub fn id(&self) -> ModelId {
+        self.id
+    }
+
+    /// The model's header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The bytes of the model's header, with the padding up to the first tensor.
+    pub fn header_bytes(&self) -> &[u8] {
+        &self.message.header
+    }
+
+    /// What is in which fragment.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Bytes of a fragment's file at most.
+    pub fn fragment_size(&self) -> u32 {
+        self.message.fragment_size
+    }
+
+    /// Bytes of the model's file.
+    pub fn file_len(&self) -> u64 {
+        self.message.file_len
+    }
+
+    /// SHA-256 of the model's file.
+    pub fn sha256(&self) -> &[u8] {
+        &self.message.sha256
+    }
+
+    /// The ids of the fragments in the plan's order.
+    pub fn fragment_ids(&self) -> &[FragmentId] {
+        &self.digests
+    }
+
+    /// The id of the fragment with this index.
+    pub fn fragment_id(&self, index: u32) -> Option<FragmentId> {
+        self.digests.get(index as usize).copied()
+    }
+
+    /// The index of the fragment with this id.
+    pub fn fragment_index(&self, id: &FragmentId) -> Option<u32> {
+        self.indices.get(id).copied()
+    }
+
+    /// Opens the fragment with this index: checks that `bytes` are it, and that it holds what the plan says.
+    ///
+    /// # Panics
+    /// If there is no fragment with this index.
+    pub fn open_fragment<B: AsRef<[u8]>>(
+        &self,
+        index: u32,
+        bytes: B,
+    ) -> Result<Fragment<B>, FragmentError> {
+        let id = self.digests[index as usize];
+        fragment::verify(bytes.as_ref(), &id)?;
+        let fragment = Fragment::open(bytes)?;
+        if !fragment.is_as_planned(&self.header, &self.plan.fragments[index as usize]) {
+            return Err(FragmentError::NotAsPlanned(id));
+        }
+        Ok(fragment)
+    }
+
+    /// The padding that is not zero everywhere: where it is, and its bytes.
+    pub(crate) fn padding(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut rest = self.message.padding.as_slice();
+        let gaps = if rest.is_empty() {
+            &[][..]
+        } else {
+            &self.gaps.padding
+        };
+        gaps.iter().map(move |gap| {
+            // Together they have the length of the padding, which was checked.
+            let (bytes, tail) = rest.split_at((gap.end - gap.start) as usize);
+            rest = tail;
+            (gap.start, bytes)
+        })
+    }
+}

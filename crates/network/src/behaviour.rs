@@ -1,0 +1,109 @@
+//! The libp2p protocols of a node, put together.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use libp2p::{
+    StreamProtocol, allow_block_list, connection_limits, identify, kad, ping, relay,
+    swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
+};
+
+use crate::{Config, RelayLimits, streams};
+
+/// The project's own DHT, apart from the public ones.
+pub(crate) const KAD: StreamProtocol = StreamProtocol::new("/iap2p/kad/1.0.0");
+
+/// Nodes come and go: an announcement is forgotten after two missed repetitions.
+const PROVIDER_TTL: Duration = Duration::from_secs(10 * 60);
+const PROVIDER_REPEAT: Duration = Duration::from_secs(3 * 60);
+
+/// How many announcers of one key are kept, and how long an answer with all of them gets.
+const MAX_PROVIDERS: usize = 512;
+const MAX_KAD_PACKET: usize = 512 << 10;
+
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    pub(crate) limits: connection_limits::Behaviour,
+    pub(crate) blocked: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
+    pub(crate) relay_server: Toggle<relay::Behaviour>,
+    pub(crate) relay_client: relay::client::Behaviour,
+    pub(crate) identify: identify::Behaviour,
+    pub(crate) ping: ping::Behaviour,
+    pub(crate) kad: kad::Behaviour<kad::store::MemoryStore>,
+    pub(crate) streams: streams::Behaviour,
+}
+
+impl Behaviour {
+    pub(crate) fn new(
+        config: &Config,
+        relay_client: relay::client::Behaviour,
+        signalling: bool,
+    ) -> Self {
+        let local = config.identity.peer_id();
+        let limits = connection_limits::ConnectionLimits::default()
+            .with_max_established(Some(config.max_connections))
+            .with_max_pending_incoming(Some(256))
+            // Two while a relayed connection is replaced, four when both sides dial at once.
+            .with_max_established_per_peer(Some(4));
+        let identify =
+            identify::Config::new("/iap2p/1".to_owned(), config.identity.keypair().public())
+                .with_agent_version(config.hello.agent.clone())
+                .with_push_listen_addr_updates(true);
+        Self {
+            limits: connection_limits::Behaviour::new(limits),
+            blocked: allow_block_list::Behaviour::default(),
+            relay_server: config
+                .relay_server
+                .as_ref()
+                .map(|limits| relay::Behaviour::new(local, relay_config(limits)))
+                .into(),
+            relay_client,
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(15))),
+            kad: kad(config),
+            streams: streams::Behaviour::new(signalling),
+        }
+    }
+}
+
+fn kad(config: &Config) -> kad::Behaviour<kad::store::MemoryStore> {
+    let local = config.identity.peer_id();
+    let store = kad::store::MemoryStoreConfig {
+        max_providers_per_key: MAX_PROVIDERS,
+        // Nobody stores values here, and strangers shall not either.
+        max_records: 0,
+        ..Default::default()
+    };
+    let mut settings = kad::Config::new(KAD);
+    settings
+        .set_query_timeout(Duration::from_secs(20))
+        .set_provider_record_ttl(Some(PROVIDER_TTL))
+        .set_provider_publication_interval(Some(PROVIDER_REPEAT))
+        .set_max_packet_size(MAX_KAD_PACKET)
+        .set_kbucket_size(const { NonZeroUsize::new(20).expect("20 is not zero") });
+    let mut kad = kad::Behaviour::with_config(
+        local,
+        kad::store::MemoryStore::with_config(local, store),
+        settings,
+    );
+    kad.set_mode(Some(if config.kad_server {
+        kad::Mode::Server
+    } else {
+        kad::Mode::Client
+    }));
+    kad
+}
+
+fn relay_config(limits: &RelayLimits) -> relay::Config {
+    relay::Config {
+        max_reservations: limits.reservations,
+        max_reservations_per_peer: 4,
+        max_circuits: limits.circuits,
+        max_circuits_per_peer: limits.circuits_per_peer,
+        max_circuit_bytes: limits.circuit_bytes,
+        max_circuit_duration: limits.circuit_duration,
+        // Many tabs behind one address are this network's normal case; the limits above bound what they cost.
+        reservation_rate_limiters: Vec::new(),
+        circuit_src_rate_limiters: Vec::new(),
+        ..Default::default()
+    }
+}

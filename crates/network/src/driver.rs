@@ -1,0 +1,357 @@
+//! The future that does the work: turns commands and what libp2p reports into streams, dials and events.
+//!
+//! Everything happens in one task, so that events have one order: a peer is connected before it speaks, and silent
+//! after it is gone. While the caller has not taken the events that wait, nothing else is done; peers are slowed down
+//! by what they cannot send.
+
+mod bootstrap;
+mod connections;
+mod discovery;
+mod peer;
+mod streams;
+mod swarm_events;
+mod upgrade;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures::{
+    SinkExt, Stream, StreamExt,
+    future::poll_fn,
+    stream::{FuturesUnordered, SelectAll},
+};
+use futures_timer::Delay;
+use libp2p::{
+    Multiaddr, PeerId, Swarm, core::transport::ListenerId, swarm::ConnectionId,
+    swarm::dial_opts::DialOpts,
+};
+use protocol::Channel;
+
+use crate::{
+    Config, Error, Event,
+    behaviour::Behaviour,
+    handle::{Command, Ends, lock},
+    reader::Reader,
+    transport::{self, BoxFuture, Signals},
+};
+use bootstrap::Bootstrap;
+use discovery::Discovery;
+use peer::Peer;
+
+/// How long closing connections may take at the end.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Steps before other tasks of the same thread get their turn: a browser's main thread also draws.
+const STEPS: usize = 128;
+
+pub(crate) struct Driver {
+    swarm: Swarm<Behaviour>,
+    ends: Ends,
+    settings: Settings,
+    /// Events on their way to the caller. Nothing is added while it is not empty.
+    outbox: VecDeque<Event>,
+    peers: HashMap<PeerId, Peer>,
+    sessions: u64,
+    readers: SelectAll<Reader>,
+    tasks: FuturesUnordered<BoxFuture<Done>>,
+    bootstrap: Vec<Bootstrap>,
+    discovery: Discovery,
+    signals: Signals,
+    /// Dials of [`crate::Handle::dial`], to report their failure.
+    dials: HashMap<ConnectionId, Multiaddr>,
+    listeners: HashMap<ListenerId, Multiaddr>,
+    closing: bool,
+}
+
+/// What is needed of the configuration later on.
+struct Settings {
+    listen: Vec<Multiaddr>,
+    external: Vec<Multiaddr>,
+    reserve: bool,
+    kad_server: bool,
+    direct: bool,
+}
+
+/// A task that has ended.
+enum Done {
+    /// A message waits for a stream that is not open.
+    Wanted {
+        peer: PeerId,
+        session: u64,
+        channel: Channel,
+    },
+    /// The stream to a peer has ended.
+    Written {
+        peer: PeerId,
+        session: u64,
+        channel: Channel,
+        connection: ConnectionId,
+    },
+    /// Time to try again to open a stream.
+    Reopen {
+        peer: PeerId,
+        session: u64,
+        channel: Channel,
+    },
+    /// Time to look whether connections can be closed that are not needed any more.
+    Prune { peer: PeerId, session: u64 },
+    /// Time to try again to connect directly.
+    Upgrade { peer: PeerId, session: u64 },
+    /// Time to dial a bootstrap node again.
+    Redial { bootstrap: usize },
+    /// Time to ask a bootstrap node again to relay for us.
+    Reserve { bootstrap: usize },
+    /// Time to leave without goodbye.
+    Leave,
+}
+
+impl Driver {
+    pub(crate) fn new(config: Config, ends: Ends) -> Result<Self, Error> {
+        let (transport, relay_client, signals) = transport::build(&config)?;
+        let signalling = transport::SIGNALLING && config.direct;
+        let behaviour = Behaviour::new(&config, relay_client, signalling);
+        let swarm_config =
+            transport::swarm_config().with_idle_connection_timeout(config.idle_timeout);
+        Ok(Self {
+            swarm: Swarm::new(
+                transport,
+                behaviour,
+                config.identity.peer_id(),
+                swarm_config,
+            ),
+            ends,
+            outbox: VecDeque::new(),
+            peers: HashMap::new(),
+            sessions: 0,
+            readers: SelectAll::new(),
+            tasks: FuturesUnordered::new(),
+            bootstrap: config.bootstrap.into_iter().map(Bootstrap::new).collect(),
+            discovery: Discovery::default(),
+            signals,
+            dials: HashMap::new(),
+            listeners: HashMap::new(),
+            closing: false,
+            settings: Settings {
+                listen: config.listen,
+                external: config.external,
+                reserve: config.reserve,
+                kad_server: config.kad_server,
+                direct: signalling,
+            },
+        })
+    }
+
+    pub(crate) async fn run(mut self) {
+        // Here and not before, because sockets are opened on the runtime that runs the driver.
+        self.listen();
+        for index in 0..self.bootstrap.len() {
+            self.dial_bootstrap(index);
+        }
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..STEPS {
+            ready!(self.poll_outbox(cx));
+            if self.closing && self.peers.is_empty() {
+                return Poll::Ready(());
+            }
+            match self.poll_step(cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Hands events to the caller.
+    fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.outbox.is_empty() {
+            match ready!(self.ends.events.poll_ready_unpin(cx)) {
+                Ok(()) => {
+                    if let Some(event) = self.outbox.pop_front() {
+                        // Cannot fail: it was ready.
+                        let _ = self.ends.events.start_send_unpin(event);
+                    }
+                }
+                // The caller does not want events any more.
+                Err(_) => self.outbox.clear(),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Does one thing. `false`: the end.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        match self.ends.commands.poll_next_unpin(cx) {
+            Poll::Ready(Some(command)) => {
+                self.command(command);
+                return Poll::Ready(true);
+            }
+            // Without handles and listener, nobody can tell the difference.
+            Poll::Ready(None) if self.ends.events.is_closed() => return Poll::Ready(false),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        if let Poll::Ready(Some(event)) = self.swarm.poll_next_unpin(cx) {
+            self.swarm_event(event);
+            return Poll::Ready(true);
+        }
+        if let Poll::Ready(Some(done)) = self.tasks.poll_next_unpin(cx) {
+            return Poll::Ready(self.done(done));
+        }
+        if let Poll::Ready(wanted) = self.signals.poll_wanted(cx) {
+            self.open_signalling(wanted);
+            return Poll::Ready(true);
+        }
+        if let Poll::Ready(Some((source, read))) = Pin::new(&mut self.readers).poll_next(cx) {
+            self.read(source, read);
+            return Poll::Ready(true);
+        }
+        Poll::Pending
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Dial(address) => self.dial(address),
+            // The error says that there is no connection, which is what is wanted.
+            Command::Disconnect(peer) => self.swarm.disconnect_peer_id(peer).unwrap_or_default(),
+            Command::Ban(peer) => {
+                self.swarm.behaviour_mut().blocked.block_peer(peer);
+            }
+            Command::Provide(key) => self.provide(key),
+            Command::StopProviding(key) => self.stop_providing(key),
+            Command::FindProviders(key) => self.find_providers(key),
+            Command::Shutdown => self.shut_down(),
+        }
+    }
+
+    fn done(&mut self, done: Done) -> bool {
+        match done {
+            Done::Wanted {
+                peer,
+                session,
+                channel,
+            } => self.stream_wanted(peer, session, channel),
+            Done::Written {
+                peer,
+                session,
+                channel,
+                connection,
+            } => self.written(peer, session, channel, connection),
+            Done::Reopen {
+                peer,
+                session,
+                channel,
+            } => self.reopen(peer, session, channel),
+            Done::Prune { peer, session } => self.prune(peer, session),
+            Done::Upgrade { peer, session } => self.upgrade(peer, session),
+            Done::Redial { bootstrap } => self.dial_bootstrap(bootstrap),
+            Done::Reserve { bootstrap } => self.reserve(bootstrap),
+            Done::Leave => return false,
+        }
+        true
+    }
+
+    fn listen(&mut self) {
+        for address in self.settings.listen.clone() {
+            match self.swarm.listen_on(address.clone()) {
+                Ok(id) => {
+                    self.listeners.insert(id, address);
+                }
+                Err(error) => self.emit(Event::ListenFailed {
+                    address,
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        if self.settings.direct
+            && let Some(address) = transport::listen_direct()
+            && let Err(error) = self.swarm.listen_on(address)
+        {
+            tracing::warn!(%error, "no direct connections");
+        }
+        for address in self.settings.external.clone() {
+            self.swarm.add_external_address(address);
+        }
+    }
+
+    fn dial(&mut self, address: Multiaddr) {
+        let options = match transport::peer_of(&address) {
+            Some(peer) => DialOpts::peer_id(peer)
+                .addresses(vec![address.clone()])
+                .build(),
+            None => DialOpts::unknown_peer_id().address(address.clone()).build(),
+        };
+        let id = options.connection_id();
+        match self.swarm.dial(options) {
+            Ok(()) => {
+                self.dials.insert(id, address);
+            }
+            // Connected, or about to be.
+            Err(libp2p::swarm::DialError::DialPeerConditionFalse(_)) => {}
+            Err(error) => self.emit(Event::DialFailed {
+                address,
+                reason: describe(&error),
+            }),
+        }
+    }
+
+    fn shut_down(&mut self) {
+        if self.closing {
+            return;
+        }
+        self.closing = true;
+        let connected: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in connected {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        self.after(GOODBYE, Done::Leave);
+    }
+
+    fn emit(&mut self, event: Event) {
+        tracing::debug!(?event);
+        self.outbox.push_back(event);
+    }
+
+    fn after(&mut self, time: Duration, then: Done) {
+        self.tasks.push(Box::pin(async move {
+            Delay::new(time).await;
+            then
+        }));
+    }
+
+    fn local(&self) -> PeerId {
+        *self.swarm.local_peer_id()
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let mut shared = lock(&self.ends.shared);
+        for outgoing in shared.peers.drain().map(|(_, outgoing)| outgoing) {
+            outgoing.close();
+        }
+        shared.listening.clear();
+    }
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Many errors of libp2p repeat their cause.
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,236 @@
+//! The way into the network: bootstrap nodes are dialled until they answer, and again when they are lost.
+
+use std::time::Duration;
+
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol,
+    core::transport::ListenerId,
+    multiaddr::Protocol,
+    relay,
+    swarm::{
+        ConnectionId, DialError,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+
+use super::{Done, Driver, describe};
+use crate::{Event, transport};
+
+/// The wait before a bootstrap node is dialled again, doubled each time.
+const PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+
+pub(super) struct Bootstrap {
+    address: Multiaddr,
+    state: State,
+    /// Failures in a row.
+    failures: u32,
+    reservation: Reservation,
+    /// Failures to have it relay for us, in a row.
+    refusals: u32,
+}
+
+#[derive(PartialEq)]
+enum State {
+    Waiting,
+    Dialling(ConnectionId),
+    Connected(PeerId),
+}
+
+#[derive(PartialEq)]
+enum Reservation {
+    None,
+    Waiting,
+    /// Asked for, or granted.
+    Listening(ListenerId),
+}
+
+impl Bootstrap {
+    pub(super) fn new(address: Multiaddr) -> Self {
+        Self {
+            address,
+            state: State::Waiting,
+            failures: 0,
+            reservation: Reservation::None,
+            refusals: 0,
+        }
+    }
+
+    fn is_connected(&self, peer: PeerId) -> bool {
+        self.state == State::Connected(peer)
+    }
+
+    /// Where a peer can be reached if this node relays for it.
+    pub(super) fn circuit_to(&self, peer: PeerId) -> Option<Multiaddr> {
+        let State::Connected(relay) = self.state else {
+            return None;
+        };
+        let relay = transport::with_peer(self.address.clone(), relay);
+        Some(relay.with(Protocol::P2pCircuit).with(Protocol::P2p(peer)))
+    }
+}
+
+impl Driver {
+    pub(super) fn dial_bootstrap(&mut self, index: usize) {
+        let bootstrap = &mut self.bootstrap[index];
+        if self.closing || bootstrap.state != State::Waiting {
+            return;
+        }
+        let address = bootstrap.address.clone();
+        let expected = transport::peer_of(&address);
+        if let Some(peer) = expected
+            && self.swarm.is_connected(&peer)
+        {
+            bootstrap.state = State::Connected(peer);
+            return;
+        }
+        let options = match expected {
+            Some(peer) => DialOpts::peer_id(peer)
+                .addresses(vec![address])
+                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .build(),
+            None => DialOpts::unknown_peer_id().address(address).build(),
+        };
+        let id = options.connection_id();
+        match self.swarm.dial(options) {
+            Ok(()) => bootstrap.state = State::Dialling(id),
+            // Another of its addresses is being dialled.
+            Err(DialError::DialPeerConditionFalse(_)) => {
+                self.after(PAUSE, Done::Redial { bootstrap: index })
+            }
+            Err(error) => self.bootstrap_failed(index, &error),
+        }
+    }
+
+    /// Says whether the failed dial was one of these.
+    pub(super) fn bootstrap_dial_failed(&mut self, id: ConnectionId, error: &DialError) -> bool {
+        let Some(index) = self
+            .bootstrap
+            .iter()
+            .position(|it| it.state == State::Dialling(id))
+        else {
+            return false;
+        };
+        self.bootstrap_failed(index, error);
+        true
+    }
+
+    fn bootstrap_failed(&mut self, index: usize, error: &DialError) {
+        let bootstrap = &mut self.bootstrap[index];
+        bootstrap.state = State::Waiting;
+        let retry_in = PAUSE
+            .saturating_mul(1 << bootstrap.failures.min(8))
+            .min(MAX_PAUSE);
+        bootstrap.failures += 1;
+        let address = bootstrap.address.clone();
+        self.emit(Event::BootstrapUnreachable {
+            address,
+            reason: describe(error),
+            retry_in,
+        });
+        self.after(retry_in, Done::Redial { bootstrap: index });
+    }
+
+    pub(super) fn bootstrap_connected(&mut self, peer: PeerId, id: ConnectionId) {
+        for bootstrap in &mut self.bootstrap {
+            if bootstrap.state == State::Dialling(id)
+                || transport::peer_of(&bootstrap.address) == Some(peer)
+            {
+                bootstrap.state = State::Connected(peer);
+                bootstrap.failures = 0;
+                self.swarm
+                    .behaviour_mut()
+                    .kad
+                    .add_address(&peer, bootstrap.address.clone());
+            }
+        }
+    }
+
+    pub(super) fn bootstrap_disconnected(&mut self, peer: PeerId) {
+        for index in 0..self.bootstrap.len() {
+            if self.bootstrap[index].is_connected(peer) {
+                self.bootstrap[index].state = State::Waiting;
+                self.bootstrap[index].reservation = Reservation::None;
+                self.after(PAUSE, Done::Redial { bootstrap: index });
+            }
+        }
+    }
+
+    /// A peer has told which protocols it speaks.
+    pub(super) fn bootstrap_identified(&mut self, peer: PeerId, protocols: &[StreamProtocol]) {
+        let Some(index) = self.bootstrap.iter().position(|it| it.is_connected(peer)) else {
+            return;
+        };
+        if protocols.contains(&crate::behaviour::KAD) {
+            self.announce_again();
+            if self.settings.kad_server {
+                // Fails only without any known peer; there is one.
+                let _ = self.swarm.behaviour_mut().kad.bootstrap();
+            }
+        }
+        if protocols.contains(&relay::HOP_PROTOCOL_NAME) {
+            self.reserve(index);
+        }
+    }
+
+    /// Has a bootstrap node relay for us, once per node however many addresses it has.
+    pub(super) fn reserve(&mut self, index: usize) {
+        let State::Connected(peer) = self.bootstrap[index].state else {
+            return;
+        };
+        let listens = |it: &super::Bootstrap| matches!(it.reservation, Reservation::Listening(_));
+        if !self.settings.reserve
+            || self
+                .bootstrap
+                .iter()
+                .any(|it| it.is_connected(peer) && listens(it))
+        {
+            return;
+        }
+        let relay = transport::with_peer(self.bootstrap[index].address.clone(), peer);
+        match self
+            .swarm
+            .listen_on(relay.clone().with(Protocol::P2pCircuit))
+        {
+            Ok(id) => self.bootstrap[index].reservation = Reservation::Listening(id),
+            Err(error) => self.emit(Event::ListenFailed {
+                address: relay,
+                reason: describe(&error),
+            }),
+        }
+    }
+
+    /// Says whether the listener was one of these.
+    pub(super) fn reservation_lost(
+        &mut self,
+        id: ListenerId,
+        reason: Option<&std::io::Error>,
+    ) -> bool {
+        let Some(index) = self
+            .bootstrap
+            .iter()
+            .position(|it| it.reservation == Reservation::Listening(id))
+        else {
+            return false;
+        };
+        let bootstrap = &mut self.bootstrap[index];
+        bootstrap.reservation = Reservation::Waiting;
+        let pause = PAUSE
+            .saturating_mul(1 << bootstrap.refusals.min(8))
+            .min(MAX_PAUSE);
+        bootstrap.refusals += 1;
+        tracing::debug!(address = %bootstrap.address, ?reason, "the relay does not relay for us any more");
+        self.after(pause, Done::Reserve { bootstrap: index });
+        true
+    }
+
+    pub(super) fn reservation_granted(&mut self, relay: PeerId) {
+        for bootstrap in self
+            .bootstrap
+            .iter_mut()
+            .filter(|it| it.is_connected(relay))
+        {
+            bootstrap.refusals = 0;
+        }
+    }
+}

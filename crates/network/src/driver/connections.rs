@@ -1,0 +1,137 @@
+//! Peers come and go; of several connections with one peer, one is kept.
+
+use std::time::Duration;
+
+use libp2p::{PeerId, core::ConnectedPoint, swarm::ConnectionId};
+
+use super::{
+    Done, Driver,
+    peer::{Connection, Peer},
+};
+use crate::{Event, Path, handle::lock, transport};
+
+/// How often connections that are replaced are looked at, and how often before they are closed in any case.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
+const PRUNE_ROUNDS: u32 = 15;
+
+/// Unanswered pings before a connection is given up.
+const MAX_FAILED_PINGS: u32 = 3;
+
+impl Driver {
+    pub(super) fn connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
+        self.dials.remove(&id);
+        self.bootstrap_connected(peer, id);
+        self.discovery.connected(id, peer);
+        let address = endpoint.get_remote_address().clone();
+        let path = Path {
+            relayed: transport::is_relayed(&address),
+            address: transport::with_peer(address, peer),
+        };
+        let (dialler, other) = if endpoint.is_dialer() {
+            (self.local(), peer)
+        } else {
+            (peer, self.local())
+        };
+        let connection = Connection::new(id, path.clone(), dialler, other);
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.connections.push(connection);
+            return self.settle(peer);
+        }
+        self.sessions += 1;
+        let new = Peer::new(self.sessions, connection);
+        lock(&self.ends.shared)
+            .peers
+            .insert(peer, new.outgoing.clone());
+        self.peers.insert(peer, new);
+        self.emit(Event::Connected { peer, path });
+        self.start_writers(peer);
+    }
+
+    pub(super) fn disconnected(&mut self, peer: PeerId, id: ConnectionId) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        known.connections.retain(|connection| connection.id != id);
+        if !known.connections.is_empty() {
+            return self.settle(peer);
+        }
+        known.outgoing.close();
+        self.peers.remove(&peer);
+        lock(&self.ends.shared).peers.remove(&peer);
+        self.emit(Event::Disconnected { peer });
+        self.bootstrap_disconnected(peer);
+    }
+
+    /// The connections with a peer have changed: moves to the best one.
+    fn settle(&mut self, peer: PeerId) {
+        let lower = self.local() < peer;
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let news = known.choose();
+        known.stop_writers_elsewhere();
+        // Both sides move their streams; one of them closes what is left.
+        let prune = lower && known.connections.len() > 1 && !known.pruning;
+        if prune {
+            known.pruning = true;
+            known.prune_rounds = 0;
+            let session = known.session;
+            self.after(PRUNE_INTERVAL, Done::Prune { peer, session });
+        }
+        if let Some(path) = news {
+            self.emit(Event::PathChanged { peer, path });
+        }
+    }
+
+    pub(super) fn prune(&mut self, peer: PeerId, session: u64) {
+        let Some(known) = self.peers.get_mut(&peer).filter(|it| it.session == session) else {
+            return;
+        };
+        known.prune_rounds += 1;
+        let patient = known.prune_rounds < PRUNE_ROUNDS;
+        let preferred = known.preferred;
+        let spare: Vec<_> = known
+            .connections
+            .iter()
+            .map(|it| it.id)
+            .filter(|id| *id != preferred)
+            .collect();
+        let spare: Vec<_> = spare
+            .into_iter()
+            .filter(|id| !(patient && known.is_in_use(*id)))
+            .collect();
+        known.pruning = known.connections.len() > 1;
+        if known.pruning {
+            self.after(PRUNE_INTERVAL, Done::Prune { peer, session });
+        }
+        for id in spare {
+            tracing::debug!(%peer, %id, "closing a connection that was replaced");
+            self.swarm.close_connection(id);
+        }
+    }
+
+    pub(super) fn pinged(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        result: Result<Duration, libp2p::ping::Failure>,
+    ) {
+        let Some(connection) = self.peers.get_mut(&peer).and_then(|it| it.connection(id)) else {
+            return;
+        };
+        match result {
+            Ok(time) => {
+                connection.failed_pings = 0;
+                self.emit(Event::RoundTrip { peer, time });
+            }
+            Err(libp2p::ping::Failure::Unsupported) => {}
+            Err(_) => {
+                connection.failed_pings += 1;
+                if connection.failed_pings >= MAX_FAILED_PINGS {
+                    tracing::debug!(%peer, %id, "pings are not answered");
+                    self.swarm.close_connection(id);
+                }
+            }
+        }
+    }
+}

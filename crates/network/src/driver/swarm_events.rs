@@ -1,0 +1,141 @@
+//! What libp2p reports, sorted.
+
+use libp2p::{
+    Multiaddr, PeerId, identify, relay,
+    swarm::{ConnectionId, DialError, SwarmEvent},
+};
+
+use super::{Driver, describe};
+use crate::{
+    Event,
+    behaviour::BehaviourEvent,
+    handle::lock,
+    transport::{self, is_relayed, with_peer},
+};
+
+/// Addresses taken from what one peer tells about itself.
+const MAX_ADDRESSES: usize = 16;
+
+impl Driver {
+    pub(super) fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.behaviour_event(event),
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => {
+                self.connected(peer_id, connection_id, &endpoint);
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                cause,
+                ..
+            } => {
+                tracing::debug!(%peer_id, %connection_id, ?cause, "connection closed");
+                self.disconnected(peer_id, connection_id);
+                self.reopen_lost(peer_id, connection_id);
+            }
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                error,
+                ..
+            } => {
+                self.dial_failed(connection_id, &error);
+            }
+            SwarmEvent::NewListenAddr { address, .. } => self.listening(address),
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.not_listening(&address),
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                addresses,
+                reason,
+            } => {
+                addresses
+                    .iter()
+                    .for_each(|address| self.not_listening(address));
+                let reason = reason.err();
+                if self.reservation_lost(listener_id, reason.as_ref()) {
+                    return;
+                }
+                if let Some(address) = self.listeners.remove(&listener_id) {
+                    let reason =
+                        reason.map_or_else(|| "closed".to_owned(), |error| describe(&error));
+                    self.emit(Event::ListenFailed { address, reason });
+                }
+            }
+            SwarmEvent::ListenerError { error, .. } => tracing::debug!(%error, "listener"),
+            SwarmEvent::ExternalAddrConfirmed { address } => {
+                tracing::debug!(%address, "reachable");
+                self.announce_again();
+            }
+            other => tracing::trace!(?other),
+        }
+    }
+
+    fn behaviour_event(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Streams(event) => self.stream_event(event),
+            BehaviourEvent::Kad(event) => self.kad_event(event),
+            BehaviourEvent::Ping(event) => self.pinged(event.peer, event.connection, event.result),
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                self.identified(peer_id, info);
+            }
+            BehaviourEvent::RelayClient(relay::client::Event::ReservationReqAccepted {
+                relay_peer_id,
+                ..
+            }) => {
+                self.reservation_granted(relay_peer_id);
+            }
+            other => tracing::trace!(?other),
+        }
+    }
+
+    fn identified(&mut self, peer: PeerId, info: identify::Info) {
+        if info.protocols.contains(&crate::behaviour::KAD) {
+            let usable = info
+                .listen_addrs
+                .into_iter()
+                .filter(transport::is_dialable)
+                .take(MAX_ADDRESSES);
+            for address in usable {
+                self.swarm.behaviour_mut().kad.add_address(&peer, address);
+            }
+        }
+        self.bootstrap_identified(peer, &info.protocols);
+        self.upgrade_identified(peer, &info.protocols);
+    }
+
+    fn dial_failed(&mut self, id: ConnectionId, error: &DialError) {
+        tracing::debug!(%id, error = describe(error), "dial failed");
+        if let Some(address) = self.dials.remove(&id) {
+            self.emit(Event::DialFailed {
+                address,
+                reason: describe(error),
+            });
+        } else if !self.bootstrap_dial_failed(id, error) && !self.provider_dial_failed(id) {
+            self.upgrade_failed(id);
+        }
+    }
+
+    fn listening(&mut self, address: Multiaddr) {
+        // The relay client announces its addresses itself, once the relay has agreed.
+        if !is_relayed(&address) && self.settings.external.is_empty() {
+            self.swarm.add_external_address(address.clone());
+        }
+        let address = with_peer(address, self.local());
+        lock(&self.ends.shared).listening.push(address.clone());
+        self.emit(Event::Listening { address });
+    }
+
+    fn not_listening(&mut self, address: &Multiaddr) {
+        if self.settings.external.is_empty() {
+            self.swarm.remove_external_address(address);
+        }
+        let address = with_peer(address.clone(), self.local());
+        lock(&self.ends.shared)
+            .listening
+            .retain(|it| *it != address);
+    }
+}

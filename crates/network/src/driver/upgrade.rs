@@ -1,0 +1,114 @@
+//! From relayed to direct, between browsers.
+//!
+//! Two tabs first meet through a relay. The one with the lower peer id then dials the other by `/webrtc`; both sides
+//! exchange what WebRTC needs over a stream of the relayed connection. The direct connection is preferred as soon as
+//! it stands, the streams move over, and the relayed one is closed. Should it not come about, everything stays as it
+//! is, and is tried again a few times.
+
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use libp2p::{
+    Multiaddr, PeerId, Stream, StreamProtocol,
+    multiaddr::Protocol,
+    swarm::{
+        ConnectionId,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+
+use super::{Done, Driver};
+use crate::{
+    streams::{Outcome, Purpose},
+    transport::Wanted,
+};
+
+/// Tries for one peer, and the wait before the second; each further wait is four times the one before.
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(5);
+
+impl Driver {
+    /// A peer has told which protocols it speaks.
+    pub(super) fn upgrade_identified(&mut self, peer: PeerId, protocols: &[StreamProtocol]) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        known.signalling = protocols.contains(&Purpose::Signalling.protocol());
+        let session = known.session;
+        if known.upgrade_attempts == 0 {
+            self.upgrade(peer, session);
+        }
+    }
+
+    pub(super) fn upgrade(&mut self, peer: PeerId, session: u64) {
+        let may = self.settings.direct && self.local() < peer;
+        let Some(known) = self.peers.get_mut(&peer).filter(|it| it.session == session) else {
+            return;
+        };
+        let needless = known.upgrading.is_some() || known.has_direct_connection();
+        if !may || needless || !known.signalling || known.upgrade_attempts >= ATTEMPTS {
+            return;
+        }
+        let address = Multiaddr::empty()
+            .with(Protocol::P2pCircuit)
+            .with(Protocol::WebRTC)
+            .with(Protocol::P2p(peer));
+        let options = DialOpts::peer_id(peer)
+            .addresses(vec![address])
+            .condition(PeerCondition::Always)
+            .build();
+        known.upgrade_attempts += 1;
+        known.upgrading = Some(options.connection_id());
+        if let Err(error) = self.swarm.dial(options) {
+            tracing::debug!(%peer, %error, "no direct connection");
+            known.upgrading = None;
+        }
+    }
+
+    /// Says whether the failed dial was one of these.
+    pub(super) fn upgrade_failed(&mut self, id: ConnectionId) -> bool {
+        let found = self
+            .peers
+            .iter_mut()
+            .find(|(_, known)| known.upgrading == Some(id));
+        let Some((&peer, known)) = found else {
+            return false;
+        };
+        known.upgrading = None;
+        let session = known.session;
+        let pause = PAUSE.saturating_mul(4_u32.saturating_pow(known.upgrade_attempts - 1));
+        self.after(pause, Done::Upgrade { peer, session });
+        true
+    }
+
+    /// The transport dials and needs a stream to the peer it dials.
+    pub(super) fn open_signalling(&mut self, Wanted { peer, reply }: Wanted) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        // Dropping `reply` tells the transport that there is none.
+        if let Some(relayed) = known.relayed_connection() {
+            known.awaiting_signalling = Some(reply);
+            self.swarm
+                .behaviour_mut()
+                .streams
+                .open(peer, relayed, Purpose::Signalling);
+        }
+    }
+
+    pub(super) fn signalling_event(&mut self, peer: PeerId, outcome: Outcome) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let reply: Option<oneshot::Sender<Stream>> = match &outcome {
+            Outcome::Inbound(_) => None,
+            _ => known.awaiting_signalling.take(),
+        };
+        match (outcome, reply) {
+            (Outcome::Inbound(stream), _) => self.signals.incoming(peer, stream),
+            // Fails when the transport has given up meanwhile.
+            (Outcome::Opened(stream), Some(reply)) => reply.send(stream).unwrap_or_default(),
+            (outcome, _) => tracing::debug!(%peer, ?outcome, "no stream for signalling"),
+        }
+    }
+}

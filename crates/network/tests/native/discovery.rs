@@ -1,0 +1,75 @@
+use network::{Config, Event};
+
+use crate::node::{Node, TCP, WEBSOCKET, config};
+
+const MODEL: [u8; 32] = [42; 32];
+
+async fn found(node: &mut Node) -> Vec<network::PeerId> {
+    node.wait(|event| match event {
+        Event::ProvidersFound {
+            key: MODEL,
+            providers,
+        } => Some(providers),
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_of_a_model_find_each_other_through_the_bootstrap_node() {
+    let (bootstrap, address) = Node::bootstrap().await;
+    let member = |kind: &str| {
+        Node::start(Config {
+            listen: vec![kind.parse().unwrap()],
+            bootstrap: vec![address.clone()],
+            ..config()
+        })
+    };
+    let (mut one, mut other) = (member(TCP), member(WEBSOCKET));
+    let bootstrap_id = bootstrap.peer();
+    let _bootstrap = bootstrap.in_background();
+    for node in [&mut one, &mut other] {
+        node.hello_from(bootstrap_id).await;
+        node.handle.provide(MODEL);
+    }
+    let other_id = other.peer();
+    // The announcement takes its time; nodes search again and again.
+    loop {
+        one.handle.find_providers(MODEL);
+        if found(&mut one).await.contains(&other_id) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    other.hello_from(one.peer()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bootstrap_node_that_is_not_there_is_tried_again() {
+    // A port that was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let address: network::Multiaddr = format!("/ip4/127.0.0.1/tcp/{free}/ws").parse().unwrap();
+    let mut node = Node::start(Config {
+        bootstrap: vec![address.clone()],
+        ..config()
+    });
+    node.wait(|event| matches!(event, Event::BootstrapUnreachable { .. }).then_some(()))
+        .await;
+    let late = Node::listening(&[&address.to_string()]);
+    let late_id = late.peer();
+    let _late = late.in_background();
+    node.hello_from(late_id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_taken_is_reported() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
+    let mut node = Node::listening(&[&address]);
+    node.wait(|event| matches!(event, Event::ListenFailed { .. }).then_some(()))
+        .await;
+}

@@ -1,0 +1,196 @@
+use std::collections::HashSet;
+
+use futures::StreamExt;
+use network::{Event, SendError};
+use protocol::{
+    Cancel, ComputeResponse, ContentRange, ContentRequest, ContentResponse, HoldingsChanged,
+    MAX_CONTENT_RANGE, Message, RequestId,
+};
+
+use crate::node::{Node, QUIC, TCP, WEBSOCKET, pair, request};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_say_hello_whatever_the_transport() {
+    for kind in [TCP, WEBSOCKET, QUIC] {
+        let mut one = Node::listening(&[kind]);
+        let mut other = Node::listening(&[]);
+        other.handle.dial(one.address().await);
+        let hello = one.hello_from(other.peer()).await;
+        assert_eq!((hello.model, hello.computes.count()), (Some([7; 32]), 3));
+        other.hello_from(one.peer()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_requests_at_once_are_all_answered() {
+    let (mut worker, mut asker) = pair(TCP).await;
+    let worker_id = worker.peer();
+    tokio::spawn(async move {
+        while let Some(event) = worker.events.next().await {
+            if let Event::Message {
+                peer,
+                message: Message::ComputeRequest(request),
+            } = event
+            {
+                let response = ComputeResponse {
+                    id: request.id,
+                    result: Ok(request.body),
+                };
+                worker
+                    .handle
+                    .send_when_possible(peer, Message::ComputeResponse(response))
+                    .await
+                    .unwrap();
+            }
+        }
+    });
+    let handle = asker.handle.clone();
+    tokio::spawn(async move {
+        for id in 0..1000 {
+            handle
+                .send_when_possible(worker_id, request(id, 16 << 10))
+                .await
+                .unwrap();
+        }
+    });
+    let mut open: HashSet<u64> = (0..1000).collect();
+    while !open.is_empty() {
+        if let Message::ComputeResponse(response) = asker.message_from(worker_id).await {
+            let id = response.id.0;
+            assert!(open.remove(&id), "answered once");
+            assert_eq!(response.result.unwrap(), vec![id as u8; 16 << 10]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_megabytes_of_content_arrive_in_ranges() {
+    let (mut holder, mut asker) = pair(WEBSOCKET).await;
+    let holder_id = holder.peer();
+    let content: Vec<u8> = (0..10_u32 << 20)
+        .map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let held = bytes::Bytes::from(content.clone());
+    tokio::spawn(async move {
+        while let Some(event) = holder.events.next().await {
+            if let Event::Message {
+                peer,
+                message: Message::ContentRequest(request),
+            } = event
+            {
+                let (total, from) = (held.len() as u64, request.offset as usize);
+                let bytes = held.slice(from..held.len().min(from + request.len as usize));
+                let range = ContentRange {
+                    total,
+                    offset: request.offset,
+                    bytes,
+                };
+                let response = ContentResponse {
+                    id: request.id,
+                    result: Ok(range),
+                };
+                holder
+                    .handle
+                    .send_when_possible(peer, Message::ContentResponse(response))
+                    .await
+                    .unwrap();
+            }
+        }
+    });
+    let mut offset = 0_u64;
+    let mut open = 0;
+    let mut received = vec![0; content.len()];
+    loop {
+        while open < 4 && offset < content.len() as u64 {
+            let ask = ContentRequest {
+                id: RequestId(offset),
+                content: [2; 32],
+                offset,
+                len: MAX_CONTENT_RANGE,
+            };
+            asker
+                .handle
+                .send(holder_id, Message::ContentRequest(ask))
+                .unwrap();
+            offset += u64::from(MAX_CONTENT_RANGE);
+            open += 1;
+        }
+        if open == 0 {
+            break;
+        }
+        if let Message::ContentResponse(response) = asker.message_from(holder_id).await {
+            let range = response.result.unwrap();
+            received[range.offset as usize..][..range.bytes.len()].copy_from_slice(&range.bytes);
+            open -= 1;
+        }
+    }
+    assert!(received == content);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_does_not_read_fills_its_queue_and_nothing_else() {
+    let (slow, fast) = pair(TCP).await; // nobody takes the events of `slow` from here on
+    let mut accepted = 0;
+    let refused = loop {
+        match fast.handle.send(slow.peer(), request(accepted, 1 << 20)) {
+            Ok(()) => accepted += 1,
+            Err(error) => break error,
+        }
+        assert!(accepted < 5000, "back-pressure");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    };
+    assert!(
+        matches!(refused, SendError::Busy(message) if message == Box::new(request(accepted, 1 << 20)))
+    );
+    // It begins to read, and everything arrives in order.
+    let mut slow = slow;
+    for id in 0..accepted {
+        assert_eq!(slow.message_from(fast.peer()).await, request(id, 1 << 20));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_leaves_is_missed_and_one_that_returns_says_hello_again() {
+    let (mut one, other) = pair(TCP).await;
+    let id = other.peer();
+    other.handle.disconnect(one.peer());
+    one.gone(id).await;
+    assert_eq!(
+        one.handle.send(id, request(1, 1)),
+        Err(SendError::NotConnected)
+    );
+    let mut changed = crate::node::config().hello;
+    changed.computes = protocol::Bitmap::new(3);
+    other.handle.set_hello(changed.clone());
+    let address = one.handle.listening().remove(0);
+    other.handle.dial(address);
+    assert_eq!(one.hello_from(id).await, changed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goodbye_is_noticed_at_once() {
+    let (mut one, mut other) = pair(QUIC).await;
+    other.handle.shutdown();
+    one.gone(other.peer()).await;
+    let rest = async { while other.events.next().await.is_some() {} };
+    tokio::time::timeout(crate::node::PATIENCE, rest)
+        .await
+        .expect("events end");
+    assert_eq!(
+        other.handle.send(one.peer(), request(1, 1)),
+        Err(SendError::NotConnected)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_messages_keep_their_order() {
+    let (one, mut other) = pair(TCP).await;
+    let mut sent = vec![Message::HoldingsChanged(HoldingsChanged::default())];
+    sent.extend((0..500).map(|id| Message::Cancel(Cancel { id: RequestId(id) })));
+    for message in &sent {
+        one.handle.send(other.peer(), message.clone()).unwrap();
+    }
+    for message in sent {
+        assert_eq!(other.message_from(one.peer()).await, message);
+    }
+}

@@ -1,0 +1,213 @@
+//! Anything at any time: peers come, go, fall silent and lie, and messages nobody expects arrive.
+
+use crate::world::{MODEL, MS, Manner, S, World, compute, name};
+use bytes::Bytes;
+use proptest::prelude::*;
+use protocol::{
+    Bitmap, Cancel, ComputeRequest, ComputeResponse, ContentRange, ContentRequest, ContentResponse,
+    ErrorCode, Failure, HoldingsChanged, Message, RequestId as WireId,
+};
+use std::time::Duration;
+use swarm::{ContentId, Event, FragmentIndex, PeerId, Ticket};
+
+const FRAGMENTS: u8 = 4;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Ask(u32, u8),
+    Download(u8),
+    Come(u8, Vec<u32>),
+    Go(u8),
+    Turn(u8, u8),
+    Wait(u16),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let fragment = 0..u32::from(FRAGMENTS);
+    prop_oneof![
+        4 => (fragment.clone(), any::<u8>()).prop_map(|(f, body)| Op::Ask(f, body)),
+        1 => (0..FRAGMENTS).prop_map(Op::Download),
+        2 => (0u8..6, prop::collection::vec(fragment, 1..4)).prop_map(|(who, holds)| Op::Come(who, holds)),
+        1 => (0u8..6).prop_map(Op::Go),
+        1 => (0u8..6, 0u8..5).prop_map(|(who, manner)| Op::Turn(who, manner)),
+        3 => (0u16..400).prop_map(Op::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// As long as one honest node that holds everything stays, every request is answered, rightly, and every download
+    /// ends, whatever the others do.
+    #[test]
+    fn one_honest_node_is_enough(ops in prop::collection::vec(op(), 1..80)) {
+        let mut world = World::new(FRAGMENTS, 600_000);
+        let client = world.join("client", &[]);
+        world.join("rock", &[0, 1, 2, 3]);
+        let mut asked = Vec::new();
+        let mut downloads = Vec::new();
+        for op in ops {
+            let visitor = |i: u8| name(&format!("visitor {i}"));
+            match op {
+                Op::Ask(fragment, body) => asked.push((world.ask(&client, fragment, vec![body]), fragment, body)),
+                Op::Download(i) => downloads.push(world.download(&client, ContentId([i + 1; 32]), vec![])),
+                Op::Come(i, holds) => {
+                    if !world.inhabitants.contains_key(&visitor(i)) {
+                        world.join(&format!("visitor {i}"), &holds);
+                    }
+                }
+                Op::Go(i) => {
+                    if world.inhabitants.contains_key(&visitor(i)) {
+                        world.leave(&visitor(i));
+                    }
+                }
+                Op::Turn(i, manner) => {
+                    if let Some(inhabitant) = world.inhabitants.get_mut(&visitor(i)) {
+                        let manners = [Manner::Honest, Manner::Garbage, Manner::Silent, Manner::Corrupt, Manner::Honest];
+                        inhabitant.manner = manners[usize::from(manner)];
+                    }
+                }
+                Op::Wait(ms) => world.run(MS * u32::from(ms)),
+            }
+        }
+        let done = world.run_until(400 * S, |w| {
+            let i = w.get(&client);
+            asked.iter().all(|(id, ..)| i.answers.contains_key(id)) && downloads.iter().all(|id| i.done.contains(id))
+        });
+        prop_assert!(done, "not everything was answered: {:?}", world.get(&client).failures);
+        for (id, fragment, body) in asked {
+            prop_assert_eq!(&world.get(&client).answers[&id].1, &compute(FragmentIndex(fragment), &[body]));
+        }
+        prop_assert!(!world.get(&client).banned.contains(&name("rock")));
+        // Nothing is left in the books.
+        world.run(200 * S);
+        let stats = world.get(&client).node.stats();
+        prop_assert_eq!((stats.in_flight, stats.waiting, stats.downloads.len()), (0, 0, 0));
+        prop_assert!(stats.peers.iter().all(|peer| peer.in_flight == 0));
+    }
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let id = (0u64..40).prop_map(WireId);
+    let digest = (0u8..6).prop_map(|i| [i; 32]);
+    let bytes = (0usize..40).prop_map(|len| Bytes::from(vec![1; len]));
+    let code = prop_oneof![
+        Just(ErrorCode::NotHeld),
+        Just(ErrorCode::Busy),
+        Just(ErrorCode::Invalid),
+        Just(ErrorCode::Failed)
+    ];
+    let failure = code.prop_map(|code| Failure {
+        code,
+        message: "x".into(),
+    });
+    let bitmap = prop::collection::vec(any::<bool>(), 0..9)
+        .prop_map(|bits| bits.into_iter().collect::<Bitmap>());
+    let number = prop_oneof![0u64..50, Just(u64::MAX), Just(u64::MAX - 7)];
+    let answer = prop_oneof![bytes.clone().prop_map(Ok), failure.clone().prop_map(Err)];
+    let range =
+        (number.clone(), number.clone(), bytes.clone()).prop_map(|(total, offset, bytes)| {
+            Ok(ContentRange {
+                total,
+                offset,
+                bytes,
+            })
+        });
+    let content = prop_oneof![range, failure.prop_map(Err)];
+    prop_oneof![
+        (bitmap.clone(), bitmap, any::<bool>()).prop_map(|(computes, stores, ours)| {
+            let model = Some(if ours { MODEL.0 } else { [7; 32] });
+            Message::HoldingsChanged(HoldingsChanged {
+                model,
+                computes,
+                stores,
+            })
+        }),
+        (id.clone(), digest.clone(), bytes).prop_map(|(id, fragment, body)| {
+            Message::ComputeRequest(ComputeRequest { id, fragment, body })
+        }),
+        (id.clone(), answer)
+            .prop_map(|(id, result)| Message::ComputeResponse(ComputeResponse { id, result })),
+        id.clone().prop_map(|id| Message::Cancel(Cancel { id })),
+        (id.clone(), digest, number, any::<u32>()).prop_map(|(id, content, offset, len)| {
+            Message::ContentRequest(ContentRequest {
+                id,
+                content,
+                offset,
+                len,
+            })
+        }),
+        (id, content)
+            .prop_map(|(id, result)| Message::ContentResponse(ContentResponse { id, result })),
+    ]
+}
+
+#[derive(Debug, Clone)]
+enum Blow {
+    Connected(u8),
+    Disconnected(u8),
+    Said(u8, Message),
+    Computed(u64),
+    Read(u64, u64),
+    Asked(u32),
+    Wanted(u8, u64),
+    Later(u32),
+}
+
+fn blow() -> impl Strategy<Value = Blow> {
+    prop_oneof![
+        2 => (0u8..4).prop_map(Blow::Connected),
+        1 => (0u8..4).prop_map(Blow::Disconnected),
+        8 => (0u8..4, message()).prop_map(|(who, message)| Blow::Said(who, message)),
+        2 => (0u64..40).prop_map(Blow::Computed),
+        2 => (0u64..40, 0u64..100).prop_map(|(ticket, len)| Blow::Read(ticket, len)),
+        3 => (0u32..6).prop_map(Blow::Asked),
+        1 => (0u8..6, 0u64..3000).prop_map(|(content, have)| Blow::Wanted(content, have)),
+        2 => (0u32..40_000).prop_map(Blow::Later),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Strangers say anything in any order: the node does not panic, and its clock does not stand still.
+    #[test]
+    fn nothing_a_stranger_says_breaks_a_node(blows in prop::collection::vec(blow(), 1..200)) {
+        let mut world = World::new(FRAGMENTS, 1000);
+        let me = world.alone("me", &[0, 1], |_| {});
+        let node = &mut world.get(&me).node;
+        let who = |i: u8| PeerId::new(&[i]);
+        let mut now = Duration::ZERO;
+        let mut requests = 0;
+        for blow in blows {
+            match blow {
+                Blow::Connected(i) => node.handle_event(Event::Connected { peer: who(i), relayed: i == 2 }, now),
+                Blow::Disconnected(i) => node.handle_event(Event::Disconnected { peer: who(i) }, now),
+                Blow::Said(i, message) => node.handle_event(Event::Message { peer: who(i), message }, now),
+                Blow::Computed(i) => {
+                    node.handle_event(Event::Computed { ticket: Ticket(i), result: Ok(Bytes::new()) }, now);
+                }
+                Blow::Read(i, len) => {
+                    let result = Some((1000, Bytes::from(vec![0; len as usize])));
+                    node.handle_event(Event::ContentRead { ticket: Ticket(i), result }, now);
+                }
+                Blow::Asked(fragment) => {
+                    requests += 1;
+                    let _ = node.submit(swarm::RequestId(requests), FragmentIndex(fragment), Bytes::new(), now);
+                }
+                Blow::Wanted(content, have) => {
+                    node.download(ContentId([content; 32]), have, now);
+                }
+                Blow::Later(ms) => now += MS * ms,
+            }
+            node.handle_timeout(now);
+            prop_assert!(node.poll_timeout().is_none_or(|at| at > now), "a timer that does not go off");
+            while let Some(action) = node.poll_action() {
+                if let swarm::Action::Answer { request, .. } = action {
+                    if request.0.is_multiple_of(2) { node.accept(request, now) } else { node.reject(request, now) }
+                }
+            }
+            prop_assert!(node.stats().peers.iter().all(|peer| peer.in_flight <= 64));
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Several nodes in virtual time: what the swarm promises, told as small stories.
+
+mod chaos;
+mod downloads;
+mod hostile;
+mod places;
+mod requests;
+mod world;

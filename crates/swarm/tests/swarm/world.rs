@@ -1,0 +1,478 @@
+//! A small world of nodes in virtual time: every message takes its time, every computation too, and what a peer does
+//! with its messages can be turned bad.
+
+use bytes::Bytes;
+use protocol::Message;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use swarm::{
+    Action, Catalogue, ComputeError, Config, ContentId, DownloadId, Event, Failure, FragmentIndex,
+    FragmentInfo, Node, PeerId, RequestId, Ticket, Worker,
+};
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const S: Duration = Duration::from_secs(1);
+pub(crate) const MODEL: ContentId = ContentId([0xee; 32]);
+
+/// How a node behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Honest,
+    /// Answers everything at once, with nonsense.
+    Garbage,
+    /// Takes requests and never says anything again.
+    Silent,
+    /// Refuses every computation as malformed.
+    Refuses,
+    /// Sends content with one flipped bit.
+    Corrupt,
+}
+
+enum Happening {
+    Deliver { from: PeerId, message: Message },
+    Tell(Event),
+    Disconnect(PeerId),
+}
+
+pub(crate) struct Inhabitant {
+    pub(crate) node: Node,
+    pub(crate) manner: Manner,
+    /// How long one computation takes here.
+    pub(crate) pace: Duration,
+    pub(crate) content: BTreeMap<ContentId, Bytes>,
+    pub(crate) answers: BTreeMap<RequestId, (Worker, Bytes)>,
+    pub(crate) failures: BTreeMap<RequestId, Failure>,
+    pub(crate) files: BTreeMap<DownloadId, Vec<u8>>,
+    pub(crate) wanted: BTreeMap<DownloadId, ContentId>,
+    pub(crate) done: BTreeSet<DownloadId>,
+    pub(crate) banned: BTreeSet<PeerId>,
+    pub(crate) links: BTreeSet<PeerId>,
+    /// When the compute slots are free again.
+    free_at: Duration,
+    pub(crate) computed: usize,
+}
+
+pub(crate) struct World {
+    pub(crate) now: Duration,
+    pub(crate) latency: Duration,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) inhabitants: BTreeMap<PeerId, Inhabitant>,
+    happenings: BTreeMap<(Duration, u64), (PeerId, Happening)>,
+    sequence: u64,
+    next_request: u64,
+    pub(crate) log: Vec<String>,
+}
+
+pub(crate) fn name(name: &str) -> PeerId {
+    PeerId::new(name.as_bytes())
+}
+
+/// What a fragment computes: a digest of everything that matters, marked so that nonsense is recognised.
+pub(crate) fn compute(fragment: FragmentIndex, body: &[u8]) -> Bytes {
+    let digest = body.iter().fold(u64::from(fragment.0) + 1, |h, b| {
+        (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)
+    });
+    Bytes::from(format!("ok {digest:016x}"))
+}
+
+pub(crate) fn bytes_of(content: ContentId, len: u64) -> Bytes {
+    (0..len)
+        .map(|i| (i as u8).wrapping_mul(31) ^ content.0[0] ^ (i >> 8) as u8)
+        .collect()
+}
+
+impl World {
+    /// A model of `fragments` fragments of `bytes` bytes, and nobody.
+    pub(crate) fn new(fragments: u8, bytes: u64) -> Self {
+        let info = |i| FragmentInfo {
+            content: ContentId([i + 1; 32]),
+            bytes,
+            always_active: i % 2 == 0,
+        };
+        Self {
+            now: Duration::ZERO,
+            latency: 5 * MS,
+            catalogue: Catalogue {
+                fragments: (0..fragments).map(info).collect(),
+            },
+            inhabitants: BTreeMap::new(),
+            happenings: BTreeMap::new(),
+            sequence: 0,
+            next_request: 0,
+            log: Vec::new(),
+        }
+    }
+
+    /// Adds a node that computes on and stores `holds`, connected to everybody.
+    pub(crate) fn join(&mut self, who: &str, holds: &[u32]) -> PeerId {
+        self.join_with(who, holds, |_| {})
+    }
+
+    pub(crate) fn join_with(
+        &mut self,
+        who: &str,
+        holds: &[u32],
+        change: impl FnOnce(&mut Config),
+    ) -> PeerId {
+        let me = self.alone(who, holds, change);
+        let others: Vec<_> = self
+            .inhabitants
+            .keys()
+            .filter(|other| **other != me)
+            .cloned()
+            .collect();
+        for other in others {
+            self.link(&me, &other);
+        }
+        me
+    }
+
+    /// Adds a node connected to nobody.
+    pub(crate) fn alone(
+        &mut self,
+        who: &str,
+        holds: &[u32],
+        change: impl FnOnce(&mut Config),
+    ) -> PeerId {
+        let me = name(who);
+        let mut config = Config::new(me.clone());
+        change(&mut config);
+        let mut node = Node::new(config);
+        node.set_model(MODEL, self.now);
+        node.set_catalogue(self.catalogue.clone(), self.now);
+        let held = || holds.iter().copied().map(FragmentIndex);
+        node.set_holdings(held(), held(), self.now);
+        let infos = held().filter_map(|index| self.catalogue.get(index));
+        let inhabitant = Inhabitant {
+            node,
+            manner: Manner::Honest,
+            pace: MS,
+            content: infos
+                .map(|info| (info.content, bytes_of(info.content, info.bytes)))
+                .collect(),
+            answers: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            files: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            done: BTreeSet::new(),
+            banned: BTreeSet::new(),
+            links: BTreeSet::new(),
+            free_at: Duration::ZERO,
+            computed: 0,
+        };
+        self.inhabitants.insert(me.clone(), inhabitant);
+        self.carry_out(&me);
+        me
+    }
+
+    pub(crate) fn get(&mut self, who: &PeerId) -> &mut Inhabitant {
+        self.inhabitants.get_mut(who).expect("an inhabitant")
+    }
+
+    pub(crate) fn link(&mut self, a: &PeerId, b: &PeerId) {
+        for (one, other) in [(a, b), (b, a)] {
+            if self.get(one).links.insert(other.clone()) {
+                let event = Event::Connected {
+                    peer: other.clone(),
+                    relayed: false,
+                };
+                self.tell(one, event);
+                // As the network does it: the introduction is the first message.
+                let message = Message::Hello(self.get(one).node.introduction());
+                let happening = Happening::Deliver {
+                    from: one.clone(),
+                    message,
+                };
+                self.plan(other, self.latency, happening);
+            }
+        }
+    }
+
+    pub(crate) fn unlink(&mut self, a: &PeerId, b: &PeerId) {
+        for (one, other) in [(a, b), (b, a)] {
+            if self
+                .inhabitants
+                .get_mut(one)
+                .is_some_and(|i| i.links.remove(other))
+            {
+                self.plan(one, Duration::ZERO, Happening::Disconnect(other.clone()));
+            }
+        }
+    }
+
+    /// A node is gone, and everybody's network notices at once.
+    pub(crate) fn leave(&mut self, who: &PeerId) {
+        let links = std::mem::take(&mut self.get(who).links);
+        self.inhabitants.remove(who);
+        for other in links {
+            if self
+                .inhabitants
+                .get_mut(&other)
+                .is_some_and(|i| i.links.remove(who))
+            {
+                self.tell(&other, Event::Disconnected { peer: who.clone() });
+            }
+        }
+    }
+
+    pub(crate) fn tell(&mut self, who: &PeerId, event: Event) {
+        let now = self.now;
+        self.get(who).node.handle_event(event, now);
+        self.carry_out(who);
+    }
+
+    pub(crate) fn ask(&mut self, who: &PeerId, fragment: u32, body: impl Into<Bytes>) -> RequestId {
+        self.next_request += 1;
+        let (id, now) = (RequestId(self.next_request), self.now);
+        self.get(who)
+            .node
+            .submit(id, FragmentIndex(fragment), body.into(), now)
+            .expect("room for a request");
+        self.carry_out(who);
+        id
+    }
+
+    pub(crate) fn download(
+        &mut self,
+        who: &PeerId,
+        content: ContentId,
+        have: Vec<u8>,
+    ) -> DownloadId {
+        let now = self.now;
+        let inhabitant = self.get(who);
+        let id = inhabitant
+            .node
+            .download(content, have.len() as u64, now)
+            .expect("room for a download");
+        inhabitant.files.insert(id, have);
+        inhabitant.wanted.insert(id, content);
+        self.carry_out(who);
+        id
+    }
+
+    fn plan(&mut self, who: &PeerId, after: Duration, happening: Happening) {
+        self.sequence += 1;
+        self.happenings
+            .insert((self.now + after, self.sequence), (who.clone(), happening));
+    }
+
+    /// Does what a node's shell has to do.
+    pub(crate) fn carry_out(&mut self, who: &PeerId) {
+        while let Some(action) = self
+            .inhabitants
+            .get_mut(who)
+            .and_then(|i| i.node.poll_action())
+        {
+            self.log.push(self.describe(who, &action));
+            let (now, latency) = (self.now, self.latency);
+            let i = self.get(who);
+            match action {
+                Action::Send { peer, message } => {
+                    let answer = matches!(
+                        message,
+                        Message::ComputeResponse(_) | Message::ContentResponse(_)
+                    );
+                    let silent = i.manner == Manner::Silent && answer;
+                    if i.links.contains(&peer) && !silent {
+                        self.plan(
+                            &peer,
+                            latency,
+                            Happening::Deliver {
+                                from: who.clone(),
+                                message,
+                            },
+                        );
+                    }
+                }
+                Action::Compute {
+                    ticket,
+                    fragment,
+                    body,
+                } => {
+                    i.computed += 1;
+                    let start = i.free_at.max(now);
+                    i.free_at = start + i.pace;
+                    let (after, result) = match i.manner {
+                        Manner::Garbage => (Duration::ZERO, Ok(Bytes::from_static(b"nonsense"))),
+                        Manner::Refuses => (MS, Err(ComputeError::BadRequest("no".into()))),
+                        _ => (i.free_at - now, Ok(compute(fragment, &body))),
+                    };
+                    self.plan(
+                        who,
+                        after,
+                        Happening::Tell(Event::Computed { ticket, result }),
+                    );
+                }
+                Action::Answer { request, by, body } => {
+                    if body.starts_with(b"ok ") {
+                        i.node.accept(request, now);
+                        assert!(
+                            i.answers.insert(request, (by, body)).is_none(),
+                            "answered twice"
+                        );
+                    } else {
+                        i.node.reject(request, now);
+                    }
+                }
+                Action::Failed { request, failure } => {
+                    assert!(
+                        i.failures.insert(request, failure).is_none(),
+                        "failed twice"
+                    );
+                }
+                Action::ReadContent {
+                    ticket,
+                    content,
+                    offset,
+                    len,
+                } => self.read(who, ticket, content, offset, len),
+                Action::Write {
+                    download,
+                    offset,
+                    bytes,
+                } => {
+                    let file = i.files.get_mut(&download).expect("a download of ours");
+                    if offset == 0 {
+                        file.clear();
+                    }
+                    assert_eq!(offset, file.len() as u64, "bytes come in order");
+                    file.extend_from_slice(&bytes);
+                }
+                Action::Complete { download } => {
+                    let content = i.wanted[&download];
+                    let len = i.files[&download].len() as u64;
+                    let good = i.files[&download] == bytes_of(content, len);
+                    if good {
+                        i.done.insert(download);
+                    }
+                    self.plan(who, MS, Happening::Tell(Event::Verified { download, good }));
+                }
+                Action::Ban { peer, .. } => {
+                    i.banned.insert(peer.clone());
+                    self.unlink(who, &peer);
+                }
+                Action::Disconnect { peer } => self.unlink(who, &peer),
+                Action::FindPeers { .. } | Action::Announce { .. } | Action::Introduce { .. } => {}
+            }
+        }
+    }
+
+    /// An action in words, without its megabytes.
+    fn describe(&self, who: &PeerId, action: &Action) -> String {
+        let what = match action {
+            Action::Write {
+                download,
+                offset,
+                bytes,
+            } => format!("Write {download:?} {offset} {}", bytes.len()),
+            Action::Send { peer, message } => {
+                format!("Send {peer:?} {} {}", message.kind(), message.size())
+            }
+            other => format!("{other:?}"),
+        };
+        format!("{:?} {who:?} {what}", self.now)
+    }
+
+    fn read(&mut self, who: &PeerId, ticket: Ticket, content: ContentId, offset: u64, len: u64) {
+        let i = self.get(who);
+        let corrupt = i.manner == Manner::Corrupt;
+        let result = i.content.get(&content).map(|bytes| {
+            let end = (offset + len).min(bytes.len() as u64);
+            let mut part = bytes.slice(offset.min(end) as usize..end as usize).to_vec();
+            if let (true, Some(first)) = (corrupt, part.first_mut()) {
+                *first ^= 1;
+            }
+            (bytes.len() as u64, Bytes::from(part))
+        });
+        self.plan(
+            who,
+            MS,
+            Happening::Tell(Event::ContentRead { ticket, result }),
+        );
+    }
+
+    /// Lets the next thing happen; false when nothing will before `end`.
+    fn step(&mut self, end: Duration) -> bool {
+        let timeout = |(who, i): (&PeerId, &Inhabitant)| {
+            i.node
+                .poll_timeout()
+                .map(|at| (at.max(self.now), who.clone()))
+        };
+        let timeout = self.inhabitants.iter().filter_map(timeout).min();
+        let happening = self.happenings.first_key_value().map(|(key, _)| *key);
+        match (happening, timeout) {
+            (Some(key), timeout)
+                if key.0 <= end && timeout.as_ref().is_none_or(|(at, _)| key.0 <= *at) =>
+            {
+                self.now = key.0;
+                let (who, happening) = self.happenings.remove(&key).expect("just seen");
+                let Some(i) = self.inhabitants.get_mut(&who) else {
+                    return true;
+                };
+                let event = match happening {
+                    Happening::Tell(event) => event,
+                    Happening::Disconnect(peer) => Event::Disconnected { peer },
+                    Happening::Deliver { from, .. } if !i.links.contains(&from) => return true,
+                    Happening::Deliver { from, message } => Event::Message {
+                        peer: from,
+                        message,
+                    },
+                };
+                self.tell(&who, event);
+                true
+            }
+            (_, Some((at, who))) if at <= end => {
+                self.now = at;
+                self.get(&who).node.handle_timeout(at);
+                self.carry_out(&who);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Lets time pass until `done`, at most `time`; tells whether it was done.
+    pub(crate) fn run_until(
+        &mut self,
+        time: Duration,
+        mut done: impl FnMut(&mut Self) -> bool,
+    ) -> bool {
+        let end = self.now + time;
+        while !done(self) {
+            if !self.step(end) {
+                self.now = end;
+                return done(self);
+            }
+        }
+        true
+    }
+
+    /// Asks and waits for the answer.
+    pub(crate) fn ask_and_wait(
+        &mut self,
+        who: &PeerId,
+        fragment: u32,
+        body: impl Into<Bytes>,
+    ) -> Result<(Worker, Bytes), Failure> {
+        let id = self.ask(who, fragment, body);
+        self.run_until(300 * S, |w| {
+            w.get(who).answers.contains_key(&id) || w.get(who).failures.contains_key(&id)
+        });
+        match self.get(who).answers.get(&id) {
+            Some(answer) => Ok(answer.clone()),
+            None => Err(self
+                .get(who)
+                .failures
+                .get(&id)
+                .expect("answered or failed")
+                .clone()),
+        }
+    }
+}
