@@ -44,7 +44,10 @@ fn list(root: &Path) -> Result<Vec<(String, String)>> {
                 folders.push(path);
                 continue;
             }
-            let name = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
+            let name = path
+                .strip_prefix(root)?
+                .to_string_lossy()
+                .replace('\\', "/");
             if name != SCRIPT {
                 files.push((name, hex(&Sha256::digest(fs::read(&path)?))));
             }

@@ -8,9 +8,11 @@
 //!   transferred buffer;
 //! - [`status`]: the view-model, everything the user interface shows about the network;
 //! - [`port`]: one end of such a conversation over a `Worker`, a `MessagePort` or a worker's own scope;
+//! - [`locks`]: what one tab of the browser has and the others must not take;
 //! - [`store`]: IndexedDB, shared by all tabs of the browser.
 #![warn(missing_docs)]
 
+pub mod locks;
 pub mod messages;
 pub mod port;
 pub mod status;

@@ -57,8 +57,6 @@ pub struct Join {
     pub peer: ByteBuf,
     /// Id of the model, as text.
     pub model: String,
-    /// Where to enter the network, as multiaddresses.
-    pub bootstrap: Vec<String>,
     /// How many fragments to lend.
     pub lend: u32,
 }
@@ -92,12 +90,12 @@ pub enum ToEngine {
 /// What the network reports, relayed by the page.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum FromNetwork {
-    /// A peer is connected.
+    /// A peer is connected, or reached another way from now on.
     Connected {
         /// Its id.
         peer: ByteBuf,
-        /// Where it was reached.
-        address: String,
+        /// Its id as text.
+        name: String,
         /// Through a relay, not directly.
         relayed: bool,
     },
@@ -110,29 +108,46 @@ pub enum FromNetwork {
     Message {
         /// Its id.
         peer: ByteBuf,
+        /// On which of the protocol's channels.
+        channel: Channel,
+    },
+    /// The way to a peer and back was measured.
+    RoundTrip {
+        /// Its id.
+        peer: ByteBuf,
+        /// How long it took.
+        milliseconds: f64,
     },
     /// A peer broke the protocol.
     Violation {
         /// Its id.
         peer: ByteBuf,
         /// How.
-        error: String,
+        reason: String,
     },
+}
+
+/// The protocol's channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Channel {
+    /// Requests and answers.
+    Compute,
+    /// Fragments.
+    Content,
 }
 
 /// What the engine wants of the network.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum ToNetwork {
-    /// Connect.
-    Dial {
-        /// A multiaddress.
-        address: String,
-    },
     /// Send a message (the body).
     Send {
         /// To whom.
         peer: ByteBuf,
+        /// On which of the protocol's channels.
+        channel: Channel,
     },
+    /// Tell every new peer this first (the body).
+    Introduce,
     /// Hang up.
     Disconnect {
         /// On whom.
@@ -142,6 +157,18 @@ pub enum ToNetwork {
     Ban {
         /// With whom.
         peer: ByteBuf,
+        /// Why, for the console.
+        reason: String,
+    },
+    /// Look for those who provide this, and connect.
+    Find {
+        /// Digest of a model or fragment.
+        key: ByteBuf,
+    },
+    /// Make known that this node provides it.
+    Announce {
+        /// Digest of a model or fragment.
+        key: ByteBuf,
     },
 }
 
@@ -152,11 +179,20 @@ pub enum FromEngine {
     Network(ToNetwork),
     /// Everything the user interface shows, whenever it changed, a few times a second at most.
     Status(Box<Status>),
+    /// The question is being read.
+    Reading {
+        /// From the question.
+        answer: u32,
+        /// Tokens read.
+        read: u32,
+        /// Tokens in all.
+        total: u32,
+    },
     /// The answer grows.
     Text {
         /// From the question.
         answer: u32,
-        /// The text of one more token.
+        /// The text that is complete with one more token; often none.
         piece: String,
     },
     /// The answer is over.
@@ -174,14 +210,14 @@ pub enum ToCompute {
     /// Compute on a fragment; the request is the body.
     Compute {
         /// Comes back with the answer.
-        ticket: u32,
-        /// The fragment.
-        fragment: [u8; 32],
+        ticket: u64,
+        /// The fragment's digest.
+        fragment: ByteBuf,
     },
     /// This fragment will not be asked for any more: free its memory.
     Release {
-        /// The fragment.
-        fragment: [u8; 32],
+        /// The fragment's digest.
+        fragment: ByteBuf,
     },
 }
 
@@ -191,17 +227,26 @@ pub enum FromCompute {
     /// The result is the body.
     Computed {
         /// From the request.
-        ticket: u32,
-        /// How long the kernels took, in milliseconds.
-        milliseconds: f64,
+        ticket: u64,
     },
     /// The request could not be answered.
     Failed {
         /// From the request.
-        ticket: u32,
-        /// Why, for the log and the peer that asked.
+        ticket: u64,
+        /// What is the matter.
+        fault: Fault,
+        /// The same in words, for the log and for the peer that asked.
         reason: String,
-        /// The stored fragment is gone or no longer what its name says.
-        lost: bool,
     },
+}
+
+/// Why a compute worker has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// The stored fragment is gone, or no longer what its name says.
+    Lost,
+    /// The request makes no sense for this fragment.
+    Request,
+    /// The browser's storage does not work.
+    Storage,
 }

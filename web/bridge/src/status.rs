@@ -22,12 +22,14 @@ pub struct Status {
     pub peers: Vec<Peer>,
     /// For each fragment of the manifest: how many nodes hold it, at most 255; this tab counts.
     pub coverage: ByteBuf,
-    /// Requests this tab answered for others and for itself.
+    /// Requests of others this tab answered.
     pub answered: u64,
     /// Requests of this tab that others answered.
     pub asked: u64,
     /// Fragments in this browser's storage, whoever lends them.
     pub stored: u32,
+    /// Fragments the answer under way waits for because nobody in sight holds them.
+    pub waiting: Vec<Missing>,
     /// What keeps this tab from working as it should.
     pub problem: Option<Problem>,
 }

@@ -133,6 +133,19 @@ impl Store {
         Ok(bytes)
     }
 
+    /// The ids of all downloads of which something is here.
+    pub async fn partial(&self) -> Result<Vec<String>> {
+        let transaction = self.read(&[CHUNKS])?;
+        let keys = transaction.store(CHUNKS)?.get_all_keys(None, None).await?;
+        let mut ids: Vec<String> = keys
+            .iter()
+            .filter_map(JsValue::as_string)
+            .filter_map(|key| Some(key.split_once('/')?.0.to_owned()))
+            .collect();
+        ids.dedup();
+        Ok(ids)
+    }
+
     /// Forgets a download that turned out to be bad.
     pub async fn forget_chunks(&self, id: &str) -> Result<()> {
         let transaction = self.write(&[CHUNKS])?;
