@@ -49,6 +49,7 @@ mod plan;
 mod progress;
 mod runs;
 mod store;
+mod summary;
 mod verify;
 
 pub use assemble::SourceError;
@@ -71,4 +72,8 @@ pub use progress::{Progress, Stage};
 #[cfg(all(feature = "fs", not(target_arch = "wasm32")))]
 pub use store::FolderStore;
 pub use store::{MemoryStore, Store, StoreError, Stored};
+pub use summary::{
+    FragmentSummary, Kind, KindSummary, LayerSummary, Summary, TensorTypeSummary,
+    fragment_summaries,
+};
 pub use verify::{Bad, Missing, Report, verify};

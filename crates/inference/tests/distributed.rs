@@ -126,7 +126,9 @@ fn run_distributed(
 }
 
 /// The logits with their exact bits, and the tokens.
-fn bits(events: &[Event]) -> (Vec<Vec<u32>>, Vec<u32>) {
+type Bits = (Vec<Vec<u32>>, Vec<u32>);
+
+fn bits(events: &[Event]) -> Bits {
     let mut logits = Vec::new();
     let mut tokens = Vec::new();
     for event in events {
@@ -148,7 +150,7 @@ fn run_alone(session: &mut Session, loaded: &Loaded) -> Vec<Event> {
 }
 
 /// What one process that holds everything says.
-static ALONE: LazyLock<Vec<(Vec<Vec<u32>>, Vec<u32>)>> = LazyLock::new(|| {
+static ALONE: LazyLock<Vec<Bits>> = LazyLock::new(|| {
     let alone = MODELS.iter().map(|loaded| {
         let mut session = loaded.session(Config::default());
         session.begin(&PROMPT, WARM).unwrap();
