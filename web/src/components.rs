@@ -10,6 +10,6 @@ mod stepper;
 pub(crate) use coverage::Coverage;
 pub(crate) use icon::{Glyph, Icon, Logo};
 pub(crate) use mosaic::Mosaic;
-pub(crate) use notice::{Explained, Notices};
+pub(crate) use notice::{Explained, Notices, list};
 pub(crate) use prose::Prose;
 pub(crate) use stepper::Stepper;

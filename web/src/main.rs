@@ -8,9 +8,11 @@
 
 mod app;
 mod components;
+mod engine;
 mod i18n;
 mod invite;
 mod platform;
+mod probe;
 mod start;
 mod state;
 mod views;

@@ -3,6 +3,7 @@
 use leptos::{prelude::*, task::spawn_local};
 
 use crate::{
+    engine,
     invite::{Invite, Swarm},
     platform::{net, quota},
     state::{Screen, Ui},
@@ -79,4 +80,8 @@ pub(crate) fn leave(ui: Ui) {
     let _ = crate::platform::window().location().reload();
 }
 
-fn run(_ui: Ui) {}
+fn run(ui: Ui) {
+    if let Some(swarm) = ui.swarm.get_untracked() {
+        engine::start(ui, swarm);
+    }
+}

@@ -84,6 +84,8 @@ pub(crate) struct Ui {
     pub(crate) peer: RwSignal<Option<String>>,
     /// The workers could not be started.
     pub(crate) broken: RwSignal<Option<String>>,
+    /// Why an entry point of the network does not answer.
+    pub(crate) unreachable: RwSignal<Option<String>>,
     /// A newer version of the application waits.
     pub(crate) update: RwSignal<bool>,
     /// Connection to the network, the browser's own opinion included.
@@ -114,9 +116,10 @@ impl Ui {
             online,
             peer: RwSignal::new(None),
             broken: RwSignal::new(None),
+            unreachable: RwSignal::new(None),
             update: RwSignal::new(false),
             link: Memo::new(link),
-            can_ask: Memo::new(move |_| status.with(|status| status.stage >= Stage::Lent)),
+            can_ask: Memo::new(move |_| status.with(answerable)),
             chat: Chat::restore(),
             engine: StoredValue::new_local(None),
         }
@@ -157,4 +160,10 @@ impl Ui {
 /// The state, from the context every view has.
 pub(crate) fn ui() -> Ui {
     expect_context()
+}
+
+/// Whether a question would find somebody to answer it: others, or this tab alone if it holds the whole model.
+fn answerable(status: &Status) -> bool {
+    let alone = !status.coverage.is_empty() && status.coverage.iter().all(|holders| *holders > 0);
+    status.stage >= Stage::Lent && (status.link == Link::Connected || alone)
 }

@@ -9,6 +9,7 @@
 //! - [`status`]: the view-model, everything the user interface shows about the network;
 //! - [`port`]: one end of such a conversation over a `Worker`, a `MessagePort` or a worker's own scope;
 //! - [`locks`]: what one tab of the browser has and the others must not take;
+//! - [`transfer`]: messages of the network's protocol, between the page that has the network and the engine;
 //! - [`store`]: IndexedDB, shared by all tabs of the browser.
 #![warn(missing_docs)]
 
@@ -17,3 +18,4 @@ pub mod messages;
 pub mod port;
 pub mod status;
 pub mod store;
+pub mod transfer;

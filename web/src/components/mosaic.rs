@@ -2,9 +2,8 @@
 
 use leptos::prelude::*;
 
-const COLUMNS: u32 = 14;
-const MOST: u32 = COLUMNS * 12;
-const WHEN_UNKNOWN: u32 = COLUMNS * 8;
+const MOST: u32 = 168;
+const WHEN_UNKNOWN: u32 = 96;
 /// Stride that walks through all tiles in an order without pattern: prime, so that it shares no factor with a count.
 const STRIDE: u64 = 7919;
 
@@ -12,7 +11,9 @@ const STRIDE: u64 = 7919;
 #[component]
 pub(crate) fn Mosaic(#[prop(into)] mine: Signal<u32>, all: Option<u32>) -> impl IntoView {
     let tiles = all.unwrap_or(WHEN_UNKNOWN).clamp(1, MOST);
-    let rows = tiles.div_ceil(COLUMNS);
+    // A little wider than high.
+    let columns = (f64::from(tiles) * 1.3).sqrt().ceil().clamp(4.0, 14.0) as u32;
+    let rows = tiles.div_ceil(columns);
     let tile = move |index: u32| {
         let rank = rank(index, tiles);
         // Three tints, so that the wall looks laid by hand.
@@ -21,12 +22,12 @@ pub(crate) fn Mosaic(#[prop(into)] mine: Signal<u32>, all: Option<u32>) -> impl 
             <rect
                 class=tint
                 class:mine=move || rank < mine.get()
-                x=index % COLUMNS * 10 + 1 y=index / COLUMNS * 10 + 1 width="8" height="8" rx="1.5"
+                x=index % columns * 10 + 1 y=index / columns * 10 + 1 width="8" height="8" rx="1.5"
             />
         }
     };
     view! {
-        <svg class="mosaic" viewBox=format!("0 0 {} {}", COLUMNS * 10, rows * 10) aria-hidden="true">
+        <svg class="mosaic" viewBox=format!("0 0 {} {}", columns * 10, rows * 10) aria-hidden="true">
             {(0..tiles).map(tile).collect_view()}
         </svg>
     }

@@ -31,7 +31,8 @@ pub(crate) fn explain(t: &Text, problem: &Problem) -> Vec<String> {
     }
 }
 
-fn list(t: &Text, missing: &[Missing]) -> String {
+/// Parts of the model by name, as many as one wants to read.
+pub(crate) fn list(t: &Text, missing: &[Missing]) -> String {
     let name = |part: &Missing| {
         format!(
             "{} ({})",
@@ -104,7 +105,10 @@ fn connection(ui: Ui) -> impl IntoView {
         Link::Connecting => EitherOf3::C(view! {
             <div class="notice patient" role="status" data-testid="connecting">
                 <span class="spinner" aria-hidden="true"></span>
-                <p>{t.connect_slow}</p>
+                <div>
+                    <p>{t.connect_slow}</p>
+                    <p class="quiet">{move || ui.unreachable.get()}</p>
+                </div>
             </div>
         }),
     }

@@ -35,7 +35,7 @@ pub(crate) fn Stepper(
                     input.set_value(&value.get_untracked().to_string());
                 }/>
             <button type="button" aria-label=t.lend_more aria-controls=id
-                disabled=move || value.get() >= max.get()
+                disabled=move || max.get() <= value.get()
                 on:click=move |_| set(value.get_untracked() + 1)>"+"</button>
         </div>
     }

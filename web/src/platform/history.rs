@@ -27,6 +27,16 @@ pub(crate) fn reload_on_new_fragment() {
     });
 }
 
+/// Loads the page anew when the browser takes it out of its cache of pages left: its connections are gone.
+pub(crate) fn reload_when_revived() {
+    listen("pageshow", |event| {
+        let kept = js_sys::Reflect::get(&event, &"persisted".into());
+        if kept.is_ok_and(|kept| kept.is_truthy()) {
+            let _ = window().location().reload();
+        }
+    });
+}
+
 /// Hears an event of the window as long as the page lives.
 pub(crate) fn listen(event: &str, heard: impl FnMut(JsValue) + 'static) {
     let listener = Closure::<dyn FnMut(JsValue)>::new(heard);

@@ -30,6 +30,8 @@ pub(crate) struct Chat {
     pub(crate) draft: RwSignal<String>,
     /// An answer is on its way.
     pub(crate) busy: RwSignal<bool>,
+    /// Tokens of the question that were read, of how many; until the answer begins.
+    pub(crate) reading: RwSignal<Option<(u32, u32)>>,
     /// Tokens per second so far of the answer on its way.
     pub(crate) speed: RwSignal<Option<f64>>,
     /// Tokens so far, and when the first of them came.
@@ -51,6 +53,7 @@ impl Chat {
             messages: RwSignal::new(Vec::new()),
             draft: RwSignal::new(String::new()),
             busy: RwSignal::new(false),
+            reading: RwSignal::new(None),
             speed: RwSignal::new(None),
             progress: StoredValue::new((0, 0.0)),
             next: StoredValue::new(0),
@@ -125,6 +128,7 @@ impl Chat {
         let turns = self.turns();
         self.append(Speaker::Assistant, String::new(), None);
         self.busy.set(true);
+        self.reading.set(None);
         self.speed.set(None);
         self.progress.set_value((0, 0.0));
         self.save();
@@ -165,6 +169,13 @@ impl Chat {
             }
             turns
         })
+    }
+
+    /// The question is being read.
+    pub(crate) fn read(self, answer: u32, read: u32, total: u32) {
+        if self.growing(answer).is_some() {
+            self.reading.set((read < total).then_some((read, total)));
+        }
     }
 
     /// An answer grows by one token's text.

@@ -115,10 +115,11 @@ fn Composer() -> impl IntoView {
     let idle = move || chat.draft.with(|draft| draft.trim().is_empty()) || !ui.can_ask.get();
     view! {
         <form class="composer" on:submit=move |event| { event.prevent_default(); ask(); }>
-            {move || match stage.get() {
-                Stage::Lent => Some(view! { <div class="composer-note"><Progress/></div> }.into_any()),
-                Stage::Ready => None,
-                _ => Some(view! { <p class="composer-note quiet">{t.chat_not_ready}</p> }.into_any()),
+            {move || match (ui.can_ask.get(), stage.get()) {
+                (false, Stage::Lent | Stage::Ready) => note(t.chat_offline),
+                (false, _) => note(t.chat_not_ready),
+                (true, Stage::Lent) => view! { <div class="composer-note"><Progress/></div> }.into_any(),
+                (true, _) => ().into_any(),
             }}
             <div class="composer-box">
                 <label class="visually-hidden" for=INPUT>{t.input_label}</label>
@@ -142,4 +143,9 @@ fn Composer() -> impl IntoView {
             <p id="input-hint" class="hint">{t.input_hint}</p>
         </form>
     }
+}
+
+/// Why one cannot ask now.
+fn note(words: &'static str) -> AnyView {
+    view! { <p class="composer-note quiet">{words}</p> }.into_any()
 }

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use web_bridge::status::{Held, Peer};
 
+use super::joining::Progress;
 use crate::{components::Coverage, i18n::Text, state::ui};
 
 #[component]
@@ -133,6 +134,7 @@ fn Mine() -> impl IntoView {
         <section class="panel" aria-labelledby="mine-title">
             <h3 id="mine-title">{t.mine_title}</h3>
             <Show when=move || held.with(Vec::is_empty)><p class="quiet">{t.mine_none}</p></Show>
+            <Progress/>
             <ul class="held"><For each=move || held.get() key=|held| held.index children=row/></ul>
         </section>
     }

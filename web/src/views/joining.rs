@@ -76,7 +76,7 @@ pub(crate) fn Joining() -> impl IntoView {
             {move || problem.get().map(|problem| view! { <Explained problem/> })}
             <ol class="steps panel">{STEPS.map(step).into_iter().collect_view()}</ol>
             <Show when=move || stage.get() == Stage::Connecting>
-                <p class="quiet patient">{t.connect_slow}</p>
+                <p class="quiet patient">{t.connect_slow}" "{move || ui.unreachable.get()}</p>
             </Show>
             <Show when=move || { stage.get() >= Stage::Small }>
                 <p class="quiet">{t.resumable}</p>

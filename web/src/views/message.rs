@@ -7,7 +7,7 @@ use web_bridge::{
 };
 
 use crate::{
-    components::{Explained, Glyph, Icon, Prose},
+    components::{Explained, Glyph, Icon, Prose, list},
     i18n::Language,
     platform::clipboard,
     state::{Message, ui},
@@ -51,8 +51,12 @@ fn Answer(message: Message, last: Signal<Option<u32>>) -> impl IntoView {
             <h3 class="visually-hidden">{t.model}</h3>
             <div class="answer-text" data-testid="message-answer"><Prose text=message.text/></div>
             <Show when=move || waiting.get()>
-                <p class="thinking" role="status"><span class="spinner" aria-hidden="true"></span>{t.thinking}</p>
+                <p class="thinking" role="status">
+                    <span class="spinner" aria-hidden="true"></span>
+                    {move || ui.chat.reading.get().map_or(t.thinking.into(), |(read, total)| (t.reading)(read, total))}
+                </p>
             </Show>
+            <Show when=growing><Waiting/></Show>
             {move || failed().map(|problem| view! { <Explained problem/> })}
             <Meta message/>
             <Show when=move || !growing()>
@@ -66,6 +70,20 @@ fn Answer(message: Message, last: Signal<Option<u32>>) -> impl IntoView {
                 </div>
             </Show>
         </article>
+    }
+}
+
+/// Parts of the model the answer waits for, because nobody has them.
+#[component]
+fn Waiting() -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let waiting = Memo::new(move |_| ui.status.with(|status| status.waiting.clone()));
+    let words = move || (t.waiting_for)(&waiting.with(|parts| list(t, parts)));
+    view! {
+        <Show when=move || waiting.with(|parts| !parts.is_empty())>
+            <p class="quiet patient" role="status" data-testid="waiting">{words}</p>
+        </Show>
     }
 }
 

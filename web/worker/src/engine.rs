@@ -11,7 +11,6 @@ mod lending;
 mod library;
 mod report;
 mod state;
-mod transfer;
 
 use std::{
     cell::{Cell, RefCell},
@@ -25,6 +24,7 @@ use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
     messages::{Fault, FromCompute, FromNetwork, ToEngine},
     port::{Incoming, Port},
+    transfer,
 };
 
 use state::State;

@@ -276,6 +276,8 @@ impl State {
                 let _ = done.send(incoming.bytes);
             }
         } else {
+            let words = format!("{} came damaged: its digest is not its name", incoming.id);
+            web_sys::console::warn_1(&words.into());
             forget_chunks(self.store.clone(), incoming.id);
             incoming.bytes.clear();
             incoming.kept = 0;

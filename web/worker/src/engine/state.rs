@@ -18,11 +18,10 @@ use web_bridge::{
     port::Port,
     status::{Problem, Stage},
     store::Store,
+    transfer,
 };
 
-use super::{
-    Engine, asking::Asking, clock, joining::Incoming, library::Library, report::Report, transfer,
-};
+use super::{Engine, asking::Asking, clock, joining::Incoming, library::Library, report::Report};
 
 /// Requests given to each compute worker at a time: one is computed while the next is on its way.
 const SLOTS_PER_WORKER: usize = 2;
