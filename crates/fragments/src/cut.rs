@@ -9,6 +9,7 @@ use crate::{
     manifest::{Contents, Manifest},
     plan::{Plan, PlanError, gaps},
     progress::{Progress, Stage},
+    size::Size,
     store::{Store, StoreError},
 };
 
@@ -30,8 +31,9 @@ pub enum CutError {
     Source(#[from] SourceError),
     /// There is no room for all fragments.
     #[error(
-        "no room left at {place}: up to {missing} bytes more are needed; the {stored} of {total} fragments \
-         stored so far are safe, and cutting again goes on from there"
+        "no room left at {place}: up to {} more are needed; the {stored} of {total} fragments \
+         stored so far are safe, and cutting again goes on from there",
+        Size(*.missing)
     )]
     Full {
         /// Where.

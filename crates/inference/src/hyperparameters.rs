@@ -35,7 +35,7 @@ pub enum Error {
         /// Its value.
         value: String,
         /// What it must be.
-        must: &'static str,
+        must: String,
     },
     /// A tensor the model cannot do without is not in the file.
     #[error("the file lacks the tensor {0:?}")]
@@ -155,13 +155,11 @@ impl Hyperparameters {
 }
 
 fn experts(keys: &Keys) -> Result<Option<Experts>, Error> {
-    let Some(count @ 1..) = keys.optional::<u32>("expert_count")? else {
+    if matches!(keys.optional::<u32>("expert_count")?, None | Some(0)) {
         return Ok(None);
-    };
-    let used = keys.bounded("expert_used_count", count)? as usize;
-    if count > MAX_WIDTH {
-        return Err(invalid("expert_count", count, "a width of this world"));
     }
+    let count = keys.bounded("expert_count", MAX_WIDTH)?;
+    let used = keys.bounded("expert_used_count", count)? as usize;
     Ok(Some(Experts {
         count: count as usize,
         used,
@@ -206,11 +204,11 @@ fn rope(keys: &Keys, head_dim_k: usize) -> Result<RopeParameters, Error> {
     })
 }
 
-fn invalid(key: &'static str, value: impl ToString, must: &'static str) -> Error {
+fn invalid(key: &'static str, value: impl ToString, must: &str) -> Error {
     Error::Invalid {
         key,
         value: value.to_string(),
-        must,
+        must: must.to_owned(),
     }
 }
 
@@ -241,7 +239,7 @@ impl<'a> Keys<'a> {
             .optional::<u32>(key)?
             .ok_or_else(|| self.missing(key))?;
         if value == 0 || value > limit {
-            return Err(invalid(key, value, "above 0 and within reason"));
+            return Err(invalid(key, value, &format!("from 1 to {limit}")));
         }
         Ok(value)
     }

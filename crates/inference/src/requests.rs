@@ -22,7 +22,7 @@ impl RequestIds {
     }
 }
 
-/// Why a response was not taken. The request stays open and can be [retried](Requests::retry): whoever
+/// Why a response was not taken. The request stays open and can be retried: whoever
 /// answered it is at fault, not the session.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
