@@ -16,10 +16,11 @@ pub(crate) trait Plain {
     ///
     /// Needs AVX2 and F16C.
     #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    unsafe fn widen_avx2(weights: &[Self::Raw; 8]) -> [f32; 8] {
-        weights.map(Self::value)
-    }
+    unsafe fn widen_avx2(weights: &[Self::Raw; 8]) -> [f32; 8];
+
+    /// Eight weights at once.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    fn widen_simd128(weights: &[Self::Raw; 8]) -> [f32; 8];
 }
 
 pub(crate) enum F32 {}
@@ -45,6 +46,12 @@ impl Plain for F32 {
         // SAFETY: the caller's promise.
         unsafe { crate::avx2::widen_floats(weights) }
     }
+
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[inline(always)]
+    fn widen_simd128(weights: &[[u8; 4]; 8]) -> [f32; 8] {
+        crate::simd128::widen_floats(weights)
+    }
 }
 
 impl Plain for F16 {
@@ -66,6 +73,12 @@ impl Plain for F16 {
         // SAFETY: the caller's promise.
         unsafe { crate::avx2::widen_halves(weights) }
     }
+
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[inline(always)]
+    fn widen_simd128(weights: &[[u8; 2]; 8]) -> [f32; 8] {
+        crate::simd128::widen_halves(weights)
+    }
 }
 
 impl Plain for BF16 {
@@ -86,5 +99,11 @@ impl Plain for BF16 {
     unsafe fn widen_avx2(weights: &[[u8; 2]; 8]) -> [f32; 8] {
         // SAFETY: the caller's promise.
         unsafe { crate::avx2::widen_bfloats(weights) }
+    }
+
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[inline(always)]
+    fn widen_simd128(weights: &[[u8; 2]; 8]) -> [f32; 8] {
+        crate::simd128::widen_bfloats(weights)
     }
 }
