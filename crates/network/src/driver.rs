@@ -270,6 +270,12 @@ impl Driver {
                 }),
             }
         }
+        if self.settings.direct
+            && let Some(address) = transport::listen_direct()
+            && let Err(error) = self.swarm.listen_on(address)
+        {
+            tracing::warn!(%error, "no direct connections");
+        }
         for address in self.settings.external.clone() {
             self.swarm.add_external_address(address);
         }

@@ -207,6 +207,10 @@ pub(crate) fn connect(config: &Config) -> (Handle, Events, Ends) {
         peers: HashMap::new(),
         listening: Vec::new(),
     }));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only this node itself gives commands, and none may be lost"
+    )]
     let (commands, commands_end) = mpsc::unbounded();
     let (events_end, events) = mpsc::channel(EVENTS);
     let handle = Handle {

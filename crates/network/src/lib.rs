@@ -42,6 +42,8 @@ mod queue;
 mod reader;
 mod streams;
 mod transport;
+#[cfg(target_arch = "wasm32")]
+mod webrtc;
 mod writer;
 
 pub use config::{Config, IceServer, RelayLimits};

@@ -27,7 +27,7 @@ pub(crate) type Transport = Boxed<(PeerId, StreamMuxerBox)>;
 /// Direct connections between browsers are arranged over streams of relayed ones. The transport that makes them cannot
 /// open streams, the driver can: it is asked for them here.
 pub(crate) struct Signals {
-    wanted: mpsc::UnboundedReceiver<Wanted>,
+    wanted: mpsc::Receiver<Wanted>,
     incoming: mpsc::Sender<(PeerId, Stream)>,
 }
 
@@ -44,15 +44,14 @@ pub(crate) struct Wanted {
     allow(dead_code, reason = "native nodes do not speak WebRTC")
 )]
 pub(crate) struct SignalEnds {
-    pub(crate) wanted: mpsc::UnboundedSender<Wanted>,
+    pub(crate) wanted: mpsc::Sender<Wanted>,
     pub(crate) incoming: mpsc::Receiver<(PeerId, Stream)>,
 }
 
 impl Signals {
-    /// Unbounded towards the driver only: one request for each dial it has started itself.
     pub(crate) fn new() -> (Self, SignalEnds) {
-        const WAITING: usize = 32;
-        let (wanted_in, wanted) = mpsc::unbounded();
+        const WAITING: usize = 64;
+        let (wanted_in, wanted) = mpsc::channel(WAITING);
         let (incoming, incoming_out) = mpsc::channel(WAITING);
         (
             Self { wanted, incoming },

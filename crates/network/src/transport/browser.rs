@@ -1,4 +1,4 @@
-//! WebSocket to native nodes, and the relay client behind it.
+//! WebSocket to native nodes, the relay client behind it, and WebRTC to other browsers.
 
 use libp2p::{
     Multiaddr, Transport as _,
@@ -8,13 +8,13 @@ use libp2p::{
 };
 
 use super::{Signals, Transport};
-use crate::{Config, Error};
+use crate::{Config, Error, webrtc};
 
 /// Everything runs on the page's one thread.
 pub(crate) type BoxFuture<T> = futures::future::LocalBoxFuture<'static, T>;
 
 /// Browsers arrange direct connections with each other.
-pub(crate) const SIGNALLING: bool = false;
+pub(crate) const SIGNALLING: bool = true;
 
 /// Everything that can be connected with, and the relay client behind it.
 pub(crate) fn build(
@@ -33,8 +33,14 @@ pub(crate) fn build(
         .authenticate(noise)
         .multiplex(yamux::Config::default())
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
-    let (signals, _) = Signals::new();
-    let all = relayed
+    let (signals, ends) = Signals::new();
+    let direct = webrtc::Transport::new(ends, &config.ice_servers)
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+
+    // WebRTC first: its addresses have `/p2p-circuit` in them, and the relay client takes all that have.
+    let all = direct
+        .or_transport(relayed)
+        .map(|either, _| either.into_inner())
         .or_transport(websocket)
         .map(|either, _| either.into_inner());
     Ok((all.boxed(), relay_client, signals))
@@ -43,6 +49,11 @@ pub(crate) fn build(
 /// Connections work on the page's event loop.
 pub(crate) fn swarm_config() -> swarm::Config {
     swarm::Config::with_wasm_executor()
+}
+
+/// What to listen on for direct connections with other browsers.
+pub(crate) fn listen_direct() -> Option<Multiaddr> {
+    webrtc::LISTEN.parse().ok()
 }
 
 /// Whether this kind of node can dial the address at all: WebSocket, or a relay that we are connected with by it.

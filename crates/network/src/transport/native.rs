@@ -76,6 +76,11 @@ pub(crate) fn swarm_config() -> swarm::Config {
     swarm::Config::with_tokio_executor()
 }
 
+/// Direct connections with browsers are for browsers.
+pub(crate) fn listen_direct() -> Option<Multiaddr> {
+    None
+}
+
 /// Whether this kind of node can dial the address at all.
 pub(crate) fn is_dialable(_: &Multiaddr) -> bool {
     true
