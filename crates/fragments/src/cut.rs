@@ -135,7 +135,7 @@ pub(crate) fn sha256(
 ) -> Result<[u8; 32], SourceError> {
     progress.begin(stage, len);
     let mut hash = Sha256::new();
-    let mut piece = vec![0; PIECE_BYTES.min(len as usize)];
+    let mut piece = vec![0; len.min(PIECE_BYTES as u64) as usize];
     let mut position = 0;
     source
         .rewind()
