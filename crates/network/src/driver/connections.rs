@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use libp2p::{PeerId, core::ConnectedPoint, swarm::ConnectionId};
+use libp2p::{PeerId, core::ConnectedPoint, multiaddr::Protocol, swarm::ConnectionId};
 
 use super::{
     Done, Driver,
@@ -22,11 +22,7 @@ impl Driver {
         self.dials.remove(&id);
         self.bootstrap_connected(peer, id);
         self.discovery.connected(id, peer);
-        let address = endpoint.get_remote_address().clone();
-        let path = Path {
-            relayed: transport::is_relayed(&address),
-            address: transport::with_peer(address, peer),
-        };
+        let path = path(endpoint, peer);
         let (dialler, other) = if endpoint.is_dialer() {
             (self.local(), peer)
         } else {
@@ -133,5 +129,24 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+/// How the peer at the other end is reached.
+fn path(endpoint: &ConnectedPoint, peer: PeerId) -> Path {
+    let address = match endpoint {
+        // Of one who came through a relay, libp2p knows the name only; the relay is where we listened.
+        ConnectedPoint::Listener { local_addr, .. } if transport::is_relayed(local_addr) => {
+            local_addr
+                .iter()
+                .take_while(|part| *part != Protocol::P2pCircuit)
+                .chain([Protocol::P2pCircuit])
+                .collect()
+        }
+        other => other.get_remote_address().clone(),
+    };
+    Path {
+        relayed: transport::is_relayed(&address),
+        address: transport::with_peer(address, peer),
     }
 }

@@ -1,4 +1,4 @@
-use network::{Config, Event, Multiaddr};
+use network::{Config, Event, Multiaddr, Path, PeerId};
 
 use crate::node::{Node, config, request};
 
@@ -13,6 +13,14 @@ async fn hidden(bootstrap: &Multiaddr) -> (Node, Multiaddr) {
     (node, address)
 }
 
+async fn connected(node: &mut Node, other: PeerId) -> Path {
+    node.wait(|event| match event {
+        Event::Connected { peer, path } if peer == other => Some(path),
+        _ => None,
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_without_a_way_to_each_other_talk_through_the_relay() {
     let (bootstrap, address) = Node::bootstrap().await;
@@ -21,11 +29,12 @@ async fn nodes_without_a_way_to_each_other_talk_through_the_relay() {
     assert!(to_one.to_string().contains("/p2p-circuit/"));
     let (one_id, other_id) = (one.peer(), other.peer());
     other.handle.dial(to_one);
-    let relayed = other.wait(|event| match event {
-        Event::Connected { peer, path } if peer == one_id => Some(path.relayed),
-        _ => None,
-    });
-    assert!(relayed.await);
+    let to_other = connected(&mut one, other_id).await;
+    assert!(
+        to_other.relayed && to_other.address.to_string().contains("/p2p-circuit/"),
+        "{to_other:?}"
+    );
+    assert!(connected(&mut other, one_id).await.relayed);
     one.hello_from(other_id).await;
     // More than the 128 KiB that relays allow by default.
     for id in 0..32 {
