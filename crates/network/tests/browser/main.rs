@@ -47,6 +47,8 @@ async fn browsers_meet_through_a_native_node() {
             "wasm32-unknown-unknown",
             "--test",
             "browser",
+            "--",
+            "--nocapture",
         ])
         .env("WASM_BINDGEN_TEST_TIMEOUT", "120")
         .status();

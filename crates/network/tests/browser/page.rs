@@ -133,6 +133,20 @@ async fn measure(one: &mut Node, other: &mut Node, what: &str) {
     );
 }
 
+async fn say_goodbye(one: &Node, other: &mut Node) {
+    let start = Instant::now();
+    one.handle.shutdown();
+    let gone = one.peer();
+    other
+        .wait(|event| matches!(event, Event::Disconnected { peer } if peer == gone).then_some(()))
+        .await;
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "a goodbye is noticed at once, not when a time-out is over"
+    );
+    other.handle.shutdown();
+}
+
 #[test]
 async fn tabs_talk_through_the_relay() {
     let (mut one, mut other) = pair(false).await;
@@ -145,12 +159,7 @@ async fn tabs_talk_through_the_relay() {
         Message::Hello(_)
     ));
     measure(&mut one, &mut other, "relayed").await;
-    one.handle.shutdown();
-    let goodbye = other.wait(|event| {
-        matches!(event, Event::Disconnected { peer } if peer == one.peer()).then_some(())
-    });
-    goodbye.await;
-    other.handle.shutdown();
+    say_goodbye(&one, &mut other).await;
 }
 
 #[test]
@@ -158,6 +167,7 @@ async fn tabs_move_to_a_direct_connection_and_lose_nothing() {
     let (mut one, mut other) = pair(true).await;
     let (one_id, other_id) = (one.peer(), other.peer());
     let sender = one.handle.clone();
+    let start = Instant::now();
     // Before, while and after the streams move.
     const COUNT: u64 = 300;
     wasm_bindgen_futures::spawn_local(async move {
@@ -184,6 +194,7 @@ async fn tabs_move_to_a_direct_connection_and_lose_nothing() {
             Event::PathChanged { peer, path } if peer == one_id => {
                 assert!(!path.relayed, "{path:?}");
                 direct = true;
+                console_log!("direct after {:?}, {next} messages", start.elapsed());
             }
             Event::Disconnected { peer } => assert_ne!(peer, one_id),
             _ => {}
@@ -192,18 +203,15 @@ async fn tabs_move_to_a_direct_connection_and_lose_nothing() {
     assert!(hellos >= 2, "one for each stream");
     assert!(!one.path_to(other_id).await.relayed);
     measure(&mut one, &mut other, "direct").await;
-    one.handle.shutdown();
-    let goodbye = other.wait(|event| {
-        matches!(event, Event::Disconnected { peer } if peer == one_id).then_some(())
-    });
-    goodbye.await;
-    other.handle.shutdown();
+    say_goodbye(&one, &mut other).await;
 }
 
 #[test]
 async fn tabs_of_a_model_find_each_other() {
     const MODEL: [u8; 32] = [3; 32];
+    let start = Instant::now();
     let (one, mut other) = (Node::start(false).await, Node::start(false).await);
+    console_log!("two nodes reachable after {:?}", start.elapsed());
     one.handle.provide(MODEL);
     let one_id = one.peer();
     let mut events = one.events;
