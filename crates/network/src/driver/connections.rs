@@ -31,10 +31,12 @@ impl Driver {
         let connection = Connection::new(id, path.clone(), dialler, other);
         if let Some(known) = self.peers.get_mut(&peer) {
             known.connections.push(connection);
+            known.upgrading.take_if(|attempt| *attempt == id);
             return self.settle(peer);
         }
         self.sessions += 1;
-        let new = Peer::new(self.sessions, connection);
+        let mut new = Peer::new(self.sessions, connection);
+        new.outgoing.paths = new.paths();
         lock(&self.ends.shared)
             .peers
             .insert(peer, new.outgoing.clone());
@@ -66,6 +68,7 @@ impl Driver {
         };
         let news = known.choose();
         known.stop_writers_elsewhere();
+        let paths = known.paths();
         // Both sides move their streams; one of them closes what is left.
         let prune = lower && known.connections.len() > 1 && !known.pruning;
         if prune {
@@ -73,6 +76,9 @@ impl Driver {
             known.prune_rounds = 0;
             let session = known.session;
             self.after(PRUNE_INTERVAL, Done::Prune { peer, session });
+        }
+        if let Some(shared) = lock(&self.ends.shared).peers.get_mut(&peer) {
+            shared.paths = paths;
         }
         if let Some(path) = news {
             self.emit(Event::PathChanged { peer, path });

@@ -4,7 +4,7 @@ use std::{future::Future, pin::pin, time::Duration};
 
 use futures::{StreamExt, future::Either};
 use futures_timer::Delay;
-use network::{Config, Event, Events, Handle, Identity, Multiaddr, Path, PeerId};
+use network::{Config, Event, Events, Handle, IceServer, Identity, Multiaddr, Path, PeerId};
 use protocol::{ComputeRequest, Message, RequestId};
 use wasm_bindgen_test::{console_log, wasm_bindgen_test as test, wasm_bindgen_test_configure};
 use web_time::Instant;
@@ -22,9 +22,15 @@ struct Node {
 impl Node {
     /// Starts and waits until others can reach it through the bootstrap node.
     async fn start(direct: bool) -> Self {
-        let mut config = Config::new(Identity::generate());
+        Self::with(Config {
+            direct,
+            ..Config::new(Identity::generate())
+        })
+        .await
+    }
+
+    async fn with(mut config: Config) -> Self {
         config.bootstrap = vec![super::BOOTSTRAP.parse().unwrap()];
-        config.direct = direct;
         let (handle, mut events, driver) = network::start(config).unwrap();
         wasm_bindgen_futures::spawn_local(driver);
         let address = wait(&mut events, |event| match event {
@@ -97,7 +103,10 @@ fn request(id: u64, len: usize) -> Message {
 }
 
 async fn pair(direct: bool) -> (Node, Node) {
-    let (mut one, mut other) = (Node::start(direct).await, Node::start(direct).await);
+    meet(Node::start(direct).await, Node::start(direct).await).await
+}
+
+async fn meet(mut one: Node, mut other: Node) -> (Node, Node) {
     // The lower id is the one that makes the connection direct; let the other one begin.
     if one.peer() > other.peer() {
         std::mem::swap(&mut one, &mut other);
@@ -203,6 +212,35 @@ async fn tabs_move_to_a_direct_connection_and_lose_nothing() {
     assert!(hellos >= 2, "one for each stream");
     assert!(!one.path_to(other_id).await.relayed);
     measure(&mut one, &mut other, "direct").await;
+    // The connection through the relay is closed once nothing uses it.
+    in_time(async {
+        while one.handle.paths(other_id).len() + other.handle.paths(one_id).len() > 2 {
+            Delay::new(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    say_goodbye(&one, &mut other).await;
+}
+
+#[test]
+async fn tabs_that_cannot_connect_directly_stay_with_the_relay() {
+    // A server address that the browser refuses, so that every attempt fails.
+    let ice_servers = vec![IceServer {
+        urls: vec!["nonsense".to_owned()],
+        ..IceServer::default()
+    }];
+    let config = || Config {
+        ice_servers: ice_servers.clone(),
+        ..Config::new(Identity::generate())
+    };
+    let (one, mut other) = meet(Node::with(config()).await, Node::with(config()).await).await;
+    let (one_id, other_id) = (one.peer(), other.peer());
+    for id in 0..30 {
+        one.handle.send(other_id, request(id, 1000)).unwrap();
+        while other.message_from(one_id).await != request(id, 1000) {}
+        Delay::new(Duration::from_millis(100)).await;
+    }
+    assert!(one.handle.paths(other_id)[0].relayed);
     say_goodbye(&one, &mut other).await;
 }
 
