@@ -10,6 +10,8 @@
 //!   size. Every byte of the model is in the manifest or in exactly one fragment, so joining gives back the
 //!   identical file.
 //!
+//! FORMAT.md beside this crate describes the bytes.
+//!
 //! This crate never computes with weights and knows of no network. Except for the feature `fs`, it opens no
 //! files and compiles for the browser.
 //!
@@ -48,6 +50,7 @@ mod part;
 mod plan;
 mod progress;
 mod runs;
+mod size;
 mod store;
 mod summary;
 mod verify;

@@ -316,7 +316,8 @@ fn a_full_disk_says_how_much_is_missing_and_loses_nothing() {
     );
     assert!(stored > 0 && stored < total);
     assert!(
-        message.contains(&missing.to_string()) && message.contains("are safe"),
+        message.contains(&format!("up to {:.1} MB more", missing as f64 / 1e6))
+            && message.contains("are safe"),
         "{message}"
     );
     // With exactly that much more it goes on to the end.

@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::{fs, path::Path};
+
 use common::{dense_layer, fill, header, heads, model, round_trip, strange};
-use fragments::{DEFAULT_FRAGMENT_SIZE, Plan, PlanError};
+use fragments::{DEFAULT_FRAGMENT_SIZE, Part, PartKind, Plan, PlanError};
 use gguf::{Header, TensorType, Value, Writer};
 use proptest::prelude::*;
 
@@ -17,6 +19,29 @@ fn usual_models_come_back() {
     for file in [model(None), model(Some(8))] {
         for size in [smallest(&file), 262_144, 1 << 20, DEFAULT_FRAGMENT_SIZE] {
             round_trip(&file, size);
+        }
+    }
+}
+
+#[test]
+fn the_models_of_this_repository_come_back() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for path in [
+        "crates/demo-model/demo.gguf",
+        "tests/vectors/dense.gguf",
+        "tests/vectors/moe.gguf",
+    ] {
+        let file = fs::read(root.join(path)).unwrap();
+        for size in [
+            smallest(&file),
+            262_144.max(smallest(&file)),
+            DEFAULT_FRAGMENT_SIZE,
+        ] {
+            let manifest = round_trip(&file, size);
+            let understood = |(.., part): (_, _, &Part)| {
+                !matches!(part.kind, PartKind::Opaque | PartKind::Gap { .. })
+            };
+            assert!(manifest.plan().parts().all(understood), "{path}");
         }
     }
 }

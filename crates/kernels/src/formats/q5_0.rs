@@ -45,12 +45,16 @@ impl Blocks for Q51 {
     }
 }
 
-/// Adds a fifth bit to each of 32 quants.
+/// Adds a fifth bit to each of 32 quants, eight at a time.
 #[inline(always)]
 fn fifth_bits(bytes: &[u8], out: &mut [i8; 256]) {
-    let bits = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    for (i, q) in out[..32].iter_mut().enumerate() {
-        *q |= (((bits >> i) & 1) << 4) as i8;
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    for (&bits, quants) in bytes.iter().zip(out.as_chunks_mut::<8>().0) {
+        // Byte i keeps bit i alone, which then is carried to the top of the byte.
+        let one = (u64::from(bits) * EACH) & 0x8040_2010_0804_0201;
+        let fifth = ((one + 0x7f * EACH) >> 7) & EACH;
+        let low = u64::from_le_bytes(quants.map(|q| q as u8));
+        *quants = (low | (fifth << 4)).to_le_bytes().map(|q| q as i8);
     }
 }
 
