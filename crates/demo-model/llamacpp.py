@@ -43,7 +43,7 @@ def quantize(source: Path, target: Path, ftype: int = FTYPE_Q4_K_M, threads: int
 
 
 class Model:
-    def __init__(self, path: Path, context: int = 1024, threads: int = 2):
+    def __init__(self, path: Path, context: int = 1024, threads: int = 1):
         params = lib.llama_model_default_params()
         params.n_gpu_layers = 0
         params.use_extra_bufts = False

@@ -1,6 +1,10 @@
 //! The whole system in real browsers and real processes, inside a network of its own.
 
+mod answer;
 mod harness;
+mod offline;
+mod onboarding;
+mod screenshots;
 
 use std::process::ExitCode;
 
@@ -28,6 +32,14 @@ fn main() -> ExitCode {
         harness::an_exception_nobody_caught_fails_the_test,
         harness::an_exception_in_a_worker_fails_the_test,
         harness::two_tabs_reach_each_other_directly,
+        answer::tabs_and_a_worker_answer_as_one_process_does,
+        answer::a_tab_closed_in_mid_answer_changes_no_token,
+        onboarding::joining_shows_progress_and_goes_on_after_a_reload,
+        onboarding::a_full_storage_is_said_plainly_and_loses_nothing,
+        onboarding::a_fragment_with_a_flipped_bit_is_refused_and_fetched_elsewhere,
+        offline::a_browser_may_install_the_page,
+        offline::without_a_network_the_page_opens_and_says_what_is_missing,
+        screenshots::every_screen_fits_a_phone_and_a_desktop_in_both_languages,
     ];
     libtest_mimic::run(&arguments, tests).exit_code()
 }

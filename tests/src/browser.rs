@@ -118,15 +118,10 @@ impl Browser {
         self.pipe.call(None, method, parameters)
     }
 
-    /// The number of tabs open.
-    pub fn tabs(&self) -> Result<usize> {
-        let targets = self.call("Target.getTargets", json!({}))?;
-        Ok(targets["targetInfos"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter(|target| target["type"] == "page")
-            .count())
+    /// What the pages wrote to their consoles.
+    #[must_use]
+    pub fn console(&self) -> String {
+        self.pipe.console()
     }
 }
 

@@ -9,14 +9,18 @@
 
 mod browser;
 pub mod namespace;
+mod network;
 mod node;
 mod page;
 mod pipe;
 mod proxy;
+mod visitor;
 mod wait;
 
 pub use browser::Browser;
+pub use network::{Answer, Network, flip_a_bit};
 pub use node::{Node, Program, dist, model};
 pub use page::{Page, Screen};
 pub use proxy::Proxy;
+pub use visitor::{Ending, PeerRow, Said, Visitor};
 pub use wait::{PATIENCE, until};

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     fs::{self, File},
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -63,12 +64,9 @@ impl Program {
     }
 
     /// Runs it to its end and returns what it wrote to its standard output.
-    pub fn run<S: AsRef<std::ffi::OsStr>>(
-        &self,
-        arguments: impl IntoIterator<Item = S>,
-    ) -> Result<String> {
+    pub fn run(&self, arguments: &[&dyn AsRef<OsStr>]) -> Result<String> {
         let output = Command::new(&self.0)
-            .args(arguments)
+            .args(arguments.iter().map(AsRef::as_ref))
             .stdin(Stdio::null())
             .output()?;
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -80,70 +78,77 @@ impl Program {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Starts it as a node with a key and a data folder of its own and waits for the line of JSON with which it says
-    /// that it is ready.
-    pub fn start<S: AsRef<std::ffi::OsStr>>(
-        &self,
-        arguments: impl IntoIterator<Item = S>,
-    ) -> Result<Node> {
+    /// Starts it as a node with that key and waits until it says that it is ready.
+    pub fn start(&self, key: &Path, arguments: &[&dyn AsRef<OsStr>]) -> Result<Node> {
         let folder = tempfile::Builder::new().prefix("iap2p-node-").tempdir()?;
-        let log = folder.path().join("stderr");
         let mut command = bound_to_us(&self.0);
         command
-            .args(arguments)
-            .env("IAP2P_DATA", folder.path().join("data"))
-            .stdin(Stdio::null());
-        let mut child = command
+            .args(arguments.iter().map(AsRef::as_ref))
+            .arg("--key")
+            .arg(key)
+            .arg("--json-events");
+        command
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(File::create(log)?)
-            .spawn()?;
+            .stderr(File::create(folder.path().join("stderr"))?);
+        let mut child = command.spawn()?;
         let out = child.stdout.take().context("no standard output")?;
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&lines);
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&events);
         thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
-                sink.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
+                if let Ok(event) = serde_json::from_str(&line) {
+                    sink.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(event);
+                }
             }
         });
-        let mut node = Node {
-            child,
-            lines,
+        let node = Node {
+            child: Mutex::new(child),
+            events,
             folder,
-            ready: Value::Null,
         };
-        node.ready = until("the node is ready", || node.announced())?;
+        node.told("ready")?;
         Ok(node)
     }
 }
 
 /// A running node. Dropping it kills it, with no farewell to its peers.
 pub struct Node {
-    child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
+    child: Mutex<Child>,
+    events: Arc<Mutex<Vec<Value>>>,
     folder: TempDir,
-    /// What it said about itself when it was ready.
-    pub ready: Value,
 }
 
 impl Node {
-    fn announced(&mut self) -> Result<Option<Value>> {
-        let lines = self
-            .lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let ready = lines
-            .iter()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .find(Value::is_object);
-        if ready.is_none()
-            && let Some(status) = self.child.try_wait()?
-        {
-            bail!("the node could not start ({status}): {}", self.log());
-        }
-        Ok(ready)
+    /// Waits until it tells of an event of that kind.
+    pub fn told(&self, kind: &str) -> Result<Value> {
+        self.told_where(kind, |_| true)
+    }
+
+    /// Waits until it tells of such an event of that kind.
+    pub fn told_where(&self, kind: &str, such: impl Fn(&Value) -> bool) -> Result<Value> {
+        until(&format!("the node tells: {kind}"), || {
+            let events = self
+                .events
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            let event = events
+                .into_iter()
+                .find(|event| event["event"] == kind && such(event));
+            let ended = self
+                .child
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .try_wait()?;
+            match (event, ended) {
+                (None, Some(status)) => bail!("the node has ended ({status})"),
+                (event, _) => Ok(event),
+            }
+        })
+        .with_context(|| self.log())
     }
 
     /// What it wrote to its standard error.
@@ -155,16 +160,14 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if thread::panicking() {
-            eprintln!("the node's log:\n{}", self.log());
-        }
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
 /// A command whose process is killed by the kernel when ours ends, however that happens.
-pub(crate) fn bound_to_us(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(crate) fn bound_to_us(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command

@@ -26,6 +26,8 @@ struct Link {
     /// Bytes per second and connection towards the client; zero is a cut link.
     rate: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
+    /// Bytes that went to the client.
+    carried: AtomicU64,
 }
 
 impl Proxy {
@@ -36,6 +38,7 @@ impl Proxy {
         let link = Arc::new(Link {
             rate: AtomicU64::new(u64::MAX),
             open: Mutex::default(),
+            carried: AtomicU64::new(0),
         });
         let shared = Arc::clone(&link);
         thread::spawn(move || {
@@ -53,6 +56,12 @@ impl Proxy {
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How many bytes went to the client, over all connections.
+    #[must_use]
+    pub fn carried(&self) -> u64 {
+        self.link.carried.load(Ordering::Relaxed)
     }
 
     /// From now on each connection carries at most so many bytes a second towards the client.
@@ -92,7 +101,7 @@ impl Link {
         Ok(())
     }
 
-    fn carry(&self, mut from: TcpStream, mut to: TcpStream, limited: bool) {
+    fn carry(&self, mut from: TcpStream, mut to: TcpStream, to_client: bool) {
         let mut piece = [0; PIECE];
         loop {
             let length = match from.read(&mut piece) {
@@ -102,8 +111,11 @@ impl Link {
                 Err(_) => break,
             };
             let rate = self.rate.load(Ordering::Relaxed);
-            if limited && (1..u64::MAX).contains(&rate) {
+            if to_client && (1..u64::MAX).contains(&rate) {
                 thread::sleep(Duration::from_secs_f64(length as f64 / rate as f64));
+            }
+            if to_client {
+                self.carried.fetch_add(length as u64, Ordering::Relaxed);
             }
             if to.write_all(&piece[..length]).is_err() {
                 break;

@@ -9,6 +9,7 @@ use crate::{
     manifest::{Contents, Manifest},
     plan::{Plan, PlanError, gaps},
     progress::{Progress, Stage},
+    size::Size,
     store::{Store, StoreError},
 };
 
@@ -30,8 +31,9 @@ pub enum CutError {
     Source(#[from] SourceError),
     /// There is no room for all fragments.
     #[error(
-        "no room left at {place}: up to {missing} bytes more are needed; the {stored} of {total} fragments \
-         stored so far are safe, and cutting again goes on from there"
+        "no room left at {place}: up to {} more are needed; the {stored} of {total} fragments \
+         stored so far are safe, and cutting again goes on from there",
+        Size(*.missing)
     )]
     Full {
         /// Where.
@@ -133,7 +135,7 @@ pub(crate) fn sha256(
 ) -> Result<[u8; 32], SourceError> {
     progress.begin(stage, len);
     let mut hash = Sha256::new();
-    let mut piece = vec![0; PIECE_BYTES.min(len as usize)];
+    let mut piece = vec![0; len.min(PIECE_BYTES as u64) as usize];
     let mut position = 0;
     source
         .rewind()

@@ -92,6 +92,12 @@ pub fn cut_to_folder(
     let old = match read_manifest(folder) {
         Ok(manifest) => Some(manifest),
         Err(FolderError::NoManifest(_)) => None,
+        // A newer program's manifest is not ours to replace; a damaged one is written again.
+        Err(FolderError::Manifest { source, .. })
+            if !matches!(source, ManifestError::UnsupportedVersion(_)) =>
+        {
+            None
+        }
         Err(error) => return Err(error),
     };
     if let Some(old) = &old {
@@ -117,7 +123,8 @@ pub fn cut_to_folder(
         files::write(&path, &bytes)
             .map_err(|error| StoreError::from_io(error, path.display().to_string(), needed))?;
     }
-    // Unlocked by closing; others may have it open already, so a leftover does no harm.
+    // Closing unlocks it. Who opened it before it is gone locks a file without a name; the worst that
+    // comes of it is an error, since every process writes under names of its own.
     let _ = fs::remove_file(&lock_path);
     Ok(manifest)
 }

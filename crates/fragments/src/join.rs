@@ -8,6 +8,7 @@ use crate::{
     manifest::Manifest,
     progress::{Progress, Stage},
     runs::runs,
+    size::Size,
     store::{Store, StoreError},
 };
 
@@ -31,7 +32,8 @@ pub enum JoinError {
     Store(#[from] StoreError),
     /// There is no room for the model.
     #[error(
-        "no room left: {missing} bytes more are needed for the model; the fragments are untouched"
+        "no room left: {} more are needed for the model; the fragments are untouched",
+        Size(*.missing)
     )]
     Full {
         /// Bytes that were not written yet.

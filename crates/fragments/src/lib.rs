@@ -10,6 +10,8 @@
 //!   size. Every byte of the model is in the manifest or in exactly one fragment, so joining gives back the
 //!   identical file.
 //!
+//! FORMAT.md beside this crate describes the bytes.
+//!
 //! This crate never computes with weights and knows of no network. Except for the feature `fs`, it opens no
 //! files and compiles for the browser.
 //!
@@ -48,7 +50,9 @@ mod part;
 mod plan;
 mod progress;
 mod runs;
+mod size;
 mod store;
+mod summary;
 mod verify;
 
 pub use assemble::SourceError;
@@ -71,4 +75,8 @@ pub use progress::{Progress, Stage};
 #[cfg(all(feature = "fs", not(target_arch = "wasm32")))]
 pub use store::FolderStore;
 pub use store::{MemoryStore, Store, StoreError, Stored};
+pub use summary::{
+    FragmentSummary, Kind, KindSummary, LayerSummary, Summary, TensorTypeSummary,
+    fragment_summaries,
+};
 pub use verify::{Bad, Missing, Report, verify};

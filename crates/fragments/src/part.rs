@@ -13,7 +13,8 @@ pub enum Class {
 }
 
 /// What a part of a fragment is for: the unit that one compute request addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum PartKind {
     /// Rows of the token embedding; where the model has no output head of its own, they serve as it too.
     Embedding {

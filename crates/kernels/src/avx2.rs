@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use crate::activations::Quantised;
-use crate::batch::{ROWS, TILE, TOKENS};
+use crate::batch::{Pair, Quad, ROWS, TILE, TOKENS};
 use crate::formats::{Blocks, Plain, half};
 use crate::token::Wide;
 use crate::{activations::canonical, batch, floats};
@@ -17,22 +17,78 @@ pub(crate) type Token<'a> = crate::token::Token<'a, i8>;
 
 #[target_feature(enable = "avx2,f16c")]
 pub(crate) fn blocks<B: Blocks>(weights: &[u8], row_bytes: usize, x: &Quantised, y: &mut [f32]) {
+    let rows = weights.len() / row_bytes;
     let width = row_bytes / B::BYTES * B::LEN;
-    match B::AVX2 {
-        Some(dot) if x.quants.len() == width => {
-            let x = Token::new(x, &x.quants, 0, width);
-            for (row, y) in weights.chunks_exact(row_bytes).zip(y) {
+    let tokens = y.len() / rows;
+    let together = if B::AVX2.is_some() {
+        batch::together(tokens, 8)
+    } else {
+        tokens
+    };
+    if together > 0 {
+        batch::blocks::<B>(
+            weights,
+            row_bytes,
+            x,
+            together,
+            y,
+            |pair, quad, blocks, total| {
+                if B::LEN == 32 && B::MINS {
+                    batch::tile::<B>(pair, quad, blocks, total);
+                } else {
+                    tile::<B>(pair, quad, blocks, total);
+                }
+            },
+        );
+    }
+    if let Some(dot) = B::AVX2 {
+        for (r, row) in weights.chunks_exact(row_bytes).enumerate() {
+            for t in together..tokens {
+                let x = Token::new(x, &x.quants[t * width..(t + 1) * width], t);
                 // SAFETY: this function needs the same instructions.
-                *y = canonical(unsafe { dot(row, &x) });
+                y[t * rows + r] = canonical(unsafe { dot(row, &x) });
             }
         }
-        _ => batch::blocks::<B>(weights, row_bytes, x, y, |rows, tokens| tile(rows, tokens)),
     }
 }
 
 #[target_feature(enable = "avx2,f16c")]
 pub(crate) fn plain<P: Plain>(weights: &[u8], row_bytes: usize, x: &[f32], y: &mut [f32]) {
-    floats::products::<P>(weights, row_bytes, x, y);
+    // SAFETY: this function needs the same instructions.
+    floats::products::<P>(weights, row_bytes, x, y, |raw| unsafe {
+        P::widen_avx2(raw)
+    });
+}
+
+/// The values of eight half-precision numbers.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(crate) fn widen_halves(raw: &[[u8; 2]; 8]) -> [f32; 8] {
+    to_array(_mm256_cvtph_ps(load_half(raw, 0)))
+}
+
+/// The values of eight bfloat16 numbers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn widen_bfloats(raw: &[[u8; 2]; 8]) -> [f32; 8] {
+    let wide = _mm256_cvtepu16_epi32(load_half(raw, 0));
+    to_array(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide)))
+}
+
+/// The values of eight single-precision numbers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn widen_floats(raw: &[[u8; 4]; 8]) -> [f32; 8] {
+    to_array(_mm256_castsi256_ps(load(raw, 0)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn to_array(v: __m256) -> [f32; 8] {
+    let mut out = [0.0; 8];
+    // SAFETY: the array holds the eight numbers of the vector.
+    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), v) };
+    out
 }
 
 /// 32 bytes from the middle of an array.
@@ -123,10 +179,9 @@ pub(crate) fn dot_groups<const BYTES: usize, const OFFSET: i32>(
         let d: [u16; 8] = std::array::from_fn(|i| u16::from_le_bytes([w[i][0], w[i][1]]));
         let scales = _mm256_castsi256_ps(load(scales, 0));
         let d = _mm256_mul_ps(_mm256_cvtph_ps(load_half(&d, 0)), scales);
-        let mut terms = [0f32; 8];
-        // SAFETY: the array holds the eight numbers of the vector.
-        unsafe { _mm256_storeu_ps(terms.as_mut_ptr(), _mm256_mul_ps(d, products)) };
-        terms.into_iter().for_each(|term| total += term);
+        to_array(_mm256_mul_ps(d, products))
+            .into_iter()
+            .for_each(|term| total += term);
     }
     let rest = rest.iter().zip(rest_quants).zip(rest_sums).zip(rest_scales);
     for (((w, q), &excess), scale) in rest {
@@ -136,28 +191,54 @@ pub(crate) fn dot_groups<const BYTES: usize, const OFFSET: i32>(
     total
 }
 
-/// The inner products of two rows of 16-bit numbers with four.
+/// Adds the terms of `blocks` blocks of two rows and four tokens to the totals.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn tile(rows: [&[i16]; ROWS], tokens: &[i16]) -> [i32; TILE] {
-    let length = rows[0].len();
-    if length < 16 {
-        return batch::short_tile(rows, tokens);
-    }
-    let rows = rows.map(|row| row.as_chunks::<16>().0);
-    let tokens: [&[[i16; 16]]; TOKENS] =
-        std::array::from_fn(|t| tokens[t * length..(t + 1) * length].as_chunks().0);
-    let mut sums = [_mm256_setzero_si256(); TILE];
-    for i in 0..length / 16 {
-        let w = [load(&rows[0][i], 0), load(&rows[1][i], 0)];
-        for t in 0..TOKENS {
-            let x = load(&tokens[t][i], 0);
-            sums[t] = _mm256_add_epi32(sums[t], _mm256_madd_epi16(w[0], x));
-            sums[TOKENS + t] = _mm256_add_epi32(sums[TOKENS + t], _mm256_madd_epi16(w[1], x));
+fn tile<B: Blocks>(pair: &Pair, x: &Quad, blocks: usize, total: &mut [f32; TILE]) {
+    // SAFETY: eight floats are a vector.
+    let mut totals = unsafe { _mm256_loadu_ps(total.as_ptr()) };
+    for b in 0..blocks {
+        let mut sums = [_mm256_setzero_si256(); TILE];
+        for at in (b * B::LEN..(b + 1) * B::LEN).step_by(16) {
+            multiply(&pair.weights, &x.quants, at, &mut sums);
         }
+        // SAFETY: four floats are half a vector.
+        let scales = unsafe { _mm_loadu_ps(x.scales[b].as_ptr()) };
+        let scales = _mm256_set_m128(scales, scales);
+        let mut terms = scaled(pair.d[0][b], pair.d[1][b], scales, sums);
+        if B::MINS {
+            let mut sums = [_mm256_setzero_si256(); TILE];
+            multiply(&pair.mins, &x.sums, 0, &mut sums);
+            let less = scaled(pair.dmin[0][b], pair.dmin[1][b], scales, sums);
+            terms = _mm256_sub_ps(terms, less);
+        }
+        totals = _mm256_add_ps(totals, terms);
     }
-    let mut out = [0i32; TILE];
-    // SAFETY: the array holds the eight numbers of the vector.
-    unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), add_each(sums)) };
-    out
+    // SAFETY: eight floats are a vector.
+    unsafe { _mm256_storeu_ps(total.as_mut_ptr(), totals) };
+}
+
+/// Adds the products of 16 columns of two rows and four tokens to the partial sums.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn multiply<const N: usize>(
+    rows: &[[i16; N]; ROWS],
+    tokens: &[[i16; N]; TOKENS],
+    at: usize,
+    sums: &mut [__m256i; TILE],
+) {
+    let w = [load(&rows[0], at), load(&rows[1], at)];
+    for t in 0..TOKENS {
+        let x = load(&tokens[t], at);
+        sums[t] = _mm256_add_epi32(sums[t], _mm256_madd_epi16(w[0], x));
+        sums[TOKENS + t] = _mm256_add_epi32(sums[TOKENS + t], _mm256_madd_epi16(w[1], x));
+    }
+}
+
+/// `(d · dx) · sum` for each place of a tile.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scaled(d0: f32, d1: f32, scales: __m256, sums: [__m256i; TILE]) -> __m256 {
+    let d = _mm256_set_m128(_mm_set1_ps(d1), _mm_set1_ps(d0));
+    _mm256_mul_ps(_mm256_mul_ps(d, scales), _mm256_cvtepi32_ps(add_each(sums)))
 }

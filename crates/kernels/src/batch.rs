@@ -1,8 +1,9 @@
 //! Several tokens at once: each block of weights is unpacked once and used for all of them.
 //!
-//! Rows are taken in pairs and tokens in fours, so that each number loaded is used several times.
-//! What the instruction set contributes is one function: the eight integer inner products of two
-//! rows of 16-bit numbers with four.
+//! Rows are taken in pairs and tokens in fours, so that each number loaded is used several times;
+//! what the instruction set contributes is the product of one such tile. The work is cut so that
+//! what is used again is near: a unit of 256 columns of all tokens stays in the fastest cache
+//! while a strip of rows passes over it.
 
 use crate::activations::{Quantised, canonical};
 use crate::formats::{Blocks, Unpacked};
@@ -11,127 +12,129 @@ use crate::formats::{Blocks, Unpacked};
 pub(crate) const ROWS: usize = 2;
 /// Tokens in a tile.
 pub(crate) const TOKENS: usize = 4;
-/// Inner products in a tile: the first row with each token, then the second.
+/// Results in a tile: the first row with each token, then the second.
 pub(crate) const TILE: usize = ROWS * TOKENS;
-
-/// Rows that are computed before the next block of activations is turned to, so that a block of
-/// the activations of all tokens stays in the fastest cache meanwhile.
+/// Columns in a tile: one block of 256, or up to eight of 32.
+const UNIT: usize = 256;
+/// Rows that are computed before the next unit of columns is turned to.
 const STRIP: usize = 16;
 
-/// Activations ordered by block, then token, with the tokens filled up to whole tiles.
-struct Panel {
-    tokens: usize,
-    quants: Vec<i16>,
-    sums: Vec<i16>,
-    scales: Vec<f32>,
+/// A unit of two rows with the scales multiplied in.
+pub(crate) struct Pair {
+    pub(crate) weights: [[i16; UNIT]; ROWS],
+    /// One for each 16 weights.
+    pub(crate) mins: [[i16; 16]; ROWS],
+    /// One for each block.
+    pub(crate) d: [[f32; 8]; ROWS],
+    /// One for each block.
+    pub(crate) dmin: [[f32; 8]; ROWS],
 }
 
-impl Panel {
-    fn new(x: &Quantised, length: usize, tokens: usize) -> Self {
-        let padded = tokens.next_multiple_of(TOKENS);
-        let blocks = x.scales.len() / tokens;
-        let groups = length / 16;
-        let mut panel = Self {
-            tokens: padded,
-            quants: vec![0; blocks * padded * length],
-            sums: vec![0; blocks * padded * groups],
-            scales: vec![0.0; blocks * padded],
-        };
-        for t in 0..tokens {
-            for b in 0..blocks {
-                let (from, to) = (t * blocks + b, b * padded + t);
-                let quants = &x.quants[from * length..(from + 1) * length];
-                for (wide, &q) in panel.quants[to * length..].iter_mut().zip(quants) {
-                    *wide = i16::from(q);
-                }
-                panel.sums[to * groups..(to + 1) * groups]
-                    .copy_from_slice(&x.sums16[from * groups..(from + 1) * groups]);
-                panel.scales[to] = x.scales[from];
-            }
-        }
-        panel
-    }
-}
-
-/// A block of weights of two rows with the scales multiplied in.
-struct Pair {
-    weights: [[i16; 256]; ROWS],
-    mins: [[i16; 16]; ROWS],
-    d: [f32; ROWS],
-    dmin: [f32; ROWS],
+/// A unit of four tokens.
+#[derive(Clone)]
+pub(crate) struct Quad {
+    pub(crate) quants: [[i16; UNIT]; TOKENS],
+    /// Sums of 16 quants.
+    pub(crate) sums: [[i16; 16]; TOKENS],
+    /// For each block, those of the four tokens.
+    pub(crate) scales: [[f32; TOKENS]; 8],
 }
 
 impl Pair {
+    const fn new() -> Self {
+        Self {
+            weights: [[0; UNIT]; ROWS],
+            mins: [[0; 16]; ROWS],
+            d: [[0.0; 8]; ROWS],
+            dmin: [[0.0; 8]; ROWS],
+        }
+    }
+
     #[inline(always)]
     fn unpack<B: Blocks>(&mut self, r: usize, packed: &[u8], block: &mut Unpacked) {
-        B::unpack(packed, block);
-        self.d[r] = block.d;
-        let groups = self.weights[r][..B::LEN].chunks_exact_mut(16);
-        for (group, (weights, quants)) in groups.zip(block.quants.chunks_exact(16)).enumerate() {
-            let scale = if B::SCALES { block.scales[group] } else { 1 };
-            for (weight, &quant) in weights.iter_mut().zip(quants) {
-                *weight = i16::from(quant) * scale;
+        let groups = B::LEN / 16;
+        let weights = self.weights[r].chunks_exact_mut(B::LEN);
+        for (b, (packed, weights)) in packed.chunks_exact(B::BYTES).zip(weights).enumerate() {
+            B::unpack(packed, block);
+            self.d[r][b] = block.d;
+            for (group, (weights, quants)) in weights
+                .chunks_exact_mut(16)
+                .zip(block.quants.chunks_exact(16))
+                .enumerate()
+            {
+                let scale = if B::SCALES { block.scales[group] } else { 1 };
+                for (weight, &quant) in weights.iter_mut().zip(quants) {
+                    *weight = i16::from(quant) * scale;
+                }
             }
-        }
-        if B::MINS {
-            self.mins[r] = block.mins;
-            self.dmin[r] = block.dmin;
+            if B::MINS {
+                self.dmin[r][b] = block.dmin;
+                self.mins[r][b * groups..(b + 1) * groups].copy_from_slice(&block.mins[..groups]);
+            }
         }
     }
 }
 
-/// Products of all rows with all tokens. `tile` computes the inner products of two rows with four
-/// tokens; the tokens' numbers follow one another.
+/// The activations by unit, then by four tokens, filled up with zeros.
+fn quads<B: Blocks>(x: &Quantised, width: usize, tokens: usize) -> Vec<Quad> {
+    let empty = Quad {
+        quants: [[0; UNIT]; TOKENS],
+        sums: [[0; 16]; TOKENS],
+        scales: [[0.0; TOKENS]; 8],
+    };
+    let tiles = tokens.div_ceil(TOKENS);
+    let mut quads = vec![empty; width.div_ceil(UNIT) * tiles];
+    for t in 0..tokens {
+        let quants = x.quants[t * width..(t + 1) * width].chunks(UNIT);
+        let sums = x.sums16[t * width / 16..(t + 1) * width / 16].chunks(16);
+        let scales = x.scales[t * width / B::LEN..(t + 1) * width / B::LEN].chunks(UNIT / B::LEN);
+        for (unit, ((quants, sums), scales)) in quants.zip(sums).zip(scales).enumerate() {
+            let quad = &mut quads[unit * tiles + t / TOKENS];
+            for (wide, &quant) in quad.quants[t % TOKENS].iter_mut().zip(quants) {
+                *wide = i16::from(quant);
+            }
+            quad.sums[t % TOKENS][..sums.len()].copy_from_slice(sums);
+            for (to, &scale) in quad.scales.iter_mut().zip(scales) {
+                to[t % TOKENS] = scale;
+            }
+        }
+    }
+    quads
+}
+
+/// Products of all rows with the first `tokens` tokens. `tile` adds the terms of the first so many
+/// blocks of a unit to the eight totals, block by block.
 #[inline(always)]
 pub(crate) fn blocks<B: Blocks>(
     weights: &[u8],
     row_bytes: usize,
     x: &Quantised,
+    tokens: usize,
     y: &mut [f32],
-    tile: impl Fn([&[i16]; ROWS], &[i16]) -> [i32; TILE],
+    tile: impl Fn(&Pair, &Quad, usize, &mut [f32; TILE]),
 ) {
     let rows = weights.len() / row_bytes;
-    let tokens = y.len() / rows;
-    let panel = Panel::new(x, B::LEN, tokens);
-    let tiles = panel.tokens / TOKENS;
-    let groups = B::LEN / 16;
-    let mut pair = Pair {
-        weights: [[0; 256]; ROWS],
-        mins: [[0; 16]; ROWS],
-        d: [0.0; ROWS],
-        dmin: [0.0; ROWS],
-    };
+    let quads = quads::<B>(x, row_bytes / B::BYTES * B::LEN, tokens);
+    let tiles = tokens.div_ceil(TOKENS);
+    let unit_bytes = UNIT / B::LEN * B::BYTES;
+    let mut pair = Pair::new();
     let mut block = Unpacked::new();
     let mut totals = vec![[0f32; TILE]; STRIP / ROWS * tiles];
     for (strip, packed) in weights.chunks(STRIP * row_bytes).enumerate() {
         totals.fill([0.0; TILE]);
-        for b in 0..row_bytes / B::BYTES {
-            let quants = &panel.quants[b * panel.tokens * B::LEN..(b + 1) * panel.tokens * B::LEN];
-            let sums = &panel.sums[b * panel.tokens * groups..(b + 1) * panel.tokens * groups];
-            let (scales, _) =
-                panel.scales[b * panel.tokens..(b + 1) * panel.tokens].as_chunks::<TOKENS>();
-            for (p, packed) in packed.chunks(ROWS * row_bytes).enumerate() {
-                // An odd last row is computed with what the row before left in the other place.
+        for (unit, quads) in quads.chunks_exact(tiles).enumerate() {
+            let bytes = unit * unit_bytes..row_bytes.min((unit + 1) * unit_bytes);
+            let blocks = bytes.len() / B::BYTES;
+            let pairs = packed
+                .chunks(ROWS * row_bytes)
+                .zip(totals.chunks_exact_mut(tiles));
+            for (packed, totals) in pairs {
+                // An odd last row shares its tile with whatever was there before.
                 for (r, row) in packed.chunks_exact(row_bytes).enumerate() {
-                    pair.unpack::<B>(r, &row[b * B::BYTES..(b + 1) * B::BYTES], &mut block);
+                    pair.unpack::<B>(r, &row[bytes.clone()], &mut block);
                 }
-                let totals = &mut totals[p * tiles..(p + 1) * tiles];
-                let weights = [&pair.weights[0][..B::LEN], &pair.weights[1][..B::LEN]];
-                let mins = [&pair.mins[0][..groups], &pair.mins[1][..groups]];
-                for (q, total) in totals.iter_mut().enumerate() {
-                    let at = q * TOKENS;
-                    let dots = tile(weights, &quants[at * B::LEN..(at + TOKENS) * B::LEN]);
-                    let mut terms = scaled(pair.d, &scales[q], dots);
-                    if B::MINS {
-                        let dots = tile(mins, &sums[at * groups..(at + TOKENS) * groups]);
-                        let less = scaled(pair.dmin, &scales[q], dots);
-                        for (term, less) in terms.iter_mut().zip(less) {
-                            *term -= less;
-                        }
-                    }
-                    for (total, term) in total.iter_mut().zip(terms) {
-                        *total += term;
-                    }
+                for (quad, total) in quads.iter().zip(totals) {
+                    tile(&pair, quad, blocks, total);
                 }
             }
         }
@@ -144,28 +147,45 @@ pub(crate) fn blocks<B: Blocks>(
     }
 }
 
-/// `(d · dx) · dot` for each place of a tile.
+/// A tile in plain Rust, for the types no instruction set cares about.
 #[inline(always)]
-fn scaled(d: [f32; ROWS], dx: &[f32; TOKENS], dots: [i32; TILE]) -> [f32; TILE] {
-    let mut out = [0.0; TILE];
-    for r in 0..ROWS {
-        for t in 0..TOKENS {
-            out[r * TOKENS + t] = (d[r] * dx[t]) * dots[r * TOKENS + t] as f32;
+pub(crate) fn tile<B: Blocks>(pair: &Pair, x: &Quad, blocks: usize, total: &mut [f32; TILE]) {
+    let groups = B::LEN / 16;
+    for b in 0..blocks {
+        for (i, total) in total.iter_mut().enumerate() {
+            let (r, t) = (i / TOKENS, i % TOKENS);
+            let columns = b * B::LEN..(b + 1) * B::LEN;
+            let sum = dot(&pair.weights[r][columns.clone()], &x.quants[t][columns]);
+            let mut term = (pair.d[r][b] * x.scales[b][t]) * sum as f32;
+            if B::MINS {
+                let groups = b * groups..(b + 1) * groups;
+                let sum = dot(&pair.mins[r][groups.clone()], &x.sums[t][groups]);
+                term -= (pair.dmin[r][b] * x.scales[b][t]) * sum as f32;
+            }
+            *total += term;
         }
     }
-    out
 }
 
-/// A tile in plain Rust, for inner products shorter than a vector.
 #[inline(always)]
-pub(crate) fn short_tile(rows: [&[i16]; ROWS], tokens: &[i16]) -> [i32; TILE] {
-    let length = rows[0].len();
-    std::array::from_fn(|i| {
-        let x = &tokens[i % TOKENS * length..(i % TOKENS + 1) * length];
-        rows[i / TOKENS]
-            .iter()
-            .zip(x)
-            .map(|(&w, &x)| i32::from(w) * i32::from(x))
-            .sum()
-    })
+fn dot(a: &[i16], b: &[i16]) -> i32 {
+    a.iter()
+        .zip(b)
+        .map(|(&a, &b)| i32::from(a) * i32::from(b))
+        .sum()
+}
+
+/// How many of several tokens are better computed together where one by one is possible too.
+///
+/// Unpacking into memory pays from `least` tokens on; then all whole tiles, and a last one that is
+/// nearly full.
+pub(crate) const fn together(tokens: usize, least: usize) -> usize {
+    let rest = tokens % TOKENS;
+    if tokens < least {
+        0
+    } else if rest + 1 < TOKENS {
+        tokens - rest
+    } else {
+        tokens
+    }
 }

@@ -10,18 +10,26 @@ use crate::scalar::add_lanes;
 /// Rows or tokens side by side: enough independent sums to keep the adders busy.
 const SIDE: usize = 4;
 
+/// Products of all rows with all tokens. `widen` gives the values of eight weights.
 #[inline(always)]
-pub(crate) fn products<P: Plain>(weights: &[u8], row_bytes: usize, x: &[f32], y: &mut [f32]) {
+pub(crate) fn products<P: Plain>(
+    weights: &[u8],
+    row_bytes: usize,
+    x: &[f32],
+    y: &mut [f32],
+    widen: impl Fn(&[P::Raw; 8]) -> [f32; 8],
+) {
     let rows = weights.len() / row_bytes;
-    let width = row_bytes / P::BYTES;
-    let row = |r: usize| &weights[r * row_bytes..(r + 1) * row_bytes];
+    let tokens = y.len() / rows;
+    let width = x.len() / tokens;
+    let row = |r: usize| P::weights(&weights[r * row_bytes..(r + 1) * row_bytes]);
     let token = |t: usize| &x[t * width..(t + 1) * width];
-    let tokens = x.len() / width;
     let whole_tokens = tokens / SIDE * SIDE;
     let whole_rows = rows / SIDE * SIDE;
-    for t in (0..whole_tokens).step_by(SIDE) {
-        for r in 0..rows {
-            let [sums] = tile::<P, 1, SIDE>([row(r)], std::array::from_fn(|i| token(t + i)));
+    for r in 0..rows {
+        for t in (0..whole_tokens).step_by(SIDE) {
+            let tokens = std::array::from_fn(|i| token(t + i));
+            let [sums] = tile::<P, 1, SIDE>([row(r)], tokens, &widen);
             for (i, sum) in sums.into_iter().enumerate() {
                 y[(t + i) * rows + r] = sum;
             }
@@ -29,42 +37,47 @@ pub(crate) fn products<P: Plain>(weights: &[u8], row_bytes: usize, x: &[f32], y:
     }
     for t in whole_tokens..tokens {
         for r in (0..whole_rows).step_by(SIDE) {
-            let sums = tile::<P, SIDE, 1>(std::array::from_fn(|i| row(r + i)), [token(t)]);
+            let rows_here = std::array::from_fn(|i| row(r + i));
+            let sums = tile::<P, SIDE, 1>(rows_here, [token(t)], &widen);
             for (i, [sum]) in sums.into_iter().enumerate() {
                 y[t * rows + r + i] = sum;
             }
         }
         for r in whole_rows..rows {
-            let [[sum]] = tile::<P, 1, 1>([row(r)], [token(t)]);
+            let [[sum]] = tile::<P, 1, 1>([row(r)], [token(t)], &widen);
             y[t * rows + r] = sum;
         }
     }
 }
 
 #[inline(always)]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "several arrays are indexed alike"
+)]
 fn tile<P: Plain, const R: usize, const T: usize>(
-    rows: [&[u8]; R],
+    rows: [&[P::Raw]; R],
     tokens: [&[f32]; T],
+    widen: &impl Fn(&[P::Raw; 8]) -> [f32; 8],
 ) -> [[f32; T]; R] {
-    let width = tokens[0].len();
+    let rows = rows.map(|row| row.as_chunks::<8>());
+    let tokens = tokens.map(|token| token.as_chunks::<8>());
     let mut lanes = [[[0.0; 8]; T]; R];
-    for c in (0..width / 8 * 8).step_by(8) {
-        for (row, lanes) in rows.iter().zip(&mut lanes) {
-            let row = &row[c * P::BYTES..(c + 8) * P::BYTES];
-            let w: [f32; 8] = std::array::from_fn(|i| P::value(&row[i * P::BYTES..]));
-            for (x, lanes) in tokens.iter().zip(lanes) {
-                let x = &x[c..c + 8];
+    for c in 0..tokens[0].0.len() {
+        let w = rows.map(|(row, _)| widen(&row[c]));
+        let x = tokens.map(|(token, _)| token[c]);
+        for r in 0..R {
+            for t in 0..T {
                 for i in 0..8 {
-                    lanes[i] += w[i] * x[i];
+                    lanes[r][t][i] += w[r][i] * x[t][i];
                 }
             }
         }
     }
-    for c in width / 8 * 8..width {
-        for (row, lanes) in rows.iter().zip(&mut lanes) {
-            let w = P::value(&row[c * P::BYTES..]);
-            for (x, lanes) in tokens.iter().zip(lanes) {
-                lanes[c % 8] += w * x[c];
+    for i in 0..tokens[0].1.len() {
+        for r in 0..R {
+            for t in 0..T {
+                lanes[r][t][i] += P::value(rows[r].1[i]) * tokens[t].1[i];
             }
         }
     }

@@ -96,7 +96,9 @@ fn plain<P: Plain>(isa: Isa, weights: &[u8], row_bytes: usize, x: &[f32], y: &mu
         // SAFETY: `matmul_with` has checked that this machine has the instructions.
         Isa::Avx2 => unsafe { crate::avx2::plain::<P>(weights, row_bytes, x, y) },
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        Isa::Simd128 => crate::floats::products::<P>(weights, row_bytes, x, y),
+        Isa::Simd128 => {
+            crate::floats::products::<P>(weights, row_bytes, x, y, P::widen_simd128);
+        }
         _ => scalar::plain::<P>(weights, row_bytes, x, y),
     }
 }

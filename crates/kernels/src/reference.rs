@@ -49,7 +49,7 @@ fn blocks<B: Blocks>(weights: &[u8], out: &mut [f32]) {
 }
 
 fn plain<P: Plain>(weights: &[u8], out: &mut [f32]) {
-    for (weight, out) in weights.chunks_exact(P::BYTES).zip(out) {
+    for (&weight, out) in P::weights(weights).iter().zip(out) {
         *out = P::value(weight);
     }
 }

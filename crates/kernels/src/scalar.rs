@@ -93,16 +93,17 @@ fn dot_blocks<B: Blocks>(row: &Row, quants: &[i8], sums: &[i16], scales: &[f32])
 pub(crate) fn plain<P: Plain>(weights: &[u8], row_bytes: usize, x: &[f32], y: &mut [f32]) {
     let rows = weights.len() / row_bytes;
     for (r, row) in weights.chunks_exact(row_bytes).enumerate() {
-        for (t, x) in x.chunks_exact(row_bytes / P::BYTES).enumerate() {
+        let row = P::weights(row);
+        for (t, x) in x.chunks_exact(row.len()).enumerate() {
             y[t * rows + r] = canonical(dot_plain::<P>(row, x));
         }
     }
 }
 
-fn dot_plain<P: Plain>(row: &[u8], x: &[f32]) -> f32 {
+fn dot_plain<P: Plain>(row: &[P::Raw], x: &[f32]) -> f32 {
     let mut lanes = [0.0; 8];
-    for (row, x) in row.chunks(8 * P::BYTES).zip(x.chunks(8)) {
-        for ((lane, w), x) in lanes.iter_mut().zip(row.chunks_exact(P::BYTES)).zip(x) {
+    for (row, x) in row.chunks(8).zip(x.chunks(8)) {
+        for ((lane, &w), x) in lanes.iter_mut().zip(row).zip(x) {
             *lane += P::value(w) * x;
         }
     }

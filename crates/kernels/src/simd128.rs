@@ -1,12 +1,12 @@
 //! What the WebAssembly kernels share. The products themselves stand beside the formats.
 //!
 //! Plain simd128 has no products of bytes, so activations are widened to 16 bits once, and weights
-//! as they are unpacked; `i32x4_dot_i16x8` does the rest.
+//! when they are unpacked; `i32x4_dot_i16x8` does the rest.
 
 use std::arch::wasm32::*;
 
 use crate::activations::Quantised;
-use crate::batch::{ROWS, TILE, TOKENS};
+use crate::batch::{Pair, Quad, ROWS, TILE, TOKENS};
 use crate::formats::{Blocks, half};
 use crate::token::Wide;
 use crate::{activations::canonical, batch};
@@ -16,17 +16,94 @@ pub(crate) type Dot = fn(&[u8], &Token<'_>) -> f32;
 pub(crate) type Token<'a> = crate::token::Token<'a, i16>;
 
 pub(crate) fn blocks<B: Blocks>(weights: &[u8], row_bytes: usize, x: &Quantised, y: &mut [f32]) {
+    let rows = weights.len() / row_bytes;
     let width = row_bytes / B::BYTES * B::LEN;
-    match B::SIMD128 {
-        Some(dot) if x.quants.len() == width => {
-            let quants: Vec<i16> = x.quants.iter().map(|&q| i16::from(q)).collect();
-            let x = Token::new(x, &quants, 0, width);
-            for (row, y) in weights.chunks_exact(row_bytes).zip(y) {
+    let tokens = y.len() / rows;
+    let together = if B::SIMD128.is_some() {
+        batch::together(tokens, 3)
+    } else {
+        tokens
+    };
+    if together > 0 {
+        batch::blocks::<B>(
+            weights,
+            row_bytes,
+            x,
+            together,
+            y,
+            |pair, quad, blocks, total| {
+                if B::LEN == 32 && B::MINS {
+                    batch::tile::<B>(pair, quad, blocks, total);
+                } else {
+                    tile::<B>(pair, quad, blocks, total);
+                }
+            },
+        );
+    }
+    if let Some(dot) = B::SIMD128 {
+        for t in together..tokens {
+            let quants: Vec<i16> = x.quants[t * width..(t + 1) * width]
+                .iter()
+                .map(|&q| i16::from(q))
+                .collect();
+            let x = Token::new(x, &quants, t);
+            for (row, y) in weights.chunks_exact(row_bytes).zip(&mut y[t * rows..]) {
                 *y = canonical(dot(row, &x));
             }
         }
-        _ => batch::blocks::<B>(weights, row_bytes, x, y, tile),
     }
+}
+
+/// The values of eight single-precision numbers.
+#[inline(always)]
+pub(crate) fn widen_floats(raw: &[[u8; 4]; 8]) -> [f32; 8] {
+    to_array(load(raw, 0), load(raw, 4))
+}
+
+/// The values of eight bfloat16 numbers.
+#[inline(always)]
+pub(crate) fn widen_bfloats(raw: &[[u8; 2]; 8]) -> [f32; 8] {
+    let (raw, zero) = (load(raw, 0), u16x8_splat(0));
+    to_array(
+        i16x8_shuffle::<8, 0, 9, 1, 10, 2, 11, 3>(raw, zero),
+        i16x8_shuffle::<8, 4, 9, 5, 10, 6, 11, 7>(raw, zero),
+    )
+}
+
+/// The values of eight half-precision numbers.
+#[inline(always)]
+pub(crate) fn widen_halves(raw: &[[u8; 2]; 8]) -> [f32; 8] {
+    let raw = load(raw, 0);
+    to_array(
+        halves(u32x4_extend_low_u16x8(raw)),
+        halves(u32x4_extend_high_u16x8(raw)),
+    )
+}
+
+/// [`crate::f16::to_f32`] for four numbers: all its cases are computed, then chosen from.
+#[inline(always)]
+fn halves(bits: v128) -> v128 {
+    let sign = u32x4_shl(v128_and(bits, u32x4_splat(0x8000)), 16);
+    let magnitude = u32x4_shl(v128_and(bits, u32x4_splat(0x7fff)), 13);
+    let hidden = u32x4_splat(0x3880_0000);
+    let subnormal = f32x4_sub(u32x4_add(magnitude, hidden), hidden);
+    let normal = u32x4_add(magnitude, u32x4_splat(0x3800_0000));
+    let special = u32x4_add(magnitude, u32x4_splat(0x7000_0000));
+    let is_subnormal = u32x4_lt(magnitude, u32x4_splat(0x0080_0000));
+    let is_special = u32x4_ge(magnitude, u32x4_splat(0x0f80_0000));
+    let value = v128_bitselect(subnormal, normal, is_subnormal);
+    v128_or(sign, v128_bitselect(special, value, is_special))
+}
+
+#[inline(always)]
+fn to_array(low: v128, high: v128) -> [f32; 8] {
+    let mut out = [0.0f32; 8];
+    // SAFETY: the array holds the eight numbers of the two vectors.
+    unsafe {
+        v128_store(out.as_mut_ptr().cast(), low);
+        v128_store(out.as_mut_ptr().add(4).cast(), high);
+    }
+    out
 }
 
 /// 16 bytes from the middle of an array.
@@ -115,31 +192,57 @@ pub(crate) fn dot_groups<const BYTES: usize, const OFFSET: i32>(
     total
 }
 
-/// The inner products of two rows of 16-bit numbers with four.
+/// Adds the terms of `blocks` blocks of two rows and four tokens to the totals.
 #[inline(always)]
-fn tile(rows: [&[i16]; ROWS], tokens: &[i16]) -> [i32; TILE] {
-    let length = rows[0].len();
-    if length < 8 {
-        return batch::short_tile(rows, tokens);
-    }
-    let rows = rows.map(|row| row.as_chunks::<8>().0);
-    let tokens: [&[[i16; 8]]; TOKENS] =
-        std::array::from_fn(|t| tokens[t * length..(t + 1) * length].as_chunks().0);
-    let mut sums = [i32x4_splat(0); TILE];
-    for i in 0..length / 8 {
-        let w = [load(&rows[0][i], 0), load(&rows[1][i], 0)];
-        for t in 0..TOKENS {
-            let x = load(&tokens[t][i], 0);
-            sums[t] = i32x4_add(sums[t], i32x4_dot_i16x8(w[0], x));
-            sums[TOKENS + t] = i32x4_add(sums[TOKENS + t], i32x4_dot_i16x8(w[1], x));
+fn tile<B: Blocks>(pair: &Pair, x: &Quad, blocks: usize, total: &mut [f32; TILE]) {
+    let mut totals = [load(total, 0), load(total, 4)];
+    for b in 0..blocks {
+        let mut sums = [[i32x4_splat(0); TOKENS]; ROWS];
+        for at in (b * B::LEN..(b + 1) * B::LEN).step_by(8) {
+            multiply(&pair.weights, &x.quants, at, &mut sums);
+        }
+        let scales = load(&x.scales[b], 0);
+        let mut less = [[i32x4_splat(0); TOKENS]; ROWS];
+        if B::MINS {
+            multiply(&pair.mins, &x.sums, 0, &mut less);
+            multiply(&pair.mins, &x.sums, 8, &mut less);
+        }
+        for r in 0..ROWS {
+            let mut term = scaled(pair.d[r][b], scales, sums[r]);
+            if B::MINS {
+                term = f32x4_sub(term, scaled(pair.dmin[r][b], scales, less[r]));
+            }
+            totals[r] = f32x4_add(totals[r], term);
         }
     }
-    let [a, b, c, d, e, f, g, h] = sums;
-    let mut out = [0i32; TILE];
     // SAFETY: the array holds the eight numbers of the two vectors.
     unsafe {
-        v128_store(out.as_mut_ptr().cast(), add_each([a, b, c, d]));
-        v128_store(out.as_mut_ptr().add(4).cast(), add_each([e, f, g, h]));
+        v128_store(total.as_mut_ptr().cast(), totals[0]);
+        v128_store(total.as_mut_ptr().add(TOKENS).cast(), totals[1]);
     }
-    out
+}
+
+/// Adds the products of 8 columns of two rows and four tokens to the partial sums.
+#[inline(always)]
+fn multiply<const N: usize>(
+    rows: &[[i16; N]; ROWS],
+    tokens: &[[i16; N]; TOKENS],
+    at: usize,
+    sums: &mut [[v128; TOKENS]; ROWS],
+) {
+    let w = [load(&rows[0], at), load(&rows[1], at)];
+    for t in 0..TOKENS {
+        let x = load(&tokens[t], at);
+        sums[0][t] = i32x4_add(sums[0][t], i32x4_dot_i16x8(w[0], x));
+        sums[1][t] = i32x4_add(sums[1][t], i32x4_dot_i16x8(w[1], x));
+    }
+}
+
+/// `(d · dx) · sum` for each token of a row.
+#[inline(always)]
+fn scaled(d: f32, scales: v128, sums: [v128; TOKENS]) -> v128 {
+    f32x4_mul(
+        f32x4_mul(f32x4_splat(d), scales),
+        f32x4_convert_i32x4(add_each(sums)),
+    )
 }

@@ -20,11 +20,12 @@ pub(crate) struct Wide<'a, Q> {
 }
 
 impl<'a, Q> Token<'a, Q> {
-    /// Token number `t` of several, whose quants are `quants`.
-    pub(crate) fn new(x: &'a Quantised, quants: &'a [Q], t: usize, width: usize) -> Self {
+    /// Token number `t` of several, with its quants as they are or widened.
+    pub(crate) fn new(x: &'a Quantised, quants: &'a [Q], t: usize) -> Self {
+        let width = quants.len();
         let scales = x.scales.len() / (x.quants.len() / width);
         Self {
-            quants: &quants[t * width..(t + 1) * width],
+            quants,
             sums16: &x.sums16[t * width / 16..(t + 1) * width / 16],
             sums32: &x.sums32[t * width / 32..(t + 1) * width / 32],
             scales: &x.scales[t * scales..(t + 1) * scales],

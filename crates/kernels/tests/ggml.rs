@@ -1,4 +1,5 @@
 //! The crate against vectors made with ggml and its Python package (`fixtures/make.py`).
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use gguf::TensorType;

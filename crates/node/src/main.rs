@@ -1,2 +1,38 @@
-//! Not written yet.
-fn main() {}
+//! `iap2p`, the native program: cuts models into fragments, holds fragments and computes on them, is an entry to the
+//! network, and asks the network questions.
+//!
+//! Everything that decides lives in other crates. This one gives them what they must not have themselves: files,
+//! sockets, threads, a clock and a terminal.
+
+mod backend;
+mod cli;
+mod client;
+mod engine;
+mod events;
+mod http;
+mod key;
+mod npy;
+mod progress;
+mod source;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output (`| head`) has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -198,6 +198,7 @@ impl Node {
                 peer: name.clone(),
                 agent: peer.agent.clone(),
                 relayed: peer.relayed,
+                model: peer.model,
                 same_model,
                 computes: if same_model {
                     in_model(&peer.computes)

@@ -67,7 +67,9 @@ pub struct PeerStats {
     pub agent: String,
     /// Whether a third node passes the bytes on.
     pub relayed: bool,
-    /// Whether it serves the same model.
+    /// The model it serves, once it has introduced itself.
+    pub model: Option<ContentId>,
+    /// Whether that is ours.
     pub same_model: bool,
     /// Fragments it computes on.
     pub computes: u32,

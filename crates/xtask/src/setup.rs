@@ -1,6 +1,6 @@
 //! Everything a fresh Debian machine lacks, installed once and kept in the user's cache folder.
 //!
-//! Sources are crates.io, Debian and rustup; nothing is fetched from anywhere else.
+//! Sources are crates.io, PyPI, Debian and rustup; nothing is fetched from anywhere else.
 
 mod debian;
 mod tools;
@@ -28,7 +28,7 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<Shell> {
     toolchain(&plain, purpose)?;
     debian::prepare(purpose)?;
     let folder = paths::tools()?;
-    tools::prepare(&plain, &folder)?;
+    tools::prepare(purpose, &plain, &folder)?;
     println!("      set-up complete (tools in {})", folder.display());
     Shell::with_tools(tool_folders()?)
 }
@@ -40,6 +40,12 @@ pub(crate) fn tool_folders() -> Result<Vec<std::path::PathBuf>> {
         .iter()
         .map(|tool| tool.folder(&folder).join("bin"))
         .collect())
+}
+
+/// The Python that has Wasmtime.
+pub(crate) fn wasmtime_python() -> Result<std::path::PathBuf> {
+    let folder = tools::folder_of("wasmtime", &paths::tools()?);
+    Ok(folder.context("no such tool")?.join("bin/python"))
 }
 
 /// rustup reads `rust-toolchain.toml` by itself, but not where automatic installation is switched off.

@@ -17,6 +17,8 @@ use crate::{
     web,
 };
 
+const WASM: &str = "wasm32-unknown-unknown";
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Only the steps whose name contains this word, after the set-up
@@ -69,6 +71,11 @@ fn all<'a>(shell: &'a Shell, web: &'a [String], options: &'a Options) -> Vec<Ste
         ("lints, native", Box::new(|| native_lints(shell, web))),
         ("lints, browser", Box::new(|| web_lints(shell, web))),
         ("tests, native", Box::new(|| native_tests(shell))),
+        ("bits in Chromium", Box::new(|| bits_in_chromium(shell))),
+        (
+            "kernels in Wasmtime",
+            Box::new(|| kernels_in_wasmtime(shell)),
+        ),
         (
             "page build",
             Box::new(|| web::build(shell).map(|()| Tally::ONE)),
@@ -120,7 +127,7 @@ fn native_lints(shell: &Shell, web: &[String]) -> Result<Tally> {
 
 /// The packages of the browser, and with them what the libraries do differently there.
 fn web_lints(shell: &Shell, web: &[String]) -> Result<Tally> {
-    let mut clippy = shell.cargo(&["clippy", "--locked", "--target", "wasm32-unknown-unknown"]);
+    let mut clippy = shell.cargo(&["clippy", "--locked", "--target", WASM]);
     clippy.args(web.iter().flat_map(|package| ["--package", package]));
     check(clippy.args(["--", "--deny", "warnings"]))
 }
@@ -134,6 +141,49 @@ fn native_tests(shell: &Shell) -> Result<Tally> {
     // nextest does not run the examples in the documentation.
     tally += run_tests(shell.cargo(&["test", "--doc"]).args(packages))?;
     Ok(tally)
+}
+
+/// The same bits as natively, in the engine that will run them.
+fn bits_in_chromium(shell: &Shell) -> Result<Tally> {
+    let mut tests = shell.cargo(&[
+        "test",
+        "--locked",
+        "--package",
+        "kernels",
+        "--package",
+        "inference",
+        "--test",
+        "bits",
+        "--target",
+        WASM,
+    ]);
+    if let Some(driver) = paths::on_path("chromedriver") {
+        tests.env("CHROMEDRIVER", driver);
+    }
+    run_tests(&mut tests)
+}
+
+/// And in one whose compiler is another.
+fn kernels_in_wasmtime(shell: &Shell) -> Result<Tally> {
+    shell::run(&mut shell.cargo(&[
+        "build",
+        "--locked",
+        "--package",
+        "kernels",
+        "--example",
+        "wasmtime",
+        "--target",
+        WASM,
+    ]))?;
+    let mut python = shell.command(setup::wasmtime_python()?);
+    python.arg("crates/kernels/tests/run_in_wasmtime.py");
+    check(
+        python.arg(
+            paths::target()
+                .join(WASM)
+                .join("debug/examples/wasmtime.wasm"),
+        ),
+    )
 }
 
 /// The tests use the node that the native tests have built: one profile, one build.

@@ -6,7 +6,7 @@ use std::{io, path::PathBuf};
 
 use bytes::Bytes;
 
-use crate::id::FragmentId;
+use crate::{id::FragmentId, size::Size};
 #[cfg(all(feature = "fs", not(target_arch = "wasm32")))]
 pub use folder::FolderStore;
 pub use memory::MemoryStore;
@@ -47,7 +47,8 @@ pub enum Stored {
 pub enum StoreError {
     /// There is no room. Nothing that was stored before is lost.
     #[error(
-        "no room for {needed} bytes at {place}: the disk or quota is full; nothing stored before is lost"
+        "no room for {} at {place}: the disk or quota is full; nothing stored before is lost",
+        Size(*.needed)
     )]
     Full {
         /// Where.

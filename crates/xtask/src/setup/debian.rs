@@ -2,41 +2,48 @@
 
 use std::{
     io::IsTerminal,
+    path::Path,
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Purpose;
 use crate::{paths, shell};
 
-/// A program and the Debian package that has it.
+/// Something that has to be there, and the Debian packages that bring it.
 struct Need {
-    programs: &'static [&'static str],
-    package: &'static str,
+    is_met: fn() -> bool,
+    packages: &'static [&'static str],
     only_for_tests: bool,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need {
-        programs: &["cc"],
-        package: "gcc libc6-dev",
+        is_met: || has("cc"),
+        packages: &["gcc", "libc6-dev"],
         only_for_tests: false,
     },
     Need {
-        programs: &["chromium"],
-        package: "chromium",
+        is_met: || has("chromium") || std::env::var_os("CHROMIUM").is_some(),
+        packages: &["chromium"],
         only_for_tests: true,
     },
     Need {
-        programs: &["chromedriver"],
-        package: "chromium-driver",
+        is_met: || has("chromedriver"),
+        packages: &["chromium-driver"],
         only_for_tests: true,
     },
     // Browser tests run in a network namespace of their own, from which nothing gets out.
     Need {
-        programs: &["ip"],
-        package: "iproute2",
+        is_met: || has("ip"),
+        packages: &["iproute2"],
+        only_for_tests: true,
+    },
+    // Wasmtime comes from PyPI: its crate would take minutes to compile.
+    Need {
+        is_met: || quiet("python3", &["-c", "import ensurepip"]).is_some(),
+        packages: &["python3", "python3-venv"],
         only_for_tests: true,
     },
 ];
@@ -46,8 +53,8 @@ pub(super) fn prepare(purpose: Purpose) -> Result<()> {
     let missing: Vec<&str> = NEEDS
         .iter()
         .filter(|need| purpose == Purpose::Test || !need.only_for_tests)
-        .filter(|need| !need.programs.iter().any(|program| is_present(program)))
-        .flat_map(|need| need.package.split(' '))
+        .filter(|need| !(need.is_met)())
+        .flat_map(|need| need.packages.iter().copied())
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -87,27 +94,29 @@ pub(super) fn prepare(purpose: Purpose) -> Result<()> {
         .with_context(|| format!("run this by hand to see what is wrong:\n    {by_hand}"))
 }
 
-fn is_present(program: &str) -> bool {
-    let named_otherwise = program == "chromium" && std::env::var_os("CHROMIUM").is_some();
+fn has(program: &str) -> bool {
     // `ip` and its like are not on every user's PATH.
-    named_otherwise
-        || paths::on_path(program).is_some()
-        || std::path::Path::new("/usr/sbin").join(program).is_file()
+    paths::on_path(program).is_some() || Path::new("/usr/sbin").join(program).is_file()
+}
+
+/// What a command prints when it succeeds; what it complains about is of no interest.
+fn quiet(program: &str, arguments: &[&str]) -> Option<Vec<u8>> {
+    let output = Command::new(program)
+        .args(arguments)
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    output.status.success().then_some(output.stdout)
 }
 
 /// What has to stand before a command so that root runs it, without a question to anybody.
 fn elevation() -> Result<Vec<&'static str>> {
-    let quiet = |program: &str, arguments: &[&str]| {
-        Command::new(program)
-            .args(arguments)
-            .stderr(Stdio::null())
-            .output()
-    };
-    if quiet("id", &["--user"]).is_ok_and(|output| output.stdout == b"0\n") {
+    if quiet("id", &["--user"]).is_some_and(|user| user == b"0\n") {
         return Ok(vec![]);
     }
-    match quiet("sudo", &["--non-interactive", "true"]) {
-        Ok(output) if output.status.success() => Ok(vec!["sudo", "--non-interactive"]),
-        _ => bail!("packages are missing and installing them needs root"),
-    }
+    ensure!(
+        quiet("sudo", &["--non-interactive", "true"]).is_some(),
+        "packages are missing and installing them needs root"
+    );
+    Ok(vec!["sudo", "--non-interactive"])
 }

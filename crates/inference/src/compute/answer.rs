@@ -1,0 +1,207 @@
+use std::borrow::Cow;
+
+use fragments::{Fragment, PartKind, Role, StoredPart, StoredSlice};
+use kernels::{Activations, Encoding, encoding_for, math, matmul, reference};
+
+use super::{Arithmetic, Error, MAX_TOKENS, Operation, Request, Response};
+use crate::tokenizer::Token;
+
+/// Values of the largest answer, 64 MiB of them: more than any request needs.
+const MAX_VALUES: usize = 16 << 20;
+
+/// Answers a request about a fragment: a pure function, the same bits on every machine.
+pub fn answer<B: AsRef<[u8]>>(
+    fragment: &Fragment<B>,
+    request: &Request,
+) -> Result<Response, Error> {
+    let tokens = request.tokens();
+    if !(1..=MAX_TOKENS).contains(&tokens) {
+        return Err(Error::Tokens(tokens));
+    }
+    let part = fragment.parts().get(usize::from(request.part));
+    let part = Part {
+        fragment,
+        part: part.ok_or(Error::NoSuchPart(request.part))?,
+        request,
+    };
+    if let Operation::Embed(tokens) = &request.operation {
+        return part.embed(tokens);
+    }
+    let input = request.input.as_deref().ok_or(Error::Input)?;
+    match &request.operation {
+        Operation::Embed(tokens) => part.embed(tokens),
+        Operation::Qkv => part.products(&[Role::Q, Role::K, Role::V], input),
+        Operation::AttentionOutput => part.products(&[Role::AttentionOutput], input),
+        Operation::FeedForward => part.feed_forward(input),
+        Operation::Logits => part.products(&[part.head()], input),
+    }
+}
+
+struct Part<'a, B> {
+    fragment: &'a Fragment<B>,
+    part: &'a StoredPart,
+    request: &'a Request,
+}
+
+/// A slice of a tensor, its sizes checked.
+struct Weights<'a> {
+    slice: &'a StoredSlice,
+    bytes: &'a [u8],
+    rows: usize,
+    columns: usize,
+}
+
+impl<'a, B: AsRef<[u8]>> Part<'a, B> {
+    fn slice(&self, role: Role) -> Result<Weights<'a>, Error> {
+        let mut slices = self.part.slices.iter();
+        let slice = slices
+            .find(|slice| slice.role == role)
+            .ok_or_else(|| self.wrong_operation())?;
+        let len = |range: &std::ops::Range<u64>| {
+            let len = range.end.checked_sub(range.start);
+            usize::try_from(len.ok_or_else(|| self.inconsistent())?).map_err(|_| Error::TooLarge)
+        };
+        Ok(Weights {
+            slice,
+            bytes: self.fragment.slice_bytes(slice),
+            rows: len(&slice.rows)?,
+            columns: len(&slice.columns)?,
+        })
+    }
+
+    fn wrong_operation(&self) -> Error {
+        Error::WrongOperation {
+            part: self.request.part,
+            operation: self.request.operation.name(),
+        }
+    }
+
+    fn inconsistent(&self) -> Error {
+        Error::Inconsistent(self.request.part)
+    }
+
+    /// What serves as the output head: where a model has none of its own, the embedding does.
+    fn head(&self) -> Role {
+        match self.part.kind {
+            PartKind::Embedding { .. } => Role::Embedding,
+            _ => Role::Output,
+        }
+    }
+
+    fn embed(&self, tokens: &[Token]) -> Result<Response, Error> {
+        if self.request.input.is_some() {
+            return Err(Error::Input);
+        }
+        let weights = self.slice(Role::Embedding)?;
+        let width = weights.columns;
+        let row_bytes = weights.slice.ty.row_bytes(width as u64);
+        let row_bytes = row_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+        let row_bytes = row_bytes.ok_or_else(|| self.inconsistent())?;
+        let mut values = zeros(tokens.len(), width)?;
+        for (&token, values) in tokens.iter().zip(values.chunks_exact_mut(width.max(1))) {
+            let row = u64::from(token).checked_sub(weights.slice.rows.start);
+            let row = row.filter(|&row| row < weights.rows as u64);
+            let start = row.ok_or(Error::NoSuchRow(token))? as usize * row_bytes;
+            let bytes = weights.bytes.get(start..start + row_bytes);
+            let bytes = bytes.ok_or_else(|| self.inconsistent())?;
+            reference::dequantise(weights.slice.ty, bytes, values)?;
+        }
+        Ok(Response {
+            tokens: tokens.len(),
+            width,
+            values,
+        })
+    }
+
+    /// The products of the input with several slices, side by side.
+    fn products(&self, roles: &[Role], input: &Activations) -> Result<Response, Error> {
+        let mut results = Vec::with_capacity(roles.len());
+        for &role in roles {
+            let weights = self.slice(role)?;
+            results.push((weights.rows, self.product(&weights, input)?));
+        }
+        let tokens = input.tokens();
+        let width = results.iter().map(|(rows, _)| rows).sum();
+        if let [_] = results.as_slice()
+            && let Some((_, values)) = results.pop()
+        {
+            return Ok(Response {
+                tokens,
+                width,
+                values,
+            });
+        }
+        let mut values = Vec::with_capacity(tokens * width);
+        for token in 0..tokens {
+            for (rows, result) in &results {
+                values.extend_from_slice(&result[token * rows..(token + 1) * rows]);
+            }
+        }
+        Ok(Response {
+            tokens,
+            width,
+            values,
+        })
+    }
+
+    fn feed_forward(&self, input: &Activations) -> Result<Response, Error> {
+        let (gate, up) = (self.slice(Role::Gate)?, self.slice(Role::Up)?);
+        let down = self.slice(Role::Down)?;
+        if gate.rows != up.rows || gate.rows != down.columns {
+            return Err(self.inconsistent());
+        }
+        let mut hidden = self.product(&gate, input)?;
+        math::swiglu(&mut hidden, &self.product(&up, input)?)?;
+        let encoding = match self.request.arithmetic {
+            Arithmetic::Quantised => needed(&down)?,
+            Arithmetic::Reference => Encoding::F32,
+        };
+        let hidden = Activations::encode(encoding, down.columns, &hidden)?;
+        Ok(Response {
+            tokens: input.tokens(),
+            width: down.rows,
+            values: self.product(&down, &hidden)?,
+        })
+    }
+
+    fn product(&self, weights: &Weights, input: &Activations) -> Result<Vec<f32>, Error> {
+        if input.width() != weights.columns {
+            return Err(Error::Width {
+                expected: weights.columns,
+                found: input.width(),
+            });
+        }
+        let (ty, rows) = (weights.slice.ty, weights.rows);
+        let mut values = zeros(input.tokens(), rows)?;
+        match self.request.arithmetic {
+            Arithmetic::Quantised => {
+                let input: Cow<Activations> = input.to_encoding(needed(weights)?)?;
+                matmul(ty, weights.bytes, rows, &input, &mut values)?;
+            }
+            Arithmetic::Reference if input.encoding() == Encoding::F32 => {
+                let (x, tokens) = (input.decode(), input.tokens());
+                reference::matmul(
+                    ty,
+                    weights.bytes,
+                    rows,
+                    weights.columns,
+                    &x,
+                    tokens,
+                    &mut values,
+                )?;
+            }
+            Arithmetic::Reference => return Err(Error::NotPlain(input.encoding())),
+        }
+        Ok(values)
+    }
+}
+
+fn needed(weights: &Weights) -> Result<Encoding, Error> {
+    let ty = weights.slice.ty;
+    encoding_for(ty).ok_or(Error::Kernel(kernels::Error::Unsupported(ty)))
+}
+
+fn zeros(tokens: usize, width: usize) -> Result<Vec<f32>, Error> {
+    let len = tokens.checked_mul(width).filter(|&len| len <= MAX_VALUES);
+    Ok(vec![0.0; len.ok_or(Error::TooLarge)?])
+}

@@ -1,0 +1,235 @@
+//! Tokens through a range of layers.
+
+mod batch;
+mod cache;
+mod experts;
+mod inputs;
+mod layer;
+
+use std::{ops::Range, sync::Arc};
+
+use batch::{Batch, Phase};
+use cache::{Heads, LayerCache};
+pub(crate) use inputs::{Inputs, norm_rows};
+
+use crate::{
+    compute::{Arithmetic, MAX_TOKENS, Request, Response},
+    model::{Model, SmallTensors},
+    requests::{RequestId, RequestIds, Requests, ResponseError},
+    rope::Rope,
+};
+
+/// An executor cannot go on.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The tokens do not fit behind those before them.
+    #[error("{wanted} tokens do not fit into a context of {limit}")]
+    ContextFull {
+        /// Tokens there would be.
+        wanted: usize,
+        /// Tokens there can be.
+        limit: usize,
+    },
+    /// Tokens are still on their way.
+    #[error("the executor is busy with the tokens before")]
+    Busy,
+    /// No tokens, too many, or rows that are not as wide as the model.
+    #[error("{0} values are not the states of 1 to {MAX_TOKENS} tokens")]
+    Batch(usize),
+    /// Layers the model does not have.
+    #[error("the model has no layers {0:?}")]
+    Layers(Range<u32>),
+    /// A response was refused; its request stays open.
+    #[error(transparent)]
+    Response(#[from] ResponseError),
+    /// A kernel refused what follows from the model. Checks made when the model was read exclude it.
+    #[error(transparent)]
+    Kernel(#[from] kernels::Error),
+}
+
+/// Runs tokens through a range of layers and keeps their keys and values.
+///
+/// It has no threads, sockets or clocks. It says which requests it needs answered
+/// ([`poll_request`](Self::poll_request)), takes the answers in any order
+/// ([`handle_response`](Self::handle_response)) and gives the tokens' states when it has them
+/// ([`poll_output`](Self::poll_output)). All results depend on the model and the tokens only: not on who
+/// answers, nor when, nor on how the tokens are batched.
+#[derive(Debug)]
+pub struct Executor {
+    model: Arc<Model>,
+    small: Arc<SmallTensors>,
+    layers: Range<u32>,
+    context: usize,
+    arithmetic: Arithmetic,
+    rope: Rope,
+    heads: Heads,
+    cache: Vec<LayerCache>,
+    position: usize,
+    requests: Requests<Task>,
+    batch: Option<Batch>,
+    output: Option<Vec<f32>>,
+    scores: Vec<f32>,
+}
+
+/// What an answer is for. Indices are those of the model's layout and of the phase's sums.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    Qkv { part: usize },
+    AttentionOutput { part: usize },
+    FeedForward { group: usize, part: usize },
+}
+
+impl Executor {
+    /// For these layers of a model, and texts of at most `context` tokens.
+    pub fn new(
+        model: Arc<Model>,
+        small: Arc<SmallTensors>,
+        layers: Range<u32>,
+        context: usize,
+        arithmetic: Arithmetic,
+    ) -> Result<Self, Error> {
+        Self::with_ids(
+            model,
+            small,
+            layers,
+            context,
+            arithmetic,
+            RequestIds::default(),
+        )
+    }
+
+    pub(crate) fn with_ids(
+        model: Arc<Model>,
+        small: Arc<SmallTensors>,
+        layers: Range<u32>,
+        context: usize,
+        arithmetic: Arithmetic,
+        ids: RequestIds,
+    ) -> Result<Self, Error> {
+        let h = model.hyperparameters();
+        if layers.is_empty() || layers.end > h.layers {
+            return Err(Error::Layers(layers));
+        }
+        let heads = Heads {
+            group: h.group(),
+            key: h.head_dim_k,
+            value: h.head_dim_v,
+        };
+        Ok(Self {
+            rope: Rope::new(&h.rope, small.rope_factors.as_deref()),
+            cache: vec![LayerCache::new(h.n_head_kv); layers.len()],
+            context: context.min(h.context_length),
+            model,
+            small,
+            layers,
+            arithmetic,
+            heads,
+            position: 0,
+            requests: Requests::new(ids),
+            batch: None,
+            output: None,
+            scores: Vec::new(),
+        })
+    }
+
+    /// Tokens whose keys and values are kept.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The most tokens there can be.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// Forgets the tokens from `position` on, and those on their way.
+    pub fn truncate(&mut self, position: usize) {
+        self.requests.clear();
+        self.batch = None;
+        self.output = None;
+        self.position = self.position.min(position);
+        for cache in &mut self.cache {
+            cache.truncate(self.position, self.heads);
+        }
+    }
+
+    /// Sends the states of the next tokens into the first layer, one row for each.
+    ///
+    /// Call it when the output of those before was taken, or none were before.
+    pub fn begin(&mut self, hidden: Vec<f32>) -> Result<(), Error> {
+        if self.batch.is_some() || self.output.is_some() {
+            return Err(Error::Busy);
+        }
+        let width = self.model.hyperparameters().n_embd;
+        let tokens = hidden.len() / width;
+        if !(1..=MAX_TOKENS).contains(&tokens) || !hidden.len().is_multiple_of(width) {
+            return Err(Error::Batch(hidden.len()));
+        }
+        let wanted = self.position + tokens;
+        if wanted > self.context {
+            let limit = self.context;
+            return Err(Error::ContextFull { wanted, limit });
+        }
+        let positions = self.position..wanted;
+        let batch = Batch {
+            start: self.position,
+            hidden,
+            rotations: positions.map(|position| self.rope.at(position)).collect(),
+            layer: self.layers.start,
+            phase: Phase::FeedForward(Vec::new()),
+        };
+        self.start_attention(batch)
+    }
+
+    /// The next request that has to be answered. Call it until there is none, then wait for answers.
+    pub fn poll_request(&mut self) -> Option<(RequestId, Request)> {
+        self.requests.poll()
+    }
+
+    /// Takes an answer. One that nobody waits for, any more, changes nothing. After an error the request
+    /// is still open: [`retry`](Self::retry) hands it out again.
+    pub fn handle_response(&mut self, id: RequestId, response: Response) -> Result<(), Error> {
+        let Some(task) = self.requests.close(id, &response)? else {
+            return Ok(());
+        };
+        let Some(mut batch) = self.batch.take() else {
+            return Ok(());
+        };
+        let values = response.values;
+        match (task, &mut batch.phase) {
+            (Task::Qkv { part }, _) => self.attend(part, values, &batch)?,
+            (Task::AttentionOutput { part }, Phase::Attention(sum)) => {
+                sum.put(part, values);
+                if sum.is_complete() {
+                    return self.finish_attention(batch);
+                }
+            }
+            (Task::FeedForward { group, part }, Phase::FeedForward(groups)) => {
+                groups[group].1.put(part, values);
+                if groups.iter().all(|(_, sum)| sum.is_complete()) {
+                    return self.finish_feed_forward(batch);
+                }
+            }
+            // Requests of a phase are all closed before the next begins.
+            (Task::AttentionOutput { .. } | Task::FeedForward { .. }, _) => {}
+        }
+        self.batch = Some(batch);
+        Ok(())
+    }
+
+    /// Hands out a request again that got no answer, or a wrong one. False if nobody waits for it.
+    pub fn retry(&mut self, id: RequestId) -> bool {
+        self.requests.retry(id)
+    }
+
+    /// Requests that were not answered yet.
+    pub fn open_requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// The tokens' states behind the last layer, once.
+    pub fn poll_output(&mut self) -> Option<Vec<f32>> {
+        self.output.take()
+    }
+}

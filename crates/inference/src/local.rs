@@ -1,0 +1,118 @@
+//! Answers from fragments in this process.
+
+use std::collections::HashMap;
+
+use fragments::{Fragment, FragmentId};
+
+use crate::{
+    compute::{self, Request, Response},
+    session::{self, Event, Session},
+};
+
+/// Whoever answers requests.
+pub trait Answerer {
+    /// Why there is no answer.
+    type Error;
+
+    /// Answers a request.
+    fn answer(&self, request: &Request) -> Result<Response, Self::Error>;
+}
+
+/// A request cannot be answered here.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The fragment is not here.
+    #[error("nobody holds fragment {0}")]
+    MissingFragment(FragmentId),
+    /// The request cannot be answered by anybody.
+    #[error(transparent)]
+    Compute(#[from] compute::Error),
+}
+
+/// Why a session did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError<E> {
+    /// The session cannot go on.
+    #[error(transparent)]
+    Session(#[from] session::Error),
+    /// There was no answer. The session can be run again when there is.
+    #[error(transparent)]
+    Answer(E),
+}
+
+/// Fragments that are at hand, opened and verified.
+#[derive(Debug, Default)]
+pub struct LocalAnswerer<B> {
+    fragments: HashMap<FragmentId, Fragment<B>>,
+}
+
+impl<B: AsRef<[u8]>> LocalAnswerer<B> {
+    /// With no fragments yet.
+    pub fn new() -> Self {
+        Self {
+            fragments: HashMap::new(),
+        }
+    }
+
+    /// Adds a fragment, which must be the one with this id.
+    pub fn insert(&mut self, id: FragmentId, fragment: Fragment<B>) {
+        self.fragments.insert(id, fragment);
+    }
+
+    /// Takes a fragment out.
+    pub fn remove(&mut self, id: &FragmentId) -> Option<Fragment<B>> {
+        self.fragments.remove(id)
+    }
+
+    /// The fragment with this id.
+    pub fn get(&self, id: &FragmentId) -> Option<&Fragment<B>> {
+        self.fragments.get(id)
+    }
+
+    /// Number of fragments.
+    pub fn len(&self) -> usize {
+        self.fragments.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.fragments.is_empty()
+    }
+}
+
+impl<B: AsRef<[u8]>> Answerer for LocalAnswerer<B> {
+    type Error = Error;
+
+    fn answer(&self, request: &Request) -> Result<Response, Error> {
+        let fragment = self.fragments.get(&request.fragment);
+        let fragment = fragment.ok_or(Error::MissingFragment(request.fragment))?;
+        Ok(compute::answer(fragment, request)?)
+    }
+}
+
+/// Runs a session until it has nothing more to ask, one request after the other.
+///
+/// After an error the request that failed is still open: run it again when it can be answered.
+pub fn run_local<A: Answerer>(
+    session: &mut Session,
+    answerer: &A,
+    mut event: impl FnMut(Event),
+) -> Result<(), RunError<A::Error>> {
+    loop {
+        while let Some(happened) = session.poll_event() {
+            event(happened);
+        }
+        let Some((id, request)) = session.poll_request() else {
+            return Ok(());
+        };
+        match answerer.answer(&request) {
+            Ok(response) => session.handle_response(id, response)?,
+            Err(error) => {
+                session.retry(id);
+                return Err(RunError::Answer(error));
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::compute::{Request, Response};
+
+/// Names one request of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Hands out ids that are unique among all that share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RequestIds(Arc<AtomicU64>);
+
+impl RequestIds {
+    fn next(&self) -> RequestId {
+        RequestId(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Why a response was not taken. The request stays open and can be retried: whoever
+/// answered it is at fault, not the session.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResponseError {
+    /// Not as many values as were asked for.
+    #[error("the answer has {found:?} tokens × values, {expected:?} were asked for")]
+    Shape {
+        /// Tokens and values per token that were asked for.
+        expected: (usize, usize),
+        /// What came.
+        found: (usize, usize),
+    },
+    /// A value that is infinite or not a number: no sound model and kernel gives one.
+    #[error("the answer holds a value that is not finite")]
+    NotFinite,
+}
+
+/// Requests that wait for their answers, each with what is to be done with it.
+#[derive(Debug)]
+pub(crate) struct Requests<T> {
+    ids: RequestIds,
+    unsent: VecDeque<RequestId>,
+    open: BTreeMap<RequestId, Open<T>>,
+}
+
+#[derive(Debug)]
+struct Open<T> {
+    request: Request,
+    width: usize,
+    task: T,
+}
+
+impl<T> Requests<T> {
+    pub(crate) fn new(ids: RequestIds) -> Self {
+        Self {
+            ids,
+            unsent: VecDeque::new(),
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// Asks for `width` values per token of the request.
+    pub(crate) fn push(&mut self, request: Request, width: usize, task: T) {
+        let id = self.ids.next();
+        let open = Open {
+            request,
+            width,
+            task,
+        };
+        self.open.insert(id, open);
+        self.unsent.push_back(id);
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<(RequestId, Request)> {
+        let id = self.unsent.pop_front()?;
+        self.open.get(&id).map(|open| (id, open.request.clone()))
+    }
+
+    /// Takes a request off the list if the response fits it. `None` if it is not on the list.
+    pub(crate) fn close(
+        &mut self,
+        id: RequestId,
+        response: &Response,
+    ) -> Result<Option<T>, ResponseError> {
+        let Some(open) = self.open.get(&id) else {
+            return Ok(None);
+        };
+        let expected = (open.request.tokens(), open.width);
+        let found = (response.tokens, response.width);
+        if found != expected || response.values.len() != expected.0 * expected.1 {
+            return Err(ResponseError::Shape { expected, found });
+        }
+        if !response.values.iter().all(|value| value.is_finite()) {
+            return Err(ResponseError::NotFinite);
+        }
+        Ok(self.open.remove(&id).map(|open| open.task))
+    }
+
+    /// Hands a request out once more.
+    pub(crate) fn retry(&mut self, id: RequestId) -> bool {
+        let open = self.open.contains_key(&id);
+        if open && !self.unsent.contains(&id) {
+            self.unsent.push_back(id);
+        }
+        open
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.unsent.clear();
+        self.open.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+}

@@ -1,0 +1,215 @@
+//! From a prompt to an answer.
+
+mod feed;
+mod options;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::{
+    compute::{self, Response},
+    executor::{self, Executor},
+    model::{Model, SmallTensors},
+    requests::{RequestId, RequestIds, Requests},
+    tokenizer::{Detokenizer, Token},
+};
+use feed::{Feed, Task};
+pub use options::{Config, DEFAULT_BATCH, Error, Event, FinishReason, Generation, Logits};
+
+/// A conversation's state: its tokens, their keys and values, and where the answer stands.
+///
+/// Like the [`Executor`] it contains, it neither waits nor computes with weights: it asks
+/// ([`poll_request`](Self::poll_request)), takes answers in any order
+/// ([`handle_response`](Self::handle_response)) and tells what happened
+/// ([`poll_event`](Self::poll_event)). After each call of one, poll the other two until they are empty.
+///
+/// Whatever is lost with it can be had again from its [tokens](Self::tokens):
+/// [`resume`](Self::resume) on another machine goes on with the same answer.
+#[derive(Debug)]
+pub struct Session {
+    model: Arc<Model>,
+    small: Arc<SmallTensors>,
+    config: Config,
+    executor: Executor,
+    requests: Requests<Task>,
+    /// Prompt and answer so far.
+    tokens: Vec<Token>,
+    /// Where the answer starts.
+    answer: usize,
+    generation: Generation,
+    detokenizer: Detokenizer,
+    feed: Feed,
+    events: VecDeque<Event>,
+}
+
+impl Session {
+    /// A session of a model whose small tensors are at hand.
+    pub fn new(model: Arc<Model>, small: Arc<SmallTensors>, config: Config) -> Result<Self, Error> {
+        if !(1..=compute::MAX_TOKENS).contains(&config.batch) {
+            return Err(Error::Batch(config.batch));
+        }
+        let ids = RequestIds::default();
+        let layers = 0..model.hyperparameters().layers;
+        let executor = Executor::with_ids(
+            model.clone(),
+            small.clone(),
+            layers,
+            config.context,
+            config.arithmetic,
+            ids.clone(),
+        )?;
+        Ok(Self {
+            model,
+            small,
+            config,
+            executor,
+            requests: Requests::new(ids),
+            tokens: Vec::new(),
+            answer: 0,
+            generation: Generation::default(),
+            detokenizer: Detokenizer::default(),
+            feed: Feed::Idle,
+            events: VecDeque::new(),
+        })
+    }
+
+    /// Starts an answer to a prompt. What the prompt has in common with the tokens before, as the next
+    /// question of a conversation has, is not computed again.
+    pub fn begin(&mut self, prompt: &[Token], generation: Generation) -> Result<(), Error> {
+        self.resume(prompt, prompt.len(), generation)
+    }
+
+    /// Goes on with an answer that another session began: `tokens` are its prompt, as long as `prompt`
+    /// says, and what it answered so far. [`Generation::max_tokens`] counts from the answer's start.
+    pub fn resume(
+        &mut self,
+        tokens: &[Token],
+        prompt: usize,
+        generation: Generation,
+    ) -> Result<(), Error> {
+        generation.sampling.validate()?;
+        let rows = self.model.hyperparameters().n_vocab;
+        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= rows) {
+            return Err(Error::NoSuchToken(token));
+        }
+        let Some(last) = tokens.len().checked_sub(1) else {
+            return Err(Error::EmptyPrompt);
+        };
+        let (wanted, limit) = (tokens.len(), self.executor.context());
+        if wanted > limit {
+            return Err(executor::Error::ContextFull { wanted, limit }.into());
+        }
+        let known = self
+            .tokens
+            .iter()
+            .zip(tokens)
+            .take_while(|(a, b)| a == b)
+            .count();
+        // The last is always read, because its logits are needed; for all logits everything is.
+        let kept = match generation.logits {
+            Logits::All => 0,
+            Logits::None | Logits::Chosen => known.min(last),
+        };
+        self.stop();
+        self.executor.truncate(kept);
+        self.tokens = tokens.to_vec();
+        self.answer = prompt.min(tokens.len());
+        self.generation = generation;
+        let (before, said) = tokens.split_at(self.answer);
+        let tokenizer = self.model.tokenizer();
+        self.detokenizer = Detokenizer::new(tokenizer, before.last().copied());
+        for &token in said {
+            // Was shown already; but a character may be half complete.
+            self.detokenizer.push(tokenizer, token);
+        }
+        self.feed_next()
+    }
+
+    /// The next request that has to be answered. Call it until there is none, then wait for answers.
+    pub fn poll_request(&mut self) -> Option<(RequestId, compute::Request)> {
+        self.requests
+            .poll()
+            .or_else(|| self.executor.poll_request())
+    }
+
+    /// Takes an answer to a request. One that nobody waits for, any more, changes nothing.
+    ///
+    /// After an error about the response nothing has changed and the request is still open:
+    /// [`retry`](Self::retry) hands it out again.
+    pub fn handle_response(&mut self, id: RequestId, response: Response) -> Result<(), Error> {
+        match self.requests.close(id, &response)? {
+            Some(task) => self.handle_own(task, response),
+            None => {
+                self.executor.handle_response(id, response)?;
+                match self.executor.poll_output() {
+                    Some(hidden) => self.handle_hidden(hidden),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Hands out a request again that got no answer, or a wrong one. False if nobody waits for it.
+    pub fn retry(&mut self, id: RequestId) -> bool {
+        self.requests.retry(id) || self.executor.retry(id)
+    }
+
+    /// Requests that were not answered yet.
+    pub fn open_requests(&self) -> usize {
+        self.requests.len() + self.executor.open_requests()
+    }
+
+    /// What happened, once each.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Ends the answer here. Late answers to its requests change nothing; the tokens so far are kept, and
+    /// the next prompt may go on from them.
+    pub fn cancel(&mut self) {
+        if !matches!(self.feed, Feed::Idle) {
+            self.finish(FinishReason::Cancelled);
+        }
+    }
+
+    /// Prompt and answer so far: all that is needed to go on elsewhere.
+    pub fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    /// The answer so far.
+    pub fn answer(&self) -> &[Token] {
+        &self.tokens[self.answer..]
+    }
+
+    /// Whether an answer is under way.
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.feed, Feed::Idle)
+    }
+
+    /// The most tokens of prompt and answer together.
+    pub fn context(&self) -> usize {
+        self.executor.context()
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Drops what is on its way; what came through all layers is kept.
+    fn stop(&mut self) {
+        self.feed = Feed::Idle;
+        self.requests.clear();
+        self.executor.truncate(self.executor.position());
+    }
+
+    fn finish(&mut self, reason: FinishReason) {
+        let text = self.detokenizer.finish();
+        if let (false, Some(&token)) = (text.is_empty(), self.answer().last()) {
+            // A character that was never completed belongs to the last token.
+            self.events.push_back(Event::Token { token, text });
+        }
+        self.stop();
+        self.events.push_back(Event::Done(reason));
+    }
+}

@@ -1,0 +1,76 @@
+//! Whole models against llama.cpp.
+//!
+//! `tests/vectors` has small ones. Set `IAP2P_GOLDEN` to a folder with larger ones of the same layout to check
+//! these too.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::models::{Loaded, check};
+use inference::{
+    session::{Config, Generation},
+    tokenizer::Encode,
+};
+
+/// Small enough that every layer is in several fragments.
+const FRAGMENT_SIZE: u32 = 512 << 10;
+
+fn vectors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors")
+}
+
+fn golden() -> Option<PathBuf> {
+    let folder = std::env::var_os("IAP2P_GOLDEN");
+    if folder.is_none() {
+        println!("skipped: IAP2P_GOLDEN is not set");
+    }
+    folder.map(PathBuf::from)
+}
+
+#[test]
+fn a_dense_model_says_what_it_says_in_llama_cpp() {
+    check(&vectors(), "dense", FRAGMENT_SIZE);
+}
+
+#[test]
+fn a_model_of_experts_says_what_it_says_in_llama_cpp() {
+    check(&vectors(), "moe", FRAGMENT_SIZE);
+}
+
+#[test]
+fn a_larger_dense_model_says_what_it_says_in_llama_cpp() {
+    if let Some(folder) = golden() {
+        check(&folder.join("golden"), "dense", 10 << 20);
+    }
+}
+
+#[test]
+fn a_larger_model_of_experts_says_what_it_says_in_llama_cpp() {
+    if let Some(folder) = golden() {
+        check(&folder.join("golden"), "moe", 1 << 20);
+    }
+}
+
+#[test]
+fn a_trained_model_tells_its_story_word_for_word() {
+    let Some(folder) = golden() else { return };
+    let loaded = Loaded::read(&folder.join("stories260K.gguf"), 192 << 10);
+    let tokenizer = loaded.model.tokenizer();
+    let options = Encode {
+        add_special: true,
+        parse_special: false,
+    };
+    let prompt = tokenizer.encode("", options).unwrap();
+    let generation = Generation {
+        max_tokens: 100,
+        ..Generation::default()
+    };
+    let answer = loaded.answer(&prompt, Config::default(), generation);
+    let story = tokenizer.decode(&answer);
+    println!("{story}");
+    let start = "Once upon a time, there was a little girl named Lily. She loved to play outside in \
+                 the park. One day, she saw a big, red ball. ";
+    assert!(story.starts_with(start), "{story}");
+}

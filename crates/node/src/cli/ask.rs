@@ -1,0 +1,176 @@
+//! What the commands that ask a model have in common.
+
+use crate::backend::{Backend, Tally};
+use crate::client::{self, Swarm};
+use crate::source::{Source, Wanted};
+use anyhow::{Context, Result};
+use clap::Args;
+use fragments::ModelId;
+use inference::Sampling;
+use inference::template::Date;
+use network::{Identity, Multiaddr};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use tokio::runtime::Runtime;
+
+/// Which model, and who computes.
+#[derive(Args)]
+pub(crate) struct Which {
+    /// Compute everything here: a GGUF file, or a folder made by `iap2p cut`
+    #[arg(long, value_name = "FILE|DIR", conflicts_with = "peer")]
+    model: Option<PathBuf>,
+    /// With a GGUF file: cut it in memory into fragments of at most this length. The result depends on it in the
+    /// last bits
+    #[arg(long, value_name = "BYTES", conflicts_with = "peer")]
+    fragment_size: Option<u32>,
+    /// Let a network compute: the address of one of its nodes, as `iap2p serve` or `bootstrap` prints it; several are
+    /// tried all together
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    peer: Vec<Multiaddr>,
+    /// In the network: the model to ask, where several are served
+    #[arg(long, value_name = "ID", requires = "peer")]
+    model_id: Option<ModelId>,
+    /// In the network: how long to wait for somebody to answer at all
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    patience: u64,
+}
+
+/// A model ready to be asked, and the threads behind it.
+pub(crate) struct Ready {
+    pub(crate) backend: Backend,
+    pub(crate) runtime: Runtime,
+}
+
+impl Which {
+    pub(crate) fn open(&self) -> Result<Ready> {
+        self.open_or(None)
+    }
+
+    /// The model, which may also have been given without `--model`.
+    pub(crate) fn open_or(&self, model: Option<&Path>) -> Result<Ready> {
+        let runtime = Runtime::new().context("cannot start threads")?;
+        let backend = if let Some(path) = model.or(self.model.as_deref()) {
+            let source = Source::open(path, self.fragment_size, &Wanted::All)?;
+            Backend::here(source)
+                .with_context(|| format!("cannot compute with {}", path.display()))?
+        } else {
+            anyhow::ensure!(
+                !self.peer.is_empty(),
+                "whom to ask? Give --model FILE to compute here, or --peer ADDRESS to ask a network"
+            );
+            let swarm = Swarm {
+                peers: self.peer.clone(),
+                model: self.model_id,
+                patience: Duration::from_secs(self.patience),
+            };
+            runtime.block_on(client::join(&swarm, Identity::generate()))?
+        };
+        Ok(Ready { backend, runtime })
+    }
+}
+
+/// How tokens are chosen.
+#[derive(Args)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct SamplingOptions {
+    /// 0 takes the likeliest token always; higher values leave more to chance
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    temperature: f32,
+    /// Consider only the K likeliest tokens; 0 for all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    top_k: usize,
+    /// Consider only the fewest likeliest tokens that reach this probability together
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    top_p: f32,
+    /// Consider only tokens at least this fraction as likely as the likeliest
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    min_p: f32,
+    /// Make tokens said lately this many times less likely; 1 for no penalty
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    repetition_penalty: f32,
+    /// How many of the last tokens count as lately
+    #[arg(long, value_name = "TOKENS", default_value_t = 64)]
+    repetition_window: usize,
+    /// The same seed gives the same answer
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+impl SamplingOptions {
+    pub(crate) fn sampling(&self) -> Result<Sampling> {
+        let sampling = Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            repetition_window: self.repetition_window,
+            seed: self.seed,
+        };
+        sampling.validate()?;
+        Ok(sampling)
+    }
+}
+
+/// Somebody who computed.
+#[derive(Serialize)]
+pub(crate) struct Share {
+    peer: String,
+    requests: u64,
+}
+
+pub(crate) fn shares(tally: &Tally) -> Vec<Share> {
+    tally
+        .iter()
+        .map(|(peer, requests)| Share {
+            peer: peer.clone(),
+            requests: *requests,
+        })
+        .collect()
+}
+
+/// Today, in UTC, for the chat templates that tell the model.
+pub(crate) fn today() -> Option<Date> {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
+    civil(i64::try_from(since.as_secs() / 86_400).ok()?)
+}
+
+/// The date so many days after 1 January 1970. Years are counted from March, so that the day added in leap years is
+/// the last one.
+fn civil(days: i64) -> Option<Date> {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    Some(Date {
+        year: year.try_into().ok()?,
+        month: month.try_into().ok()?,
+        day: day.try_into().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_turned_into_dates() {
+        let date = |days| civil(days).map(|date| (date.year, date.month, date.day));
+        assert_eq!(date(0), Some((1970, 1, 1)));
+        assert_eq!(date(11_016), Some((2000, 2, 29)));
+        assert_eq!(date(20_453), Some((2025, 12, 31)));
+    }
+}

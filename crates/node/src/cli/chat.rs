@@ -1,0 +1,155 @@
+use super::ask::{self, Ready, SamplingOptions, Which};
+use crate::backend::Tally;
+use anyhow::Result;
+use clap::Args;
+use inference::Session;
+use inference::session::{Config, Event, FinishReason, Generation, Logits};
+use inference::template::{Message, Role};
+use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Talk with a model, here or in a network
+///
+/// Type a question and press Enter. Ctrl-C stops an answer, and between answers the program; so does Ctrl-D.
+/// The conversation stays on this machine; a network sees intermediate values only, from which a determined operator
+/// could still reconstruct much of it.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    which: Which,
+    /// What the model is told before the conversation
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// End an answer after this many tokens
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    max_tokens: usize,
+    #[command(flatten)]
+    sampling: SamplingOptions,
+}
+
+/// Whether an answer is under way, and whether it shall stop.
+#[derive(Default)]
+struct Flags {
+    answering: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> Result<()> {
+        let sampling = self.sampling.sampling()?;
+        let ready = self.which.open()?;
+        let mut session = ready.backend.session(Config::default())?;
+        let generation = Generation {
+            sampling,
+            max_tokens: self.max_tokens,
+            ignore_end: false,
+            logits: Logits::None,
+        };
+        let flags = Arc::new(Flags::default());
+        ready.runtime.spawn(heed_ctrl_c(flags.clone()));
+
+        let system = self.system.map(|content| Message {
+            role: Role::System,
+            content,
+        });
+        let mut conversation: Vec<_> = system.into_iter().collect();
+        let mut lines = std::io::stdin().lock().lines();
+        loop {
+            prompt()?;
+            let Some(line) = lines.next() else { break };
+            let line = line?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            conversation.push(Message {
+                role: Role::User,
+                content: line,
+            });
+            flags.answering.store(true, Ordering::SeqCst);
+            let answer = answer(&ready, &mut session, &conversation, generation, &flags.stop);
+            flags.answering.store(false, Ordering::SeqCst);
+            flags.stop.store(false, Ordering::SeqCst);
+            match answer {
+                Ok(content) => conversation.push(Message {
+                    role: Role::Assistant,
+                    content,
+                }),
+                Err(error) => {
+                    // The conversation goes on: perhaps somebody who was missing comes back.
+                    eprintln!("\nerror: {error:#}");
+                    conversation.pop();
+                }
+            }
+        }
+        ready.runtime.shutdown_background();
+        Ok(())
+    }
+}
+
+/// Shown to people only, on the standard error output, so that answers can be piped.
+fn prompt() -> Result<()> {
+    if std::io::stdin().is_terminal() {
+        let mut err = std::io::stderr().lock();
+        write!(err, "> ")?;
+        err.flush()?;
+    }
+    Ok(())
+}
+
+fn answer(
+    ready: &Ready,
+    session: &mut Session,
+    conversation: &[Message],
+    generation: Generation,
+    stop: &AtomicBool,
+) -> Result<String> {
+    let tokens = ready
+        .backend
+        .model()
+        .encode_chat(conversation, ask::today())?;
+    session.begin(&tokens, generation)?;
+    let (mut text, mut tally, mut full) = (String::new(), Tally::new(), false);
+    let mut first = None;
+    ready.backend.run(session, &mut tally, stop, |event| {
+        match event {
+            Event::Token { text: more, .. } => {
+                first.get_or_insert_with(Instant::now);
+                let mut out = std::io::stdout().lock();
+                out.write_all(more.as_bytes())?;
+                out.flush()?;
+                text.push_str(&more);
+            }
+            Event::Done(reason) => full = reason == FinishReason::ContextFull,
+            Event::Prompt { .. } | Event::Logits { .. } => {}
+        }
+        Ok(())
+    })?;
+    writeln!(std::io::stdout())?;
+    if full {
+        eprintln!("(the conversation is as long as this model can follow; start a new one)");
+    }
+    if let Some(first) = first {
+        let tokens = session.answer().len().saturating_sub(1);
+        let speed = tokens as f64 / first.elapsed().as_secs_f64().max(1e-9);
+        let who: Vec<_> = tally
+            .iter()
+            .map(|(peer, requests)| format!("{peer} {requests}"))
+            .collect();
+        eprintln!(
+            "({speed:.1} tokens/s; requests computed: {})",
+            who.join(", ")
+        );
+    }
+    Ok(text)
+}
+
+async fn heed_ctrl_c(flags: Arc<Flags>) {
+    while tokio::signal::ctrl_c().await.is_ok() {
+        // A second time while the first is still unheard, or with nothing to stop: leave.
+        if !flags.answering.load(Ordering::SeqCst) || flags.stop.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+use crate::progress::Bar;
+use anyhow::{Context, Result};
+use clap::Args;
+use fragments::DEFAULT_FRAGMENT_SIZE;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Cut a GGUF model into fragments
+///
+/// Writes one file per fragment and the manifest into a folder. The same file and fragment size give the same
+/// fragments on any machine. An interrupted run is taken up where it stopped; memory stays small whatever the model's
+/// size.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The model
+    #[arg(value_name = "MODEL.gguf")]
+    model: PathBuf,
+    /// The folder for the fragments, created if it does not exist
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The length of a fragment's file at most
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_FRAGMENT_SIZE)]
+    fragment_size: u32,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> Result<()> {
+        let mut bar = Bar::default();
+        let manifest =
+            fragments::cut_to_folder(&self.model, &self.folder, self.fragment_size, &mut bar)
+                .with_context(|| format!("cannot cut {}", self.model.display()))?;
+        drop(bar);
+        let count = manifest.fragment_ids().len();
+        writeln!(
+            std::io::stdout(),
+            "{} in {}: {count} fragments",
+            manifest.id(),
+            self.folder.display()
+        )?;
+        Ok(())
+    }
+}

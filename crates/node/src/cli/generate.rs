@@ -1,0 +1,143 @@
+use super::ask::{self, SamplingOptions, Share, Which};
+use crate::backend::Tally;
+use anyhow::{Result, bail};
+use clap::Args;
+use inference::session::{Config, Event, FinishReason, Generation, Logits};
+use inference::template::{Message, Role};
+use inference::tokenizer::Encode;
+use serde::Serialize;
+use std::io::Write;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// Continue a text, here or in a network
+///
+/// The prompt is taken as it is and continued; with --chat it is a question put the way the model was trained for.
+/// Without sampling options the likeliest token is always taken, and the answer is the same wherever it is computed.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    which: Which,
+    /// The text to continue
+    #[arg(long, value_name = "TEXT")]
+    prompt: String,
+    /// End after this many tokens
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    max_tokens: usize,
+    /// Put the prompt as a question, as the model's chat template says
+    #[arg(long)]
+    chat: bool,
+    /// Take the prompt as it is (this is the default)
+    #[arg(long, conflicts_with = "chat")]
+    raw: bool,
+    /// Go on after a token that ends the answer
+    #[arg(long)]
+    ignore_end: bool,
+    /// Print token ids, text and who computed as one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    sampling: SamplingOptions,
+}
+
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    prompt_tokens: Vec<u32>,
+    tokens: Vec<u32>,
+    text: String,
+    finish: &'static str,
+    computed_by: Vec<Share>,
+    /// Requests sent to a second node because the first was late.
+    hedged: u64,
+    /// Requests sent elsewhere because a node left, erred or lied.
+    resent: u64,
+    seconds: f64,
+    tokens_per_second: f64,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> Result<()> {
+        let sampling = self.sampling.sampling()?;
+        let ready = self.which.open()?;
+        let backend = &ready.backend;
+        let prompt = if self.chat {
+            let question = Message {
+                role: Role::User,
+                content: self.prompt.clone(),
+            };
+            backend.model().encode_chat(&[question], ask::today())?
+        } else {
+            let options = Encode {
+                add_special: true,
+                parse_special: false,
+            };
+            backend.model().tokenizer().encode(&self.prompt, options)?
+        };
+        if prompt.is_empty() {
+            bail!("the prompt is empty, and this model's texts begin with no token of their own");
+        }
+        let generation = Generation {
+            sampling,
+            max_tokens: self.max_tokens,
+            ignore_end: self.ignore_end,
+            logits: Logits::None,
+        };
+        let mut session = backend.session(Config::default())?;
+        session.begin(&prompt, generation)?;
+
+        let (mut tally, mut text, mut finish) = (Tally::new(), String::new(), None);
+        let started = Instant::now();
+        let mut first_token = None;
+        backend.run(&mut session, &mut tally, &AtomicBool::new(false), |event| {
+            match event {
+                Event::Token { text: more, .. } => {
+                    first_token.get_or_insert_with(Instant::now);
+                    if !self.json {
+                        let mut out = std::io::stdout().lock();
+                        out.write_all(more.as_bytes())?;
+                        out.flush()?;
+                    }
+                    text.push_str(&more);
+                }
+                Event::Done(reason) => finish = Some(reason),
+                Event::Prompt { .. } | Event::Logits { .. } => {}
+            }
+            Ok(())
+        })?;
+        let tokens = session.answer().to_vec();
+        let speed = first_token.map_or(0.0, |first: Instant| {
+            (tokens.len().saturating_sub(1)) as f64 / first.elapsed().as_secs_f64().max(1e-9)
+        });
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            let totals = ready.runtime.block_on(backend.totals()).unwrap_or_default();
+            let report = Report {
+                model: backend.model().id().to_string(),
+                prompt_tokens: prompt,
+                tokens,
+                text,
+                finish: finish_name(finish),
+                computed_by: ask::shares(&tally),
+                hedged: totals.hedged,
+                resent: totals.resent,
+                seconds: started.elapsed().as_secs_f64(),
+                tokens_per_second: speed,
+            };
+            writeln!(out, "{}", serde_json::to_string(&report)?)?;
+        } else {
+            writeln!(out)?;
+        }
+        ready.runtime.shutdown_background();
+        Ok(())
+    }
+}
+
+fn finish_name(reason: Option<FinishReason>) -> &'static str {
+    match reason {
+        Some(FinishReason::End) => "end",
+        Some(FinishReason::Length) => "length",
+        Some(FinishReason::ContextFull) => "context-full",
+        Some(FinishReason::Cancelled) | None => "cancelled",
+    }
+}

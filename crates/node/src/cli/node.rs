@@ -1,0 +1,185 @@
+//! What the commands that run a node have in common.
+
+use crate::engine::{Engine, Notice};
+use crate::events::{Teller, Told};
+use crate::key::Key;
+use anyhow::{Context, Result};
+use clap::Args;
+use network::Multiaddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
+
+/// Who a node is and where it is reached.
+#[derive(Args)]
+#[command(next_help_heading = "Network")]
+pub(crate) struct NodeOptions {
+    /// Listen here; may be given several times. `/ws` at the end is for browsers, `/udp/…/quic-v1` is QUIC, port 0 any
+    /// free port
+    #[arg(
+        long,
+        value_name = "MULTIADDR",
+        env = "IAP2P_LISTEN",
+        value_delimiter = ','
+    )]
+    listen: Vec<Multiaddr>,
+    /// An address under which others reach this node, where it is not one it listens on (a router's, a domain's)
+    #[arg(
+        long,
+        value_name = "MULTIADDR",
+        env = "IAP2P_EXTERNAL",
+        value_delimiter = ','
+    )]
+    external: Vec<Multiaddr>,
+    /// A node to enter the network through; may be given several times
+    #[arg(
+        long,
+        value_name = "MULTIADDR",
+        env = "IAP2P_BOOTSTRAP",
+        value_delimiter = ','
+    )]
+    bootstrap: Vec<Multiaddr>,
+    /// The file with this node's key, made if it does not exist. By default one in your data folder that no other
+    /// running node uses
+    #[arg(long, value_name = "FILE", env = "IAP2P_KEY")]
+    key: Option<PathBuf>,
+    /// Compute at most this many requests at a time [default: one per core]
+    #[arg(long, value_name = "N", env = "IAP2P_THREADS")]
+    threads: Option<usize>,
+    /// Print one JSON object per line instead of sentences
+    #[arg(long)]
+    json_events: bool,
+}
+
+/// A node that has started.
+pub(crate) struct Running {
+    pub(crate) engine: Engine,
+    pub(crate) teller: Teller,
+    notices: Receiver<Notice>,
+    _key: Key,
+}
+
+impl NodeOptions {
+    pub(crate) fn has_bootstrap(&self) -> bool {
+        !self.bootstrap.is_empty()
+    }
+
+    /// Starts a node. `adjust` changes what depends on the command. Must be called within a Tokio runtime.
+    pub(crate) fn start(
+        &self,
+        kind: &str,
+        listen_by_default: &[&str],
+        adjust: impl FnOnce(&mut network::Config, &mut swarm::Config),
+    ) -> Result<Running> {
+        let key = Key::open(self.key.as_deref(), kind)?;
+        let peer = key.identity.peer_id();
+        let mut network = network::Config::new(key.identity.clone());
+        network.listen = self.listen.clone();
+        if network.listen.is_empty() {
+            // Constants; an unusable one would be found by the tests.
+            network.listen = listen_by_default
+                .iter()
+                .filter_map(|address| address.parse().ok())
+                .collect();
+        }
+        network.external = self.external.clone();
+        network.bootstrap = self.bootstrap.clone();
+        let mut swarm = swarm::Config::new(crate::engine::swarm_peer(&peer));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        swarm.compute_slots = self.threads.unwrap_or(cores).max(1);
+        adjust(&mut network, &mut swarm);
+        let (engine, notices) =
+            Engine::start(network, swarm).context("cannot start the network")?;
+        let teller = Teller::new(self.json_events);
+        teller.tell(&Told::Identity {
+            peer: &peer.to_string(),
+        })?;
+        Ok(Running {
+            engine,
+            teller,
+            notices,
+            _key: key,
+        })
+    }
+}
+
+impl Running {
+    /// Waits until the node listens somewhere, so that whoever is told that it is ready can come.
+    pub(crate) async fn listening(&self) {
+        const STEP: Duration = Duration::from_millis(10);
+        const AT_MOST: u32 = 300;
+        for _ in 0..AT_MOST {
+            if !self.engine.network().listening().is_empty() {
+                return;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        // What went wrong is among the notices.
+    }
+
+    /// Says that the node is ready, after everything that happened before.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        self.listening().await;
+        while let Ok(notice) = self.notices.try_recv() {
+            self.teller.notice(&notice)?;
+        }
+        self.teller.tell(&Told::Ready)
+    }
+
+    /// Tells what happens until somebody stops the program.
+    pub(crate) async fn until_stopped(mut self) -> Result<()> {
+        let stopped = stop_signal();
+        tokio::pin!(stopped);
+        loop {
+            tokio::select! {
+                notice = self.notices.recv() => match notice {
+                    Some(notice) => self.teller.notice(&notice)?,
+                    None => anyhow::bail!("the network has stopped"),
+                },
+                result = &mut stopped => {
+                    // Says goodbye, so that peers need not find out.
+                    self.engine.network().shutdown();
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    return result;
+                }
+            }
+        }
+    }
+}
+
+impl Teller {
+    fn notice(self, notice: &Notice) -> Result<()> {
+        match notice {
+            Notice::Listening(address) => self.tell(&Told::Listening {
+                address: &address.to_string(),
+            }),
+            Notice::ListenFailed { address, reason } => self.tell(&Told::ListenFailed {
+                address: &address.to_string(),
+                reason,
+            }),
+            Notice::Unreachable { address, reason } => self.tell(&Told::Unreachable {
+                address: &address.to_string(),
+                reason,
+            }),
+            Notice::Banned { peer, reason } => self.tell(&Told::Banned { peer, reason }),
+        }
+    }
+}
+
+/// Ctrl-C, or a polite request of the system.
+async fn stop_signal() -> Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result.context("cannot wait for signals")?,
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c()
+        .await
+        .context("cannot wait for signals")?;
+    Ok(())
+}

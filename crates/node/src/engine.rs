@@ -1,0 +1,167 @@
+//! The shell around the swarm's pure core: lends it a clock, threads and the network.
+//!
+//! One task owns the core. Everything else reaches it through commands, and nothing in the task waits for anything but
+//! the next event, so that a request never queues behind a file.
+
+mod core;
+
+use bytes::Bytes;
+use fragments::{Fragment, FragmentId};
+use network::{Handle, Multiaddr};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use swarm::{
+    Catalogue, ContentId, Failure, FragmentIndex, PeerId, RequestId, Stats, SubmitError, Worker,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Commands that wait; whoever gives more waits itself.
+const COMMANDS: usize = 1024;
+/// Notices nobody has taken; further ones are dropped, they are for people.
+const NOTICES: usize = 256;
+
+/// What became of a compute request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Judge it with [`Engine::accept`] or [`Engine::reject`].
+    Answer {
+        request: RequestId,
+        by: Worker,
+        body: Bytes,
+    },
+    Failed(Failure),
+    Refused(SubmitError),
+}
+
+/// Says whether fetched bytes are what they should be.
+pub(crate) type Check = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+pub(crate) enum Command {
+    Submit {
+        request: RequestId,
+        fragment: FragmentIndex,
+        body: Bytes,
+        reply: SyncSender<Outcome>,
+    },
+    Accept(RequestId),
+    Reject(RequestId),
+    CancelAll,
+    Model(ContentId),
+    Catalogue(Catalogue, Bytes),
+    Hold {
+        fragments: Vec<(u32, Arc<Fragment<Bytes>>)>,
+        computes: BTreeSet<u32>,
+    },
+    Fetch {
+        content: ContentId,
+        check: Check,
+        done: oneshot::Sender<Bytes>,
+    },
+    Assign {
+        count: usize,
+        reply: oneshot::Sender<Vec<FragmentIndex>>,
+    },
+    Stats(oneshot::Sender<Stats>),
+}
+
+/// Something people may want to know.
+#[derive(Debug, Clone)]
+pub(crate) enum Notice {
+    Listening(Multiaddr),
+    ListenFailed { address: Multiaddr, reason: String },
+    Unreachable { address: Multiaddr, reason: String },
+    Banned { peer: String, reason: String },
+}
+
+/// A running node. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Engine {
+    commands: mpsc::Sender<Command>,
+    network: Handle,
+}
+
+/// The node is shutting down.
+#[derive(Debug, thiserror::Error)]
+#[error("the node has stopped")]
+pub(crate) struct Stopped;
+
+impl Engine {
+    /// Starts the network and the task that owns the swarm's core. Must be called within a Tokio runtime.
+    pub(crate) fn start(
+        network: network::Config,
+        swarm: swarm::Config,
+    ) -> Result<(Self, mpsc::Receiver<Notice>), network::Error> {
+        let (handle, events, driver) = network::start(network)?;
+        tokio::spawn(driver);
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (notices, notices_end) = mpsc::channel(NOTICES);
+        tokio::spawn(core::Core::new(swarm, handle.clone(), notices).run(events, receiver));
+        Ok((
+            Self {
+                commands,
+                network: handle,
+            },
+            notices_end,
+        ))
+    }
+
+    pub(crate) fn network(&self) -> &Handle {
+        &self.network
+    }
+
+    pub(crate) async fn command(&self, command: Command) -> Result<(), Stopped> {
+        self.commands.send(command).await.map_err(|_| Stopped)
+    }
+
+    /// From outside the runtime.
+    pub(crate) fn command_blocking(&self, command: Command) -> Result<(), Stopped> {
+        self.commands.blocking_send(command).map_err(|_| Stopped)
+    }
+
+    pub(crate) async fn stats(&self) -> Result<Stats, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Stats(reply)).await?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Fetches content from whoever has it, however long that takes.
+    pub(crate) async fn fetch(&self, content: ContentId, check: Check) -> Result<Bytes, Stopped> {
+        let (done, answer) = oneshot::channel();
+        self.command(Command::Fetch {
+            content,
+            check,
+            done,
+        })
+        .await?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Which fragments to take.
+    pub(crate) async fn assign(&self, count: usize) -> Result<Vec<FragmentIndex>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Assign { count, reply }).await?;
+        answer.await.map_err(|_| Stopped)
+    }
+}
+
+/// A fragment's id as the swarm has it.
+pub(crate) fn content(id: &FragmentId) -> ContentId {
+    ContentId(id.0)
+}
+
+/// A peer's name as the network has it.
+pub(crate) fn network_peer(peer: &PeerId) -> Option<network::PeerId> {
+    // Only names that came from the network are ever turned back.
+    network::PeerId::from_bytes(peer.as_bytes()).ok()
+}
+
+/// A peer's name as the swarm has it.
+pub(crate) fn swarm_peer(peer: &network::PeerId) -> PeerId {
+    PeerId::new(&peer.to_bytes())
+}
+
+/// A peer's name for people.
+pub(crate) fn peer_name(peer: &PeerId) -> String {
+    network_peer(peer).map_or_else(|| format!("{peer:?}"), |peer| peer.to_string())
+}

@@ -1,0 +1,437 @@
+//! The task that owns the swarm's core and carries out what it decides.
+
+use super::{Check, Command, Notice, Outcome, network_peer, peer_name, swarm_peer};
+use bytes::Bytes;
+use fragments::Fragment;
+use futures::StreamExt;
+use inference::compute;
+use network::{Events, Handle, SendError};
+use protocol::{ComputeResponse, ContentResponse, ErrorCode, Failure, Message};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+use swarm::{
+    Action, ComputeError, ContentId, DownloadId, Event, FragmentIndex, Node, PeerId, RequestId,
+    Ticket,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+/// Results that wait for the task. More computations and checks than that never run at one time.
+const RESULTS: usize = 1024;
+
+/// What a thread has finished.
+enum Done {
+    Event(Event),
+    Checked {
+        download: DownloadId,
+        good: bool,
+        bytes: Vec<u8>,
+    },
+}
+
+struct Fetch {
+    bytes: Vec<u8>,
+    check: Arc<Check>,
+    done: oneshot::Sender<Bytes>,
+}
+
+pub(super) struct Core {
+    node: Node,
+    network: Handle,
+    notices: mpsc::Sender<Notice>,
+    started: Instant,
+    fragments: BTreeMap<u32, Arc<Fragment<Bytes>>>,
+    by_content: HashMap<ContentId, Bytes>,
+    replies: HashMap<RequestId, SyncSender<Outcome>>,
+    fetches: HashMap<DownloadId, Fetch>,
+    results: mpsc::Sender<Done>,
+    results_end: Option<mpsc::Receiver<Done>>,
+}
+
+impl Core {
+    pub(super) fn new(
+        config: swarm::Config,
+        network: Handle,
+        notices: mpsc::Sender<Notice>,
+    ) -> Self {
+        let (results, results_end) = mpsc::channel(RESULTS);
+        Self {
+            node: Node::new(config),
+            network,
+            notices,
+            started: Instant::now(),
+            fragments: BTreeMap::new(),
+            by_content: HashMap::new(),
+            replies: HashMap::new(),
+            fetches: HashMap::new(),
+            results,
+            results_end: Some(results_end),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut events: Events, mut commands: mpsc::Receiver<Command>) {
+        let Some(mut results) = self.results_end.take() else {
+            return;
+        };
+        self.network.set_hello(self.node.introduction());
+        loop {
+            self.act();
+            let wake = self.node.poll_timeout().map(|at| self.started + at);
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => self.network_event(event),
+                    None => return,
+                },
+                // The engine's handles are gone: nobody needs this node.
+                command = commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => return self.network.shutdown(),
+                },
+                Some(done) = results.recv() => self.done(done),
+                () = tokio::time::sleep_until(wake.unwrap_or(self.started)), if wake.is_some() => {
+                    let now = self.now();
+                    self.node.handle_timeout(now);
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn notice(&self, notice: Notice) {
+        // Full when nobody listens.
+        let _ = self.notices.try_send(notice);
+    }
+
+    fn network_event(&mut self, event: network::Event) {
+        let now = self.now();
+        let event = match event {
+            network::Event::Connected { peer, path } => {
+                debug!(%peer, address = %path.address, relayed = path.relayed, "connected");
+                Event::Connected {
+                    peer: swarm_peer(&peer),
+                    relayed: path.relayed,
+                }
+            }
+            network::Event::PathChanged { peer, path } => Event::Connected {
+                peer: swarm_peer(&peer),
+                relayed: path.relayed,
+            },
+            network::Event::Disconnected { peer } => {
+                debug!(%peer, "disconnected");
+                Event::Disconnected {
+                    peer: swarm_peer(&peer),
+                }
+            }
+            network::Event::Message { peer, message } => Event::Message {
+                peer: swarm_peer(&peer),
+                message,
+            },
+            network::Event::Violation { peer, reason } => Event::Violation {
+                peer: swarm_peer(&peer),
+                reason,
+            },
+            network::Event::RoundTrip { peer, time } => Event::RoundTrip {
+                peer: swarm_peer(&peer),
+                time,
+            },
+            network::Event::Listening { address } => {
+                return self.notice(Notice::Listening(address));
+            }
+            network::Event::ListenFailed { address, reason } => {
+                return self.notice(Notice::ListenFailed { address, reason });
+            }
+            network::Event::DialFailed { address, reason }
+            | network::Event::BootstrapUnreachable {
+                address, reason, ..
+            } => {
+                return self.notice(Notice::Unreachable { address, reason });
+            }
+            network::Event::ProvidersFound { providers, .. } => {
+                debug!(count = providers.len(), "providers found");
+                return;
+            }
+        };
+        self.node.handle_event(event, now);
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = self.now();
+        match command {
+            Command::Submit {
+                request,
+                fragment,
+                body,
+                reply,
+            } => match self.node.submit(request, fragment, body, now) {
+                Ok(()) => _ = self.replies.insert(request, reply),
+                Err(error) => _ = reply.try_send(Outcome::Refused(error)),
+            },
+            Command::Accept(request) => {
+                self.replies.remove(&request);
+                self.node.accept(request, now);
+            }
+            Command::Reject(request) => self.node.reject(request, now),
+            Command::CancelAll => {
+                for request in std::mem::take(&mut self.replies).into_keys() {
+                    self.node.cancel(request, now);
+                }
+            }
+            Command::Model(model) => self.node.set_model(model, now),
+            Command::Catalogue(catalogue, manifest) => {
+                if let Some(model) = self.node.config().model {
+                    self.by_content.insert(model, manifest);
+                }
+                self.node.set_catalogue(catalogue, now);
+            }
+            Command::Hold {
+                fragments,
+                computes,
+            } => self.hold(fragments, &computes, now),
+            Command::Fetch {
+                content,
+                check,
+                done,
+            } => {
+                // Refused only when tens of thousands wait; dropping `done` says so.
+                if let Some(id) = self.node.download(content, 0, now) {
+                    self.fetches.insert(
+                        id,
+                        Fetch {
+                            bytes: Vec::new(),
+                            check: Arc::new(check),
+                            done,
+                        },
+                    );
+                }
+            }
+            Command::Assign { count, reply } => {
+                _ = reply.send(self.node.assign(count, &Default::default()))
+            }
+            Command::Stats(reply) => _ = reply.send(self.node.stats()),
+        }
+    }
+
+    fn hold(
+        &mut self,
+        fragments: Vec<(u32, Arc<Fragment<Bytes>>)>,
+        computes: &std::collections::BTreeSet<u32>,
+        now: Duration,
+    ) {
+        for (index, fragment) in fragments {
+            if let Some(info) = self.node.catalogue().get(FragmentIndex(index)) {
+                self.by_content
+                    .insert(info.content, fragment.bytes().clone());
+                self.fragments.insert(index, fragment);
+            }
+        }
+        let stores: Vec<_> = self.fragments.keys().copied().map(FragmentIndex).collect();
+        let computes = computes
+            .iter()
+            .copied()
+            .filter(|index| self.fragments.contains_key(index));
+        self.node
+            .set_holdings(computes.map(FragmentIndex), stores, now);
+    }
+
+    /// Carries out everything the core has decided.
+    fn act(&mut self) {
+        while let Some(action) = self.node.poll_action() {
+            match action {
+                Action::Send { peer, message } => self.send(&peer, message),
+                Action::Introduce { hello } => self.network.set_hello(hello),
+                Action::Disconnect { peer } => {
+                    if let Some(peer) = network_peer(&peer) {
+                        self.network.disconnect(peer);
+                    }
+                }
+                Action::Ban { peer, reason } => {
+                    warn!(peer = peer_name(&peer), reason, "banned");
+                    self.notice(Notice::Banned {
+                        peer: peer_name(&peer),
+                        reason,
+                    });
+                    if let Some(peer) = network_peer(&peer) {
+                        self.network.ban(peer);
+                    }
+                }
+                Action::FindPeers { key } => self.network.find_providers(key.0),
+                Action::Announce { key } => self.network.provide(key.0),
+                Action::Compute {
+                    ticket,
+                    fragment,
+                    body,
+                } => self.compute(ticket, fragment, body),
+                Action::Answer { request, by, body } => {
+                    self.reply(request, Outcome::Answer { request, by, body });
+                }
+                Action::Failed { request, failure } => {
+                    self.reply(request, Outcome::Failed(failure));
+                    self.replies.remove(&request);
+                }
+                Action::ReadContent {
+                    ticket,
+                    content,
+                    offset,
+                    len,
+                } => self.read(ticket, content, offset, len),
+                Action::Write {
+                    download,
+                    offset,
+                    bytes,
+                } => {
+                    if let Some(fetch) = self.fetches.get_mut(&download) {
+                        // What came after this place is void.
+                        fetch
+                            .bytes
+                            .truncate(usize::try_from(offset).unwrap_or(usize::MAX));
+                        fetch.bytes.extend_from_slice(&bytes);
+                    }
+                }
+                Action::Complete { download } => self.verify(download),
+            }
+        }
+    }
+
+    fn reply(&mut self, request: RequestId, outcome: Outcome) {
+        let Some(reply) = self.replies.get(&request) else {
+            return;
+        };
+        // The queue is longer than requests can be under way; it fails when the asker is gone.
+        if reply.try_send(outcome).is_err() {
+            self.replies.remove(&request);
+            let now = self.now();
+            self.node.cancel(request, now);
+        }
+    }
+
+    fn send(&mut self, peer: &PeerId, message: Message) {
+        let Some(target) = network_peer(peer) else {
+            return;
+        };
+        let Err(SendError::Busy(message)) = self.network.send(target, message) else {
+            return;
+        };
+        let failure = || Failure {
+            code: ErrorCode::Busy,
+            message: "the way there is congested".into(),
+        };
+        let answer = match *message {
+            // Asked for and therefore few: they wait until the way is free.
+            message @ (Message::ComputeResponse(_) | Message::ContentResponse(_)) => {
+                let network = self.network.clone();
+                tokio::spawn(async move { network.send_when_possible(target, message).await });
+                return;
+            }
+            // Only saves work.
+            Message::Cancel(_) => return,
+            Message::ComputeRequest(request) => Message::ComputeResponse(ComputeResponse {
+                id: request.id,
+                result: Err(failure()),
+            }),
+            Message::ContentRequest(request) => Message::ContentResponse(ContentResponse {
+                id: request.id,
+                result: Err(failure()),
+            }),
+            // A peer that does not know what we hold is of no use.
+            Message::Hello(_) | Message::HoldingsChanged(_) => {
+                return self.network.disconnect(target);
+            }
+        };
+        let now = self.now();
+        self.node.handle_event(
+            Event::Message {
+                peer: peer.clone(),
+                message: answer,
+            },
+            now,
+        );
+    }
+
+    fn compute(&self, ticket: Ticket, index: FragmentIndex, body: Bytes) {
+        let (fragment, results) = (self.fragments.get(&index.0).cloned(), self.results.clone());
+        tokio::spawn(async move {
+            let Some(fragment) = fragment else {
+                let gone = Event::Computed {
+                    ticket,
+                    result: Err(ComputeError::NotHeld),
+                };
+                let _ = results.send(Done::Event(gone)).await;
+                return;
+            };
+            let computed = tokio::task::spawn_blocking(move || answer(&fragment, &body)).await;
+            let result =
+                computed.unwrap_or_else(|error| Err(ComputeError::Internal(error.to_string())));
+            // Fails only when the node stops.
+            let _ = results
+                .send(Done::Event(Event::Computed { ticket, result }))
+                .await;
+        });
+    }
+
+    fn read(&mut self, ticket: Ticket, content: ContentId, offset: u64, len: u64) {
+        let result = self.by_content.get(&content).map(|bytes| {
+            let total = bytes.len() as u64;
+            let (start, end) = (offset.min(total), offset.saturating_add(len).min(total));
+            // Both are at most the length, which is a usize.
+            (total, bytes.slice(start as usize..end as usize))
+        });
+        let now = self.now();
+        self.node
+            .handle_event(Event::ContentRead { ticket, result }, now);
+    }
+
+    fn verify(&mut self, download: DownloadId) {
+        let Some(fetch) = self.fetches.get_mut(&download) else {
+            return;
+        };
+        let (bytes, check) = (std::mem::take(&mut fetch.bytes), fetch.check.clone());
+        let results = self.results.clone();
+        let checked = tokio::task::spawn_blocking(move || (check(&bytes), bytes));
+        tokio::spawn(async move {
+            // A check that panics would leave the download in limbo: call it bad.
+            let (good, bytes) = checked.await.unwrap_or_default();
+            let _ = results
+                .send(Done::Checked {
+                    download,
+                    good,
+                    bytes,
+                })
+                .await;
+        });
+    }
+
+    fn done(&mut self, done: Done) {
+        let now = self.now();
+        match done {
+            Done::Event(event) => self.node.handle_event(event, now),
+            Done::Checked {
+                download,
+                good,
+                bytes,
+            } => {
+                if good && let Some(fetch) = self.fetches.remove(&download) {
+                    debug!(bytes = bytes.len(), "fetched");
+                    // Whoever wanted it may be gone.
+                    let _ = fetch.done.send(bytes.into());
+                }
+                self.node
+                    .handle_event(Event::Verified { download, good }, now);
+            }
+        }
+    }
+}
+
+/// Computes an answer; the request comes from a stranger.
+fn answer(fragment: &Fragment<Bytes>, body: &[u8]) -> Result<Bytes, ComputeError> {
+    let malformed = |error: String| ComputeError::BadRequest(error);
+    let request = compute::decode_request(body).map_err(|error| malformed(error.to_string()))?;
+    let response =
+        compute::answer(fragment, &request).map_err(|error| malformed(error.to_string()))?;
+    Ok(compute::encode_response(&response).into())
+}

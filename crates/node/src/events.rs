@@ -1,0 +1,84 @@
+//! What a long-running command tells: sentences for people, or a JSON object per line for programs.
+
+use anyhow::Result;
+use serde::Serialize;
+use std::io::Write;
+
+/// Something others may be waiting for.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Told<'a> {
+    /// Who this node is.
+    Identity { peer: &'a str },
+    /// It can be reached here.
+    Listening { address: &'a str },
+    /// It cannot listen here.
+    ListenFailed { address: &'a str, reason: &'a str },
+    /// The page and `/bootstrap.json` are served here.
+    Http { url: &'a str },
+    /// Its model.
+    Model {
+        model: &'a str,
+        name: &'a str,
+        fragments: u32,
+    },
+    /// What it holds now.
+    Holding { computes: usize, stores: usize },
+    /// A fragment was fetched and verified.
+    Fetched { fragment: u32, id: &'a str },
+    /// A bootstrap node does not answer; it will be tried again.
+    Unreachable { address: &'a str, reason: &'a str },
+    /// A peer was banned.
+    Banned { peer: &'a str, reason: &'a str },
+    /// It is ready for what it is there for.
+    Ready,
+}
+
+/// Where events go.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Teller {
+    json: bool,
+}
+
+impl Teller {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    pub(crate) fn tell(self, told: &Told<'_>) -> Result<()> {
+        let line = match (self.json, told) {
+            (true, told) => serde_json::to_string(told)?,
+            (false, Told::Identity { peer }) => format!("this node is {peer}"),
+            (false, Told::Listening { address }) => format!("listening on {address}"),
+            (false, Told::ListenFailed { address, reason }) => {
+                format!("cannot listen on {address}: {reason}")
+            }
+            (false, Told::Http { url }) => format!("page at {url}"),
+            (
+                false,
+                Told::Model {
+                    model,
+                    name,
+                    fragments,
+                },
+            ) => {
+                format!("model {name}, {fragments} fragments, id {model}")
+            }
+            (false, Told::Holding { computes, stores }) => {
+                format!("computing on {computes} fragments, offering {stores}")
+            }
+            (false, Told::Fetched { fragment, id }) => {
+                format!("fetched fragment {fragment} ({id})")
+            }
+            (false, Told::Unreachable { address, reason }) => {
+                format!("cannot reach {address} ({reason}), trying again")
+            }
+            (false, Told::Banned { peer, reason }) => format!("banned {peer}: {reason}"),
+            (false, Told::Ready) => "ready; Ctrl-C stops".into(),
+        };
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}")?;
+        out.flush()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! The web server of a bootstrap node: the application's files and `/bootstrap.json`.
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, HOST, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Json, Response};
+use axum::routing::get;
+use network::{Handle, Multiaddr};
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tower_http::compression::CompressionLayer;
+use tower_http::services::ServeDir;
+
+/// What a page has to know to enter the network.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Entry {
+    pub(crate) model: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) fragments: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Bootstrap {
+    model: Option<String>,
+    name: Option<String>,
+    fragments: Option<u32>,
+    bootstrap: Vec<String>,
+}
+
+struct Site {
+    entry: Entry,
+    network: Handle,
+}
+
+/// A server that is bound and not yet running.
+pub(crate) struct Server {
+    listener: TcpListener,
+    router: Router,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    pub(crate) async fn bind(
+        address: SocketAddr,
+        web: Option<PathBuf>,
+        entry: Entry,
+        network: Handle,
+    ) -> Result<Self> {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot serve the page on {address}; another program may use it: choose one with --http")
+        })?;
+        let address = listener.local_addr()?;
+        let router = router(web, Arc::new(Site { entry, network }));
+        Ok(Self {
+            listener,
+            router,
+            address,
+        })
+    }
+
+    /// Serves until the program ends.
+    pub(crate) async fn run(self) -> Result<()> {
+        axum::serve(self.listener, self.router)
+            .await
+            .context("the web server has stopped")
+    }
+}
+
+fn router(web: Option<PathBuf>, site: Arc<Site>) -> Router {
+    let router = Router::new()
+        .route("/bootstrap.json", get(bootstrap))
+        .with_state(site);
+    let router = match web {
+        Some(folder) => router.fallback_service(
+            ServeDir::new(folder)
+                .precompressed_br()
+                .precompressed_gzip(),
+        ),
+        None => router.route("/", get(no_page)),
+    };
+    router
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn(headers))
+}
+
+async fn no_page() -> Html<&'static str> {
+    Html(
+        "<!doctype html><title>iap2p</title><p>This node is an entry to the network (see <a href=bootstrap.json>\
+         bootstrap.json</a>) but serves no page. Start it with <code>--web FOLDER</code>.",
+    )
+}
+
+async fn bootstrap(State(site): State<Arc<Site>>, request: Request) -> Response {
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let addresses = for_browsers(site.network.listening(), is_local(host));
+    let answer = Bootstrap {
+        model: site.entry.model.clone(),
+        name: site.entry.name.clone(),
+        fragments: site.entry.fragments,
+        bootstrap: addresses.iter().map(Multiaddr::to_string).collect(),
+    };
+    Json(answer).into_response()
+}
+
+fn is_local(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// The addresses a browser can use, WebSocket ones, those first that suit where the page was asked from: who sits at
+/// this machine is best served by its loopback address, and to everybody else that one is useless.
+fn for_browsers(addresses: Vec<Multiaddr>, local: bool) -> Vec<Multiaddr> {
+    let text = |address: &Multiaddr| address.to_string();
+    let web: Vec<_> = addresses
+        .into_iter()
+        .filter(|a| text(a).contains("/ws"))
+        .collect();
+    let (loopback, others): (Vec<_>, Vec<_>) = web
+        .into_iter()
+        .partition(|a| text(a).starts_with("/ip4/127.") || text(a).starts_with("/ip6/::1/"));
+    match (local, others.is_empty()) {
+        (true, _) => loopback.into_iter().chain(others).collect(),
+        (false, false) => others,
+        (false, true) => loopback,
+    }
+}
+
+/// Pages and the service worker must be asked for anew each time (the server answers "not modified"), or an old
+/// application lives on; files that carry a digest in their name never change.
+async fn headers(request: Request, next: Next) -> Response {
+    let forever = has_digest(request.uri().path());
+    let mut response = next.run(request).await;
+    let cache = if forever && response.status().is_success() {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// Whether a file's name ends in the 16 hexadecimal digits that the page's build adds, as in
+/// `web-0123456789abcdef_bg.wasm`.
+fn has_digest(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.split(['-', '.', '_'])
+        .any(|part| part.len() == 16 && part.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_named_by_their_content_are_kept_for_ever() {
+        assert!(has_digest("/web-0123456789abcdef_bg.wasm"));
+        assert!(has_digest("/styles-0123456789abcdef.css"));
+        for path in [
+            "/",
+            "/index.html",
+            "/service-worker.js",
+            "/worker_bg.wasm",
+            "/bootstrap.json",
+        ] {
+            assert!(!has_digest(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_not_sent_to_its_own_machine() {
+        let addresses = || -> Vec<Multiaddr> {
+            [
+                "/ip4/127.0.0.1/tcp/1/ws",
+                "/ip4/127.0.0.1/tcp/2",
+                "/ip4/192.168.1.7/tcp/1/ws",
+                "/ip4/9.9.9.9/udp/1/quic-v1",
+            ]
+            .map(|text| text.parse().unwrap())
+            .to_vec()
+        };
+        let shown = |local| {
+            for_browsers(addresses(), local)
+                .iter()
+                .map(Multiaddr::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            shown(true),
+            ["/ip4/127.0.0.1/tcp/1/ws", "/ip4/192.168.1.7/tcp/1/ws"]
+        );
+        assert_eq!(shown(false), ["/ip4/192.168.1.7/tcp/1/ws"]);
+        assert!(is_local("localhost:8080") && is_local("127.0.0.1:1") && !is_local("example.org"));
+    }
+}

@@ -1,0 +1,339 @@
+//! Commands that need no network.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod common;
+
+use common::{Lab, demo_model, vector};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+#[test]
+fn cutting_and_joining_gives_back_the_identical_file() {
+    let lab = Lab::new();
+    let folder = lab.cut_demo();
+    let said = lab.good([Path::new("verify"), &folder]);
+    assert!(said.contains("fragments are good"), "{said}");
+    let copy = lab.path("copy.gguf");
+    lab.good([Path::new("join"), &folder, &copy]);
+    assert!(fs::read(&copy).unwrap() == fs::read(demo_model()).unwrap());
+    // Nothing is overwritten.
+    assert!(
+        lab.bad([Path::new("join"), &folder, &copy])
+            .contains("exists already")
+    );
+}
+
+#[test]
+fn a_flipped_bit_is_refused_by_name() {
+    let lab = Lab::new();
+    let folder = lab.cut_demo();
+    let victim = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let victim = victim
+        .filter(|path| path.extension().is_some_and(|e| e == "fragment"))
+        .min()
+        .unwrap();
+    let name = victim.file_stem().unwrap().to_str().unwrap().to_owned();
+    let mut bytes = fs::read(&victim).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(&victim, bytes).unwrap();
+
+    let report = lab.run([Path::new("verify"), &folder]);
+    assert!(!report.status.success());
+    assert!(String::from_utf8_lossy(&report.stdout).contains(&format!("({name})")));
+    let copy = lab.path("copy.gguf");
+    assert!(lab.bad([Path::new("join"), &folder, &copy]).contains(&name));
+    assert!(!copy.exists(), "half a model was left behind");
+    let prompt = ["--prompt", "x"].map(Path::new);
+    let said = lab.bad(
+        [Path::new("generate"), Path::new("--model"), &folder]
+            .into_iter()
+            .chain(prompt),
+    );
+    assert!(said.contains(&name) && said.contains("damaged"), "{said}");
+    assert!(
+        lab.bad([Path::new("serve"), Path::new("--dir"), &folder])
+            .contains(&name)
+    );
+}
+
+#[test]
+fn a_file_and_its_fragments_say_the_same() {
+    let lab = Lab::new();
+    let folder = lab.cut_demo();
+    let generate = |model: &Path, size: &[&str]| -> Value {
+        let mut command = lab.command();
+        command
+            .args([
+                "generate",
+                "--prompt",
+                "How do I join?",
+                "--chat",
+                "--json",
+                "--model",
+            ])
+            .arg(model)
+            .args(size);
+        serde_json::from_slice(&command.output().unwrap().stdout).expect("JSON")
+    };
+    let (file, fragments) = (
+        generate(&demo_model(), &["--fragment-size", "256000"]),
+        generate(&folder, &[]),
+    );
+    assert_eq!(file["tokens"], fragments["tokens"]);
+    assert_eq!(file["model"], fragments["model"]);
+    assert_eq!(file["finish"], "end");
+    assert!(file["text"].as_str().unwrap().len() > 20);
+    assert!(file["computed_by"][0]["requests"].as_u64().unwrap() > 100);
+}
+
+#[test]
+fn the_seed_decides_what_chance_says() {
+    let lab = Lab::new();
+    let say = |seed: &str| {
+        let options = [
+            "generate",
+            "--prompt",
+            "The",
+            "--temperature",
+            "1.5",
+            "--max-tokens",
+            "20",
+            "--seed",
+            seed,
+        ];
+        lab.good(
+            options
+                .map(Path::new)
+                .into_iter()
+                .chain([Path::new("--model"), &demo_model()]),
+        )
+    };
+    assert_eq!(say("1"), say("1"));
+    assert_ne!(say("1"), say("2"));
+}
+
+#[test]
+fn logits_are_those_of_llama_cpp_in_exact_arithmetic() {
+    let lab = Lab::new();
+    for name in ["dense", "moe"] {
+        let case: Value =
+            serde_json::from_slice(&fs::read(vector(&format!("{name}.json"))).unwrap()).unwrap();
+        let tokens: Vec<_> = case["tokens"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(Value::to_string)
+            .collect();
+        let out = lab.path("logits.npy");
+        let mut command = lab.command();
+        command
+            .arg("logits")
+            .arg(vector(&format!("{name}.gguf")))
+            .args(["--exact", "--tokens", &tokens.join(",")]);
+        command
+            .args(["--fragment-size", "300000"])
+            .arg("--out")
+            .arg(&out);
+        assert!(command.status().unwrap().success());
+        let (found, expected) = (npy(&out), npy(&vector(&format!("{name}.exact.npy"))));
+        assert_eq!(found.0, expected.0);
+        let worst = found
+            .1
+            .iter()
+            .zip(&expected.1)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        assert!(worst <= 1e-3, "{name}: {worst}");
+    }
+}
+
+/// Shape and values of a matrix.
+fn npy(path: &Path) -> (String, Vec<f32>) {
+    let bytes = fs::read(path).unwrap();
+    let end = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = String::from_utf8_lossy(&bytes[10..end]).into_owned();
+    let shape = header
+        .split("'shape': ")
+        .nth(1)
+        .unwrap()
+        .split(')')
+        .next()
+        .unwrap()
+        .to_owned();
+    (
+        shape,
+        bytes[end..]
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect(),
+    )
+}
+
+#[test]
+fn texts_become_the_tokens_llama_cpp_makes_of_them() {
+    let lab = Lab::new();
+    let file = demo_model().with_file_name("vectors/tokenize.json");
+    let cases: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    // A process each: some will do, the tokenizer's own tests have them all.
+    for case in cases["cases"].as_array().unwrap().iter().step_by(5) {
+        let input = lab.path("text");
+        fs::write(&input, case["text"].as_str().unwrap()).unwrap();
+        let mut command = lab.command();
+        command
+            .args(["tokenize", "--no-bos"])
+            .arg(demo_model())
+            .stdin(fs::File::open(&input).unwrap());
+        let output = command.output().unwrap();
+        let expected: Vec<_> = case["tokens"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(Value::to_string)
+            .collect();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap().trim_end(),
+            expected.join(" "),
+            "{}",
+            case["text"]
+        );
+    }
+}
+
+#[test]
+fn a_conversation_goes_on_from_what_was_said() {
+    let lab = Lab::new();
+    let input = lab.path("said");
+    fs::write(&input, "How do I join?\n\nQu'est-ce qu'un fragment ?\n").unwrap();
+    let mut command = lab.command();
+    command
+        .args(["chat", "--model"])
+        .arg(demo_model())
+        .stdin(fs::File::open(&input).unwrap());
+    let output = command.stderr(Stdio::null()).output().unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        said.lines().filter(|line| !line.is_empty()).count(),
+        2,
+        "{said}"
+    );
+}
+
+#[test]
+fn inspecting_tells_what_a_model_is() {
+    let lab = Lab::new();
+    let folder = lab.cut_demo();
+    let planned = lab.json([Path::new("inspect"), &demo_model(), Path::new("--json")]);
+    let cut = lab.json([
+        Path::new("inspect"),
+        &folder,
+        Path::new("--json"),
+        Path::new("--fragments"),
+    ]);
+    assert_eq!(planned["dimensions"], cut["dimensions"]);
+    assert_eq!(cut["dimensions"]["experts_used"], 2);
+    assert_eq!(
+        cut["list"].as_array().unwrap().len() as u64,
+        cut["fragments"].as_u64().unwrap()
+    );
+    assert!(
+        cut["list"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|fragment| fragment["present"] == true)
+    );
+    assert!(
+        lab.good([Path::new("inspect"), &folder])
+            .contains("fragments")
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said_in_words_that_help() {
+    let lab = Lab::new();
+    let says = |arguments: &[&Path], expected: &str| {
+        let said = lab.bad(arguments.iter().copied());
+        assert!(said.contains(expected), "{arguments:?} said {said}");
+    };
+    let p = Path::new;
+    let nowhere = lab.path("nowhere.gguf");
+    let short = lab.path("short.gguf");
+    let bytes = fs::read(demo_model()).unwrap();
+    fs::write(&short, &bytes[..bytes.len() / 2]).unwrap();
+    let text = lab.path("text.gguf");
+    fs::write(&text, "not a model").unwrap();
+    let empty = lab.path("empty");
+    fs::create_dir(&empty).unwrap();
+    let nothing = lab.path("nothing.gguf");
+    fs::write(&nothing, "").unwrap();
+
+    says(&[p("cut"), &nowhere, &lab.path("out")], "nowhere.gguf");
+    says(&[p("cut"), &short, &lab.path("out")], "short.gguf");
+    says(&[p("cut"), &text, &lab.path("out")], "text.gguf");
+    says(
+        &[
+            p("cut"),
+            &demo_model(),
+            &lab.path("out"),
+            p("--fragment-size"),
+            p("1000"),
+        ],
+        "bytes",
+    );
+    says(&[p("verify"), &empty], "holds no complete model");
+    says(
+        &[p("join"), &empty, &lab.path("out.gguf")],
+        "holds no complete model",
+    );
+    for model in [&nowhere, &short, &text, &nothing] {
+        let name = model.file_name().unwrap().to_str().unwrap();
+        says(
+            &[p("generate"), p("--model"), model, p("--prompt"), p("x")],
+            name,
+        );
+        says(&[p("tokenize"), model], name);
+        says(&[p("inspect"), model], name);
+        says(
+            &[
+                p("bootstrap"),
+                p("--model"),
+                model,
+                p("--http"),
+                p("127.0.0.1:0"),
+            ],
+            name,
+        );
+    }
+    says(&[p("generate"), p("--prompt"), p("x")], "whom to ask?");
+    says(&[p("serve")], "what to hold?");
+    says(
+        &[
+            p("serve"),
+            p("--dir"),
+            &lab.cut_demo(),
+            p("--hold"),
+            p("0-2,999"),
+        ],
+        "no fragment 999",
+    );
+    says(&[p("bootstrap"), p("--web"), &empty], "index.html");
+    let demo = demo_model();
+    let logits = [
+        p("logits"),
+        &demo,
+        p("--out"),
+        p("/dev/full"),
+        p("--tokens"),
+    ];
+    says(&[&logits[..], &[p("1,2")]].concat(), "/dev/full");
+    says(&[&logits[..], &[p("1,99999")]].concat(), "token 99999");
+}

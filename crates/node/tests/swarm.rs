@@ -1,0 +1,529 @@
+//! Several real processes on the loopback: what a network computes is what one process computes.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod common;
+
+use bytes::Bytes;
+use common::{Lab, Node, PATIENCE, demo_model};
+use futures::StreamExt;
+use network::{Event, Identity};
+use protocol::{Bitmap, ComputeResponse, Hello, Message, Role};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
+
+const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
+const LOCAL: [&str; 2] = ["--listen", "/ip4/127.0.0.1/tcp/0"];
+
+/// A model in fragments and an entry that offers them and computes nothing.
+struct World {
+    lab: Lab,
+    folder: PathBuf,
+    entry: Node,
+    address: String,
+    model: String,
+    fragments: u32,
+}
+
+impl World {
+    fn new() -> Self {
+        let lab = Lab::new();
+        let folder = lab.cut_demo();
+        let mut arguments = vec!["bootstrap", "--http", "127.0.0.1:0", "--model"];
+        let path = folder.to_str().unwrap().to_owned();
+        arguments.push(&path);
+        arguments.extend(["--listen", "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/tcp/0/ws"]);
+        let mut entry = lab.start(arguments);
+        entry.wait_until_ready();
+        let address = entry.address("/tcp/");
+        let (model, fragments) = entry.wait_for("model", |event| {
+            Some((
+                event["model"].as_str()?.to_owned(),
+                event["fragments"].as_u64()? as u32,
+            ))
+        });
+        Self {
+            lab,
+            folder,
+            entry,
+            address,
+            model,
+            fragments,
+        }
+    }
+
+    /// A worker that holds every fragment for which `holds` is true.
+    fn worker(&self, holds: impl Fn(u32) -> bool) -> Node {
+        let list: Vec<_> = (0..self.fragments)
+            .filter(|index| holds(*index))
+            .map(|index| index.to_string())
+            .collect();
+        let folder = self.folder.to_str().unwrap();
+        let mut worker = self.lab.start(
+            [
+                "serve",
+                "--dir",
+                folder,
+                "--hold",
+                &list.join(","),
+                "--bootstrap",
+                &self.address,
+            ]
+            .into_iter()
+            .chain(LOCAL),
+        );
+        worker.wait_until_ready();
+        worker
+    }
+
+    fn generate(&self, more: &[&str]) -> Value {
+        let arguments = [
+            "generate",
+            "--prompt",
+            QUESTION,
+            "--chat",
+            "--json",
+            "--peer",
+            &self.address,
+        ];
+        self.lab
+            .json(arguments.into_iter().chain(more.iter().copied()))
+    }
+
+    /// What one process says.
+    fn expected(&self, more: &[&str]) -> Value {
+        let folder = self.folder.to_str().unwrap();
+        let arguments = [
+            "generate", "--prompt", QUESTION, "--chat", "--json", "--model", folder,
+        ];
+        self.lab
+            .json(arguments.into_iter().chain(more.iter().copied()))
+    }
+}
+
+fn computers(report: &Value) -> BTreeSet<String> {
+    let shares = report["computed_by"].as_array().unwrap();
+    shares
+        .iter()
+        .map(|share| share["peer"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn three_workers_with_disjoint_fragments_say_what_one_process_says() {
+    let world = World::new();
+    let mut workers: Vec<_> = (0..3)
+        .map(|i| world.worker(|index| index % 3 == i))
+        .collect();
+    let told = world.generate(&[]);
+    let expected = world.expected(&[]);
+    assert_eq!(told["tokens"], expected["tokens"]);
+    assert_eq!(told["text"], expected["text"]);
+    let names: BTreeSet<_> = workers.iter_mut().map(Node::peer).collect();
+    assert_eq!(computers(&told), names, "not everybody computed");
+
+    // The very bits of the logits, and in exact arithmetic too.
+    let tokens = "1,3,317,336,371,293,506,330,275,4,558,330,364";
+    for exact in [&[][..], &["--exact"]] {
+        let logits = |source: &[&str], name: &str| {
+            let out = world.lab.path(name);
+            let path = out.to_str().unwrap().to_owned();
+            let arguments = ["logits", "--tokens", tokens, "--out", &path];
+            world
+                .lab
+                .good(arguments.iter().chain(source).chain(exact).copied());
+            fs::read(out).unwrap()
+        };
+        let here = logits(&["--model", world.folder.to_str().unwrap()], "here.npy");
+        let there = logits(&["--peer", &world.address], "there.npy");
+        assert!(here == there, "the bits of the logits differ");
+    }
+}
+
+#[test]
+fn a_worker_killed_in_mid_answer_changes_no_token() {
+    let world = World::new();
+    let mut first = world.worker(|index| index % 2 == 0);
+    let _second = world.worker(|index| index % 2 == 1);
+    let _replica = world.worker(|index| index % 2 == 0);
+    let more = ["--ignore-end", "--max-tokens", "200"];
+    let expected = world.expected(&more);
+
+    let mut command = world.lab.command();
+    command
+        .args([
+            "generate",
+            "--prompt",
+            QUESTION,
+            "--chat",
+            "--peer",
+            &world.address,
+        ])
+        .args(more);
+    let mut asking = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = asking.stdout.take().unwrap();
+    let mut said = vec![0; 20];
+    out.read_exact(&mut said).unwrap();
+    first.kill();
+    assert!(
+        asking.try_wait().unwrap().is_none(),
+        "the answer was complete already"
+    );
+    out.read_to_end(&mut said).unwrap();
+    assert!(asking.wait().unwrap().success());
+    let expected = format!("{}\n", expected["text"].as_str().unwrap());
+    assert_eq!(String::from_utf8(said).unwrap(), expected);
+}
+
+#[test]
+fn a_worker_that_freezes_in_mid_answer_changes_no_token() {
+    let world = World::new();
+    let mut first = world.worker(|_| true);
+    let _second = world.worker(|_| true);
+    let more = ["--ignore-end", "--max-tokens", "100"];
+    let expected = world.expected(&more);
+    let mut command = world.lab.command();
+    command
+        .args([
+            "generate",
+            "--prompt",
+            QUESTION,
+            "--chat",
+            "--peer",
+            &world.address,
+        ])
+        .args(more);
+    let mut asking = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = asking.stdout.take().unwrap();
+    let mut said = vec![0; 20];
+    out.read_exact(&mut said).unwrap();
+    first.freeze();
+    assert!(
+        asking.try_wait().unwrap().is_none(),
+        "the answer was complete already"
+    );
+    let started = Instant::now();
+    out.read_to_end(&mut said).unwrap();
+    assert!(asking.wait().unwrap().success());
+    let expected = format!("{}\n", expected["text"].as_str().unwrap());
+    assert_eq!(String::from_utf8(said).unwrap(), expected);
+    assert!(
+        started.elapsed() < PATIENCE / 2,
+        "it took {:?}",
+        started.elapsed()
+    );
+}
+
+#[test]
+fn a_peer_that_answers_nonsense_is_banned_and_the_answer_still_comes() {
+    let world = World::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let identity = Identity::generate();
+    let name = identity.peer_id().to_string();
+    let mut config = network::Config::new(identity);
+    let all = Bitmap::full(world.fragments);
+    let model: fragments::ModelId = world.model.parse().unwrap();
+    config.hello = Hello {
+        agent: "liar".into(),
+        version: protocol::VERSION,
+        role: Role::Worker,
+        model: Some(model.0),
+        computes: all.clone(),
+        stores: all,
+    };
+    config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
+    config.bootstrap = vec![world.address.parse().unwrap()];
+    let (asked, was_asked) = std::sync::mpsc::sync_channel(10_000);
+    let (connected, is_connected) = std::sync::mpsc::sync_channel(10_000);
+    let _inside = runtime.enter();
+    let (handle, mut events, driver) = network::start(config).unwrap();
+    handle.provide(model.0);
+    runtime.spawn(driver);
+    runtime.spawn(async move {
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Connected { .. } => _ = connected.try_send(()),
+                Event::Message {
+                    peer,
+                    message: Message::ComputeRequest(request),
+                } => {
+                    let result = Ok(Bytes::from_static(b"nonsense"));
+                    _ = handle.send(
+                        peer,
+                        Message::ComputeResponse(ComputeResponse {
+                            id: request.id,
+                            result,
+                        }),
+                    );
+                    _ = asked.try_send(());
+                }
+                _ => {}
+            }
+        }
+    });
+    is_connected
+        .recv_timeout(PATIENCE)
+        .expect("the liar enters the network");
+
+    let mut honest = world.worker(|_| true);
+    // The provider record takes a moment to be kept by the entry; ask until the liar had its chance.
+    let expected = world.expected(&[]);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let told = world.generate(&[]);
+        assert_eq!(told["tokens"], expected["tokens"]);
+        assert_eq!(computers(&told), BTreeSet::from([honest.peer()]));
+        if was_asked.try_recv().is_ok() {
+            break;
+        }
+        assert!(Instant::now() < end, "{name} was never asked");
+    }
+}
+
+#[test]
+fn a_node_fetches_its_share_and_finds_it_again() {
+    let mut world = World::new();
+    let store = world.lab.path("store");
+    let half = world.fragments.div_ceil(2).to_string();
+    let (model, address) = (world.model.clone(), world.address.clone());
+    let path = store.to_str().unwrap().to_owned();
+    let start = |lab: &Lab, count: &str| {
+        let arguments = [
+            "serve",
+            "--model",
+            &model,
+            "--store",
+            &path,
+            "--count",
+            count,
+            "--bootstrap",
+            &address,
+        ];
+        lab.start(arguments.into_iter().chain(LOCAL))
+    };
+    let mut first = start(&world.lab, &half);
+    first.wait_until_ready();
+    assert_eq!(first.stop(), Some(0));
+    // The other half comes from the first, which holds its share already, and the entry.
+    let files = || {
+        fs::read_dir(&store)
+            .unwrap()
+            .filter(|e| {
+                e.as_ref()
+                    .unwrap()
+                    .path()
+                    .extension()
+                    .is_some_and(|e| e == "fragment")
+            })
+            .count()
+    };
+    assert_eq!(files().to_string(), half);
+    let mut all = start(&world.lab, "1000");
+    all.wait_until_ready();
+    let fetched = all
+        .seen()
+        .iter()
+        .filter(|event| event["event"] == "fetched")
+        .count() as u32;
+    assert_eq!(
+        fetched,
+        world.fragments - world.fragments.div_ceil(2),
+        "what was there was fetched again"
+    );
+    assert_eq!(files() as u32, world.fragments);
+    let told = world.generate(&[]);
+    assert_eq!(told["tokens"], world.expected(&[])["tokens"]);
+    assert_eq!(computers(&told), BTreeSet::from([all.peer()]));
+    assert_eq!(world.entry.stop(), Some(0));
+}
+
+#[test]
+fn an_entry_that_also_serves_answers_alone() {
+    let lab = Lab::new();
+    let folder = lab.cut_demo();
+    let model = folder.to_str().unwrap();
+    let mut entry = lab.start(
+        [
+            "bootstrap",
+            "--serve",
+            "--http",
+            "127.0.0.1:0",
+            "--model",
+            model,
+        ]
+        .into_iter()
+        .chain(LOCAL),
+    );
+    entry.wait_until_ready();
+    let address = entry.address("/tcp/");
+    let told = lab.json([
+        "generate",
+        "--prompt",
+        "x",
+        "--max-tokens",
+        "5",
+        "--json",
+        "--peer",
+        &address,
+    ]);
+    assert_eq!(told["tokens"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn a_fragment_nobody_computes_is_named() {
+    let world = World::new();
+    let _most = world.worker(|index| index != 5);
+    let started = Instant::now();
+    let said = world.lab.bad([
+        "generate",
+        "--prompt",
+        "How do I join?",
+        "--peer",
+        &world.address,
+        "--max-tokens",
+        "3",
+    ]);
+    assert!(said.contains("nobody connected holds fragment 5"), "{said}");
+    assert!(said.contains("--hold 5"), "{said}");
+    assert!(
+        started.elapsed().as_secs() >= 20,
+        "no time was given for a holder to appear"
+    );
+}
+
+#[test]
+fn wrong_addresses_and_wrong_models_are_explained() {
+    let world = World::new();
+    let generate = ["generate", "--prompt", "x", "--patience", "5", "--peer"];
+    let says = |more: &[&str], expected: &str| {
+        let said = world.lab.bad(generate.iter().chain(more).copied());
+        assert!(said.contains(expected), "{said}");
+    };
+    says(
+        &["/ip4/127.0.0.1/tcp/9"],
+        "cannot reach /ip4/127.0.0.1/tcp/9",
+    );
+    let other = fragments::ModelId::of(b"another model").to_string();
+    says(
+        &[&world.address, "--model-id", &other],
+        "is --model-id right?",
+    );
+    // An entry without a model.
+    let mut empty = world.lab.start(
+        ["bootstrap", "--http", "127.0.0.1:0"]
+            .into_iter()
+            .chain(LOCAL),
+    );
+    empty.wait_until_ready();
+    says(
+        &[&empty.address("/tcp/")],
+        "nobody who serves a model answered",
+    );
+}
+
+#[test]
+fn the_entry_serves_the_page_and_tells_how_to_enter() {
+    let lab = Lab::new();
+    let web = lab.path("dist");
+    fs::create_dir(&web).unwrap();
+    fs::write(web.join("index.html"), "<p>hello".repeat(100)).unwrap();
+    fs::write(web.join("app-0123456789abcdef_bg.wasm"), [0; 5000]).unwrap();
+    let (web, model) = (web.to_str().unwrap().to_owned(), demo_model());
+    let model = model.to_str().unwrap();
+    let mut entry = lab.start([
+        "bootstrap",
+        "--model",
+        model,
+        "--web",
+        &web,
+        "--http",
+        "127.0.0.1:0",
+    ]);
+    entry.wait_until_ready();
+    entry.address("/ws/p2p/");
+    let url = entry.wait_for("url", |event| Some(event["url"].as_str()?.to_owned()));
+    let host = url.trim_start_matches("http://").trim_end_matches('/');
+
+    let (head, body) = get(host, "/bootstrap.json", "identity");
+    assert!(head.contains("no-cache"), "{head}");
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert!(answer["model"].as_str().unwrap().starts_with('b'));
+    assert!(answer["fragments"].as_u64().unwrap() > 0);
+    let bootstrap = answer["bootstrap"].as_array().unwrap();
+    assert!(
+        !bootstrap.is_empty()
+            && bootstrap
+                .iter()
+                .all(|a| a.as_str().unwrap().contains("/ws/p2p/")),
+        "{answer}"
+    );
+
+    let (head, body) = get(host, "/", "br");
+    assert!(
+        head.contains("200 OK") && head.contains("text/html") && head.contains("no-cache"),
+        "{head}"
+    );
+    assert!(
+        head.contains("content-encoding: br") && body.len() < 500,
+        "not compressed: {head}"
+    );
+    let (head, _) = get(host, "/app-0123456789abcdef_bg.wasm", "br");
+    assert!(
+        head.contains("application/wasm") && head.contains("immutable"),
+        "{head}"
+    );
+    assert!(get(host, "/../../etc/passwd", "br").0.contains("404"));
+    // Taken: said in words.
+    let said = lab.bad(["bootstrap", "--http", host]);
+    assert!(said.contains("--http"), "{said}");
+}
+
+/// Head and body of an answer.
+fn get(host: &str, path: &str, encoding: &str) -> (String, Vec<u8>) {
+    use std::io::Write;
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: {encoding}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap();
+    let body = answer.split_off(end + 4);
+    (
+        String::from_utf8(answer)
+            .unwrap()
+            .to_lowercase()
+            .replace("http/1.1 200 ok", "HTTP/1.1 200 OK"),
+        body,
+    )
+}
+
+#[test]
+fn two_nodes_on_one_machine_have_keys_of_their_own_and_keep_them() {
+    let lab = Lab::new();
+    let folder = lab.cut_demo();
+    let start = || {
+        lab.start(
+            [Path::new("serve"), Path::new("--dir"), &folder]
+                .into_iter()
+                .map(Path::as_os_str)
+                .chain(LOCAL.map(std::ffi::OsStr::new)),
+        )
+    };
+    let (mut first, mut second) = (start(), start());
+    let names = (first.peer(), second.peer());
+    assert_ne!(names.0, names.1);
+    drop((first, second));
+    let again = start().peer();
+    assert!(again == names.0 || again == names.1, "a new key was made");
+}

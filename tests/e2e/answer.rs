@@ -1,0 +1,135 @@
+//! The promises: the network's answer is the model's answer, and a node that leaves costs time only.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Answer, Browser, Network, Node, Said, Visitor, until};
+
+const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
+const MAX_TOKENS: u32 = 80;
+/// Fragments that each tab lends.
+const LEND: u32 = 4;
+const TABS: u32 = 3;
+
+/// An entry that computes nothing, a worker that lacks some fragments, and three tabs that have these among them.
+struct Scene {
+    network: Network,
+    tabs: Vec<Visitor>,
+    _worker: Node,
+}
+
+fn scene(browser: &Browser) -> Result<Scene> {
+    let network = Network::start()?;
+    let lent = LEND * TABS;
+    let held = network
+        .fragments
+        .checked_sub(lent + 1)
+        .context("the model has too few fragments for this test")?;
+    let worker = network.worker("worker", &format!("0-{held}"))?;
+    // One after the other, so that each sees what those before it have taken.
+    let tabs: Vec<Visitor> = (0..TABS)
+        .map(|_| Visitor::join(browser, &network.link(LEND)))
+        .collect::<Result<_>>()?;
+    let mut all: BTreeSet<u32> = (0..=held).collect();
+    for tab in &tabs {
+        let lends = tab.lends()?;
+        ensure!(
+            lends.len() == LEND as usize,
+            "{} fragments instead of {LEND}",
+            lends.len()
+        );
+        ensure!(
+            all.is_disjoint(&lends),
+            "fragments {lends:?} are not the tab's alone; others have {all:?}"
+        );
+        all.extend(lends);
+    }
+    ensure!(
+        all.len() == network.fragments as usize,
+        "nobody has some of the {} fragments: {all:?}",
+        network.fragments
+    );
+    Ok(Scene {
+        network,
+        tabs,
+        _worker: worker,
+    })
+}
+
+pub(crate) fn tabs_and_a_worker_answer_as_one_process_does() -> Result<()> {
+    Browser::with(|browser| {
+        let Scene { network, tabs, .. } = &scene(browser)?;
+        let alone = network.alone(QUESTION, MAX_TOKENS)?;
+        let asking = &tabs[0];
+        asking.be_predictable(MAX_TOKENS)?;
+        asking.ask(QUESTION)?;
+        let said = asking.answer()?;
+        same(&said, &alone)?;
+        // The dashboard shows who computed: the worker and both other tabs.
+        let computed = until("the dashboard shows that three computed", || {
+            let peers = asking
+                .peers()?
+                .into_iter()
+                .filter(|peer| peer.answered > 0)
+                .count();
+            Ok((peers >= 3).then_some(peers))
+        })?;
+        ensure!(computed == 3, "{computed} nodes computed");
+        Ok(())
+    })
+}
+
+pub(crate) fn a_tab_closed_in_mid_answer_changes_no_token() -> Result<()> {
+    Browser::with(|browser| {
+        let Scene {
+            network, mut tabs, ..
+        } = scene(browser)?;
+        let alone = network.alone(QUESTION, MAX_TOKENS)?;
+        let leaving = tabs.pop().context("no tab")?;
+        let (name, lends) = (leaving.peer_id()?, leaving.lends()?);
+        let list: Vec<_> = lends.iter().map(u32::to_string).collect();
+        let _spare = network.worker("spare", &list.join(","))?;
+        let asking = &tabs[0];
+        until("the tab has seen the second worker", || {
+            Ok((asking.peers()?.len() >= 4).then_some(()))
+        })?;
+        asking.be_predictable(MAX_TOKENS)?;
+        asking.ask(QUESTION)?;
+        until(
+            "the tab that will leave has computed, and the answer has begun",
+            || {
+                let begun = !asking.text("message-answer")?.is_empty();
+                let took_part = asking
+                    .peers()?
+                    .iter()
+                    .any(|peer| peer.peer == name && peer.answered > 0);
+                Ok((begun && took_part).then_some(()))
+            },
+        )?;
+        leaving.into_page().close()?;
+        ensure!(
+            asking.is_answering()?,
+            "the answer was over before the tab was closed"
+        );
+        let said = asking.answer()?;
+        same(&said, &alone)?;
+        Ok(())
+    })
+}
+
+/// The same text in as many tokens; where the text begins is a matter of the page's layout.
+fn same(said: &Said, alone: &Answer) -> Result<()> {
+    let tokens = said.ending.as_ref().context("not ended")?.tokens as usize;
+    ensure!(
+        said.text.trim() == alone.text.trim(),
+        "the network says {:?}, one process {:?}",
+        said.text,
+        alone.text
+    );
+    ensure!(
+        tokens == alone.tokens.len(),
+        "{tokens} tokens instead of {}",
+        alone.tokens.len()
+    );
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! What the page looks like. With `IAP2P_SCREENSHOTS=1` the pictures of `docs/screenshots` are taken again.
+
+use std::{env, path::PathBuf};
+
+use anyhow::{Result, ensure};
+use e2e::{Browser, Network, Screen, Visitor};
+
+pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Result<()> {
+    let network = Network::start()?;
+    let _worker = network.worker("worker", &format!("0-{}", network.fragments - 1))?;
+    let scratch = tempfile::tempdir()?;
+    let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/screenshots");
+    let folder = if env::var_os("IAP2P_SCREENSHOTS").is_some() {
+        kept
+    } else {
+        scratch.path().to_owned()
+    };
+    for (language, question) in [
+        ("en", "What is a fragment?"),
+        ("fr", "Qu'est-ce qu'un fragment ?"),
+    ] {
+        for screen in [Screen::Phone, Screen::Desktop] {
+            let shoot = |visitor: &Visitor, what: &str| {
+                fits(visitor, what)?;
+                visitor.screenshot(&folder.join(format!("{what}-{screen}-{language}.png")))
+            };
+            Browser::with(|browser| {
+                let visitor = Visitor::open(browser, "about:blank")?;
+                visitor.emulate(screen, language)?;
+                visitor.go(&network.link(3))?;
+                visitor.wait_for("onboarding")?;
+                ensure!(visitor.eval("document.documentElement.lang")? == language);
+                shoot(&visitor, "onboarding")?;
+                visitor.accept()?;
+                visitor.wait_until_ready()?;
+                let neighbour = Visitor::join(browser, &network.link(3))?;
+                visitor.show()?;
+                visitor.be_predictable(80)?;
+                visitor.ask(question)?;
+                visitor.answer()?;
+                shoot(&visitor, "chat")?;
+                visitor.click("nav-network")?;
+                shoot(&visitor, "dashboard")?;
+                visitor.click("nav-share")?;
+                shoot(&visitor, "share")?;
+                visitor.click("nav-settings")?;
+                shoot(&visitor, "settings")?;
+                neighbour.into_page().close()
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Nothing sticks out to the side, and no button is too small to be met by a finger.
+fn fits(visitor: &Visitor, what: &str) -> Result<()> {
+    let sizes = visitor.eval("[document.documentElement.scrollWidth, innerWidth]")?;
+    ensure!(
+        sizes[0].as_u64() <= sizes[1].as_u64(),
+        "{what} is {} wide on a screen of {}",
+        sizes[0],
+        sizes[1]
+    );
+    let tiny = visitor.eval(
+        "[...document.querySelectorAll('button')]
+            .map(button => [button.innerText || button.ariaLabel, button.getBoundingClientRect()])
+            .filter(([, { width, height }]) => width > 0 && (width < 24 || height < 24))
+            .map(([name, { width, height }]) => `${name}: ${width} × ${height}`)",
+    )?;
+    ensure!(tiny == serde_json::json!([]), "{what}: {tiny}");
+    Ok(())
+}

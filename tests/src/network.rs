@@ -1,0 +1,221 @@
+//! A whole network on one machine: the demo model cut, an entry with the page, and workers.
+
+use std::{
+    net::SocketAddr,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    Proxy,
+    node::{self, Node, Program},
+};
+
+/// Small, so that there are enough fragments to share out.
+const FRAGMENT_SIZE: &str = "131072";
+
+/// A network with one entry, which offers every fragment and computes nothing.
+pub struct Network {
+    program: Program,
+    folder: TempDir,
+    /// The entry.
+    pub entry: Node,
+    /// Where its page is.
+    pub url: String,
+    /// Where browsers reach it.
+    pub address: String,
+    /// The model's id.
+    pub model: String,
+    /// The number of its fragments.
+    pub fragments: u32,
+}
+
+/// What one process alone answers.
+pub struct Answer {
+    /// The text.
+    pub text: String,
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+}
+
+impl Network {
+    /// Cuts the model and starts the entry.
+    pub fn start() -> Result<Self> {
+        let program = Program::find()?;
+        let folder = tempfile::Builder::new()
+            .prefix("iap2p-network-")
+            .tempdir()?;
+        let (model, fragments) = (node::model()?, folder.path().join("fragments"));
+        program.run(&[
+            &"cut",
+            &model,
+            &fragments,
+            &"--fragment-size",
+            &FRAGMENT_SIZE,
+        ])?;
+        let entry = program.start(
+            &folder.path().join("entry.key"),
+            &[
+                &"bootstrap",
+                &"--seed",
+                &fragments,
+                &"--web",
+                &node::dist()?,
+                &"--http",
+                &"127.0.0.1:0",
+            ],
+        )?;
+        let text = |event: &Value, key: &str| {
+            Ok::<_, anyhow::Error>(event[key].as_str().context("no text")?.to_owned())
+        };
+        let described = entry.told("model")?;
+        let url = text(&entry.told("http")?, "url")?;
+        let address = text(
+            &entry.told_where("listening", |event| {
+                event["address"]
+                    .as_str()
+                    .is_some_and(|address| address.contains("/ws"))
+            })?,
+            "address",
+        )?;
+        let fragments = described["fragments"]
+            .as_u64()
+            .context("no number of fragments")?
+            .try_into()?;
+        Ok(Self {
+            program,
+            folder,
+            url,
+            address,
+            model: text(&described, "model")?,
+            fragments,
+            entry,
+        })
+    }
+
+    /// The folder with the fragments.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().join("fragments")
+    }
+
+    /// A folder with the same fragments.
+    pub fn copy_of_folder(&self) -> Result<PathBuf> {
+        let copy = self.folder.path().join("copy");
+        std::fs::create_dir(&copy)?;
+        for entry in std::fs::read_dir(self.folder())? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), copy.join(entry.file_name()))?;
+        }
+        Ok(copy)
+    }
+
+    /// Starts a worker that computes on these fragments, such as `0-9,12`.
+    pub fn worker(&self, name: &str, hold: &str) -> Result<Node> {
+        self.worker_with(name, &self.folder(), hold)
+    }
+
+    /// The same with the fragments of another folder.
+    pub fn worker_with(&self, name: &str, folder: &Path, hold: &str) -> Result<Node> {
+        let key = self.folder.path().join(format!("{name}.key"));
+        let listen = "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/tcp/0/ws";
+        self.program.start(
+            &key,
+            &[
+                &"serve",
+                &"--dir",
+                &folder,
+                &"--hold",
+                &hold,
+                &"--bootstrap",
+                &self.address,
+                &"--listen",
+                &listen,
+            ],
+        )
+    }
+
+    /// The link that invites to this network, proposing how many fragments to lend.
+    #[must_use]
+    pub fn link(&self, lend: u32) -> String {
+        self.link_by(&self.address, lend)
+    }
+
+    /// The same by another way in.
+    #[must_use]
+    pub fn link_by(&self, address: &str, lend: u32) -> String {
+        format!(
+            "{}#model={}&bootstrap={address}&lend={lend}",
+            self.url, self.model
+        )
+    }
+
+    /// A link to the entry that can be slow and can be cut, and the address by which it is entered.
+    pub fn proxy(&self) -> Result<(Proxy, String)> {
+        let port = self
+            .address
+            .split('/')
+            .nth(4)
+            .context("no port in the address")?;
+        let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], port.parse()?)))?;
+        let address = self.address.replacen(
+            &format!("/tcp/{port}/"),
+            &format!("/tcp/{}/", proxy.port()),
+            1,
+        );
+        Ok((proxy, address))
+    }
+
+    /// What one process answers that has the whole model.
+    pub fn alone(&self, question: &str, max_tokens: u32) -> Result<Answer> {
+        let max_tokens = max_tokens.to_string();
+        let folder = self.folder();
+        let report = self.program.run(&[
+            &"generate",
+            &"--model",
+            &folder,
+            &"--chat",
+            &"--json",
+            &"--max-tokens",
+            &max_tokens,
+            &"--prompt",
+            &question,
+        ])?;
+        let report: Value = serde_json::from_str(&report)?;
+        let tokens: Vec<u32> = serde_json::from_value(report["tokens"].clone())?;
+        ensure!(
+            !tokens.is_empty(),
+            "a single process says nothing to {question:?}"
+        );
+        Ok(Answer {
+            text: report["text"].as_str().context("no text")?.to_owned(),
+            tokens,
+        })
+    }
+
+    /// The file of a fragment by its place in the manifest.
+    pub fn fragment_file(&self, index: u32) -> Result<PathBuf> {
+        let report: Value =
+            serde_json::from_str(&self.program.run(&[&"inspect", &self.folder(), &"--json"])?)?;
+        let id = report["fragments"][index as usize]["id"]
+            .as_str()
+            .with_context(|| format!("no fragment {index}"))?;
+        let file = self.folder().join(format!("{id}.fragment"));
+        ensure!(file.is_file(), "no file {}", file.display());
+        Ok(file)
+    }
+}
+
+/// Turns over one bit in the middle of a file, in place: a process that has it mapped sees it.
+pub fn flip_a_bit(file: &Path) -> Result<()> {
+    let middle = std::fs::metadata(file)?.len() / 2;
+    let file = std::fs::File::options().read(true).write(true).open(file)?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle)?;
+    file.write_all_at(&[byte[0] ^ 1], middle)?;
+    Ok(())
+}

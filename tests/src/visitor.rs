@@ -1,0 +1,174 @@
+//! Somebody who uses the page: what a person does and sees, by the test ids of the elements.
+
+use std::{collections::BTreeSet, ops::Deref};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::{Browser, Page, until};
+
+/// A tab with the application in it.
+pub struct Visitor(Page);
+
+impl Deref for Visitor {
+    type Target = Page;
+
+    fn deref(&self) -> &Page {
+        &self.0
+    }
+}
+
+/// A peer as the dashboard shows it.
+#[derive(Debug, Deserialize)]
+pub struct PeerRow {
+    /// Its id.
+    pub peer: String,
+    /// Through a relay only.
+    pub relayed: bool,
+    /// Requests of this tab that it answered.
+    pub answered: u64,
+}
+
+/// An answer as the page keeps it.
+#[derive(Debug, Deserialize)]
+pub struct Said {
+    /// The whole text, once it has ended.
+    pub text: String,
+    /// How it ended, once it has.
+    pub ending: Option<Ending>,
+}
+
+/// How an answer ended.
+#[derive(Debug, Deserialize)]
+pub struct Ending {
+    /// Its length in tokens.
+    pub tokens: u32,
+}
+
+impl Visitor {
+    /// Opens a link in a new tab.
+    pub fn open(browser: &Browser, link: &str) -> Result<Self> {
+        Ok(Self(browser.open(link)?))
+    }
+
+    /// Opens an invitation and joins the network with what it proposes.
+    pub fn join(browser: &Browser, link: &str) -> Result<Self> {
+        let visitor = Self::open(browser, link)?;
+        visitor.accept()?;
+        visitor.wait_until_ready()?;
+        Ok(visitor)
+    }
+
+    /// Joins, unless this browser has joined before.
+    pub fn accept(&self) -> Result<()> {
+        let screen = until("the page knows what to show", || {
+            let screen =
+                self.eval("document.querySelector('[data-testid=app]')?.dataset.screen")?;
+            Ok(screen
+                .as_str()
+                .filter(|screen| *screen != "looking")
+                .map(str::to_owned))
+        })?;
+        if screen == "welcome" {
+            self.click("onboarding-join")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits until all fragments to lend are here.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        self.wait_until(
+            "document.querySelector('[data-testid=app]')?.dataset.screen === 'main'
+             && document.querySelector('[data-testid=progress]') === null
+             && document.querySelectorAll('[data-testid=held-row]').length > 0",
+        )
+    }
+
+    /// Has the likeliest token taken every time, and answers of that length at most.
+    pub fn be_predictable(&self, max_tokens: u32) -> Result<()> {
+        self.click("nav-settings")?;
+        self.wait_for("greedy")?;
+        self.eval(
+            "(box => box.checked || box.click())(document.querySelector('[data-testid=greedy]'))",
+        )?;
+        self.change("max-tokens", max_tokens)?;
+        self.click("nav-chat")
+    }
+
+    /// Lends so many fragments from now on.
+    pub fn lend(&self, fragments: u32) -> Result<()> {
+        self.click("nav-settings")?;
+        self.change("settings-lend", fragments)?;
+        self.click("nav-chat")
+    }
+
+    /// Puts a number into a field and leaves it.
+    fn change(&self, id: &str, value: u32) -> Result<()> {
+        self.wait_for(id)?;
+        self.eval(&format!(
+            "{{
+                const field = document.querySelector('[data-testid={id}]');
+                field.value = {value};
+                field.dispatchEvent(new Event('input', {{ bubbles: true }}));
+                field.dispatchEvent(new Event('change', {{ bubbles: true }}));
+            }}"
+        ))?;
+        Ok(())
+    }
+
+    /// Types a question and sends it.
+    pub fn ask(&self, question: &str) -> Result<()> {
+        self.fill("chat-input", question)?;
+        self.click("chat-send")
+    }
+
+    /// The last answer as the page keeps it; the page does so when it has ended.
+    pub fn said(&self) -> Result<Option<Said>> {
+        let kept = self.eval("JSON.parse(sessionStorage.getItem('iap2p.chat') ?? '[]').filter(m => m.speaker === 'Assistant').at(-1) ?? null")?;
+        Ok(serde_json::from_value(kept)?)
+    }
+
+    /// Waits for the end of the answer.
+    pub fn answer(&self) -> Result<Said> {
+        let ended = || Ok(self.said()?.filter(|said| said.ending.is_some()));
+        until("the answer has ended", ended)
+            .with_context(|| format!("so far: {:?}", self.text("message-answer")))
+    }
+
+    /// Whether an answer is on its way.
+    pub fn is_answering(&self) -> Result<bool> {
+        Ok(self.eval("document.querySelector('[data-testid=chat-stop]') !== null")? == true)
+    }
+
+    /// The fragments this tab lends.
+    pub fn lends(&self) -> Result<BTreeSet<u32>> {
+        let indices = self.eval("[...document.querySelectorAll('[data-testid=held-row]')].map(row => Number(row.dataset.index))")?;
+        Ok(serde_json::from_value(indices)?)
+    }
+
+    /// The peers on the dashboard.
+    pub fn peers(&self) -> Result<Vec<PeerRow>> {
+        let rows = self.eval(
+            "[...document.querySelectorAll('[data-testid=peer-row]')].map(({ dataset }) => ({
+                peer: dataset.peer, relayed: dataset.relayed === 'true', answered: Number(dataset.answered),
+            }))",
+        )?;
+        Ok(serde_json::from_value(rows)?)
+    }
+
+    /// The tab's own name in the network.
+    pub fn peer_id(&self) -> Result<String> {
+        let id = self.eval("document.querySelector('[data-testid=peer-id]')?.textContent")?;
+        Ok(id
+            .as_str()
+            .context("the page does not know its own id")?
+            .to_owned())
+    }
+
+    /// The tab itself.
+    #[must_use]
+    pub fn into_page(self) -> Page {
+        self.0
+    }
+}

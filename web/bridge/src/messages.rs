@@ -1,0 +1,252 @@
+//! Headers of the messages. Bytes in bulk are never in a header: they are the message's body.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::status::{Ending, Status};
+
+/// First message to a new worker: what it is to be. The engine's comes with one port per compute worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Role {
+    /// Runs the swarm and the session; speaks with the page.
+    Engine,
+    /// Computes on fragments; speaks with the engine over the port that comes along.
+    Compute,
+}
+
+/// A worker's sign of life. What is sent to a worker before it is lost.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ready {
+    /// Whether this build carries the SIMD kernels.
+    pub simd: bool,
+}
+
+/// Who said what in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Speaker {
+    /// The person at the keyboard.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One contribution to a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Who says it.
+    pub speaker: Speaker,
+    /// The text.
+    pub text: String,
+}
+
+/// How the next token is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Drawing {
+    /// 0 takes the likeliest token every time.
+    pub temperature: f32,
+    /// The longest answer, in tokens.
+    pub max_tokens: u32,
+    /// Same seed, same answer.
+    pub seed: u64,
+}
+
+/// What the engine needs to join a swarm.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Join {
+    /// This tab's peer id, as bytes.
+    pub peer: ByteBuf,
+    /// Id of the model, as text.
+    pub model: String,
+    /// How many fragments to lend.
+    pub lend: u32,
+}
+
+/// From the page to the engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToEngine {
+    /// Join the swarm. Comes once.
+    Join(Join),
+    /// Lend another number of fragments from now on.
+    Lend(u32),
+    /// Answer the last turn of this conversation. One answer at a time.
+    Ask {
+        /// Comes back with every piece of the answer.
+        answer: u32,
+        /// The whole conversation; the last turn is the question.
+        turns: Vec<Turn>,
+        /// How to draw tokens.
+        drawing: Drawing,
+    },
+    /// End the answer being made.
+    Stop,
+    /// The network says something. A message's bytes are the body.
+    Network(FromNetwork),
+    /// The browser went online or offline.
+    Online(bool),
+    /// Delete every stored fragment that no tab lends.
+    Tidy,
+}
+
+/// What the network reports, relayed by the page.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromNetwork {
+    /// A peer is connected, or reached another way from now on.
+    Connected {
+        /// Its id.
+        peer: ByteBuf,
+        /// Its id as text.
+        name: String,
+        /// Through a relay, not directly.
+        relayed: bool,
+    },
+    /// A peer is gone.
+    Disconnected {
+        /// Its id.
+        peer: ByteBuf,
+    },
+    /// A peer sent a message (the body).
+    Message {
+        /// Its id.
+        peer: ByteBuf,
+        /// On which of the protocol's channels.
+        channel: Channel,
+    },
+    /// The way to a peer and back was measured.
+    RoundTrip {
+        /// Its id.
+        peer: ByteBuf,
+        /// How long it took.
+        milliseconds: f64,
+    },
+    /// A peer broke the protocol.
+    Violation {
+        /// Its id.
+        peer: ByteBuf,
+        /// How.
+        reason: String,
+    },
+}
+
+/// The protocol's channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Channel {
+    /// Requests and answers.
+    Compute,
+    /// Fragments.
+    Content,
+}
+
+/// What the engine wants of the network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToNetwork {
+    /// Send a message (the body).
+    Send {
+        /// To whom.
+        peer: ByteBuf,
+        /// On which of the protocol's channels.
+        channel: Channel,
+    },
+    /// Tell every new peer this first (the body).
+    Introduce,
+    /// Hang up.
+    Disconnect {
+        /// On whom.
+        peer: ByteBuf,
+    },
+    /// Hang up and never speak again.
+    Ban {
+        /// With whom.
+        peer: ByteBuf,
+        /// Why, for the console.
+        reason: String,
+    },
+    /// Look for those who provide this, and connect.
+    Find {
+        /// Digest of a model or fragment.
+        key: ByteBuf,
+    },
+    /// Make known that this node provides it.
+    Announce {
+        /// Digest of a model or fragment.
+        key: ByteBuf,
+    },
+}
+
+/// From the engine to the page.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromEngine {
+    /// Something for the network.
+    Network(ToNetwork),
+    /// Everything the user interface shows, whenever it changed, a few times a second at most.
+    Status(Box<Status>),
+    /// The question is being read.
+    Reading {
+        /// From the question.
+        answer: u32,
+        /// Tokens read.
+        read: u32,
+        /// Tokens in all.
+        total: u32,
+    },
+    /// The answer grows.
+    Text {
+        /// From the question.
+        answer: u32,
+        /// The text that is complete with one more token; often none.
+        piece: String,
+    },
+    /// The answer is over.
+    End {
+        /// From the question.
+        answer: u32,
+        /// How and why.
+        ending: Ending,
+    },
+}
+
+/// From the engine to a compute worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToCompute {
+    /// Compute on a fragment; the request is the body.
+    Compute {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// The fragment's digest.
+        fragment: ByteBuf,
+    },
+    /// This fragment will not be asked for any more: free its memory.
+    Release {
+        /// The fragment's digest.
+        fragment: ByteBuf,
+    },
+}
+
+/// From a compute worker to the engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromCompute {
+    /// The result is the body.
+    Computed {
+        /// From the request.
+        ticket: u64,
+    },
+    /// The request could not be answered.
+    Failed {
+        /// From the request.
+        ticket: u64,
+        /// What is the matter.
+        fault: Fault,
+        /// The same in words, for the log and for the peer that asked.
+        reason: String,
+    },
+}
+
+/// Why a compute worker has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// The stored fragment is gone, or no longer what its name says.
+    Lost,
+    /// The request makes no sense for this fragment.
+    Request,
+    /// The browser's storage does not work.
+    Storage,
+}

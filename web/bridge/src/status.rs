@@ -1,0 +1,203 @@
+//! The view-model: plain values, made by the engine, shown by the page.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+/// Everything the user interface shows about the network and this tab's part in it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// How far joining has got.
+    pub stage: Stage,
+    /// Connection to the network.
+    pub link: Link,
+    /// The model, once its manifest is here.
+    pub model: Option<Model>,
+    /// How many fragments this tab means to lend.
+    pub lend: u32,
+    /// What is being downloaded.
+    pub downloads: Vec<Download>,
+    /// The fragments this tab lends, in the manifest's order.
+    pub held: Vec<Held>,
+    /// The peers in sight.
+    pub peers: Vec<Peer>,
+    /// For each fragment of the manifest: how many nodes hold it, at most 255; this tab counts.
+    pub coverage: ByteBuf,
+    /// Requests of others this tab answered.
+    pub answered: u64,
+    /// Requests of this tab that others answered.
+    pub asked: u64,
+    /// Fragments in this browser's storage, whoever lends them.
+    pub stored: u32,
+    /// Fragments the answer under way waits for because nobody in sight holds them.
+    pub waiting: Vec<Missing>,
+    /// What keeps this tab from working as it should.
+    pub problem: Option<Problem>,
+}
+
+/// How far joining has got, in order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Stage {
+    /// Nobody reached yet.
+    #[default]
+    Connecting,
+    /// Fetching the list of fragments.
+    Manifest,
+    /// Fetching the small parts everyone who asks needs.
+    Small,
+    /// Fetching the fragments to lend. The chat already works.
+    Lent,
+    /// Everything is here.
+    Ready,
+}
+
+/// Connection to the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Link {
+    /// The browser says there is no network.
+    Offline,
+    /// Trying to reach somebody.
+    #[default]
+    Connecting,
+    /// At least one peer is connected.
+    Connected,
+}
+
+/// What the manifest says about the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Its name, or else its architecture.
+    pub name: String,
+    /// Number of layers.
+    pub layers: u32,
+    /// Size of all fragments.
+    pub bytes: u64,
+    /// Size of the largest fragment.
+    pub fragment_bytes: u64,
+}
+
+/// A fragment on its way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Download {
+    /// Its place in the manifest; `None` is the manifest itself.
+    pub index: Option<u32>,
+    /// Bytes that are here.
+    pub have: u64,
+    /// Bytes in all, when known.
+    pub total: Option<u64>,
+}
+
+/// A fragment this tab lends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Its place in the manifest.
+    pub index: u32,
+    /// Its size.
+    pub bytes: u64,
+    /// What it is part of.
+    pub place: Place,
+}
+
+/// What a fragment is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// Turns tokens into vectors.
+    Embedding,
+    /// Turns vectors into tokens.
+    Output,
+    /// Norms and routers.
+    Small,
+    /// Attention of a layer.
+    Attention(u32),
+    /// Feed-forward of a layer.
+    FeedForward(u32),
+    /// An expert of a layer.
+    Expert(u32, u32),
+    /// Something this version does not compute with.
+    Other,
+}
+
+/// A peer in sight.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its id, as text.
+    pub id: String,
+    /// Through a relay, not directly.
+    pub relayed: bool,
+    /// What program it is.
+    pub agent: String,
+    /// Fragments it computes on.
+    pub computes: u32,
+    /// Fragments it can be fetched from.
+    pub stores: u32,
+    /// Requests of mine it answered.
+    pub answered: u64,
+    /// Requests of it I answered.
+    pub asked: u64,
+    /// Measured round trip, in milliseconds.
+    pub round_trip: Option<u32>,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ending {
+    /// Why.
+    pub reason: EndReason,
+    /// Tokens of the answer.
+    pub tokens: u32,
+    /// Tokens of the conversation it answers.
+    pub prompt_tokens: u32,
+    /// Milliseconds from the question to the first token.
+    pub first: f64,
+    /// Milliseconds from the first token to the last.
+    pub rest: f64,
+    /// Nodes that computed for it, this tab among them.
+    pub devices: u32,
+    /// The tokens themselves.
+    pub ids: Vec<u32>,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EndReason {
+    /// The model said it was done.
+    Complete,
+    /// The longest answer allowed, or the model's whole context.
+    Length,
+    /// The user stopped it.
+    Stopped,
+    /// It could not go on.
+    Failed(Problem),
+}
+
+/// What can go wrong, in terms the user interface can explain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Problem {
+    /// Nobody in sight holds these fragments.
+    Missing(Vec<Missing>),
+    /// The browser grants no more storage.
+    Quota,
+    /// IndexedDB does not work here (private window, disk full, blocked).
+    Storage(String),
+    /// The model asks for something this version does not know.
+    Unsupported(String),
+    /// The conversation is longer than the model's context.
+    TooLong {
+        /// Tokens of the conversation.
+        tokens: u32,
+        /// Tokens the model can look back on.
+        context: u32,
+    },
+    /// The model is not ready for questions yet.
+    NotReady,
+    /// Everything else, as the code says it.
+    Other(String),
+}
+
+/// A fragment nobody holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Its place in the manifest.
+    pub index: u32,
+    /// What it is part of.
+    pub place: Place,
+}

@@ -1,0 +1,83 @@
+//! The page's side of the engine: starts the workers, gives them the network, and shows what they report.
+
+mod identity;
+mod network;
+mod outbox;
+mod workers;
+
+use std::rc::Rc;
+
+use leptos::prelude::*;
+use serde_bytes::ByteBuf;
+use wasm_bindgen_futures::spawn_local;
+use web_bridge::{
+    messages::{FromEngine, Join, ToEngine},
+    port::Port,
+};
+
+use crate::{invite::Swarm, platform::history, probe, state::Ui};
+use network::Network;
+
+/// Starts everything. What goes wrong is shown.
+pub(crate) fn start(ui: Ui, swarm: Swarm) {
+    spawn_local(async move {
+        if let Err(reason) = run(ui, swarm).await {
+            ui.broken.set(Some(reason));
+        }
+    });
+}
+
+async fn run(ui: Ui, swarm: Swarm) -> Result<(), String> {
+    let identity = identity::own().await;
+    let peer = identity.peer_id();
+    ui.peer.set(Some(peer.to_string()));
+    let port = workers::start().await?;
+    let network = Network::start(identity, &swarm.bootstrap)?;
+    hear(ui, &port, network.clone());
+    connect(ui, &port);
+    let lend = ui.settings.with_untracked(|settings| settings.lend);
+    let join = Join {
+        peer: ByteBuf::from(peer.to_bytes()),
+        model: swarm.model,
+        lend,
+    };
+    ui.tell(&ToEngine::Join(join));
+    ui.tell(&ToEngine::Online(ui.online.get_untracked()));
+    network.relay(port, move |reason| ui.unreachable.set(reason));
+    let goodbye = network.clone();
+    history::listen("pagehide", move |_| goodbye.leave());
+    history::reload_when_revived();
+    history::listen("online", move |_| network.retry());
+    Ok(())
+}
+
+/// Wishes of the user go to the engine from now on.
+fn connect(ui: Ui, port: &Port) {
+    let port = port.clone();
+    ui.connect(Rc::new(move |wish: &ToEngine| {
+        if let Err(error) = port.send(wish) {
+            leptos::logging::error!("{error}");
+        }
+    }));
+}
+
+/// What the engine says is shown, or goes to the network.
+fn hear(ui: Ui, port: &Port, network: Network) {
+    port.listen(move |message| match message.header {
+        FromEngine::Network(wish) => network.perform(wish, &message.body),
+        FromEngine::Status(status) => {
+            probe::status(&status);
+            ui.status.set(*status);
+        }
+        FromEngine::Reading {
+            answer,
+            read,
+            total,
+        } => ui.chat.read(answer, read, total),
+        FromEngine::Text { answer, piece } => ui.chat.grow(answer, &piece),
+        FromEngine::End { answer, ending } => {
+            probe::answer(&ending);
+            ui.chat.end(answer, ending);
+        }
+    });
+}

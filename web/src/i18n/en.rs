@@ -1,0 +1,223 @@
+//! English.
+
+use web_bridge::status::Place;
+
+use super::Text;
+
+pub(crate) static ENGLISH: Text = Text {
+    byte_units: ["B", "kB", "MB", "GB", "TB"],
+
+    skip: "Skip to the content",
+    navigation: "Main menu",
+    chat: "Chat",
+    network: "Network",
+    share: "Invite",
+    settings: "Settings",
+    update_ready: "A new version is ready.",
+    update_now: "Use it now",
+
+    link_offline: "Offline",
+    link_connecting: "Connecting…",
+    link_connected: |peers| match peers {
+        1 => "1 device in sight".into(),
+        n => format!("{n} devices in sight"),
+    },
+
+    welcome_title: "A language model that runs on all of us",
+    welcome_what: "The model is too big for your device, but not for all of ours together. \
+        Lend room for a fragment of it, and everyone who does can ask it anything.",
+    welcome_how: "No account, no graphics card, nothing to install.",
+    welcome_mosaic: |mine, all| format!("Your share: {mine} of {all} fragments of the model"),
+    lend_label: "Fragments to lend",
+    lend_hint: |size| format!("About {size} of storage"),
+    lend_more: "One more",
+    lend_less: "One less",
+    fragments: |n| match n {
+        1 => "1 fragment".into(),
+        n => format!("{n} fragments"),
+    },
+    quota_free: |free| format!("this browser can spare {free}"),
+    join: "Join",
+    join_small_print: "Your device downloads its fragments, computes with them for others while this page is open, \
+        and connects to other participants' devices, which can see its IP address.",
+    no_swarm_title: "Which network?",
+    no_swarm_what: "This page was opened without an invitation, and its server names no network. \
+        Ask a participant for their invite link and paste it here.",
+    no_swarm_label: "Invite link",
+    no_swarm_bad: "That is not an invite link: it should contain “#model=” and “bootstrap=”.",
+    no_swarm_use: "Use this link",
+    looking_for_swarm: "Looking for the network…",
+
+    joining_title: "Joining",
+    step_connect: "Reach the network",
+    step_manifest: "Read the plan of the model",
+    step_small: "Fetch the small parts everyone needs",
+    step_lent: |n| match n {
+        1 => "Fetch your fragment".into(),
+        n => format!("Fetch your {n} fragments"),
+    },
+    step_done: "done",
+    step_now: "in progress",
+    step_waiting: "to do",
+    progress_of: |have, total| format!("{have} of {total}"),
+    resumable: "You can close this page: the download goes on where it stopped.",
+    open_chat: "Open the chat",
+    connect_slow: "Nobody answers yet. The page goes on trying by itself. Is the inviting device still online?",
+
+    chat_title: "Chat",
+    chat_empty: "Ask the network",
+    examples_label: "Examples to start with",
+    examples: [
+        "What is a fragment?",
+        "How do I join?",
+        "What happens when a device leaves?",
+        "Who can read my questions?",
+    ],
+    input_label: "Your message",
+    input_placeholder: "Ask something…",
+    input_hint: "Enter sends, Shift + Enter starts a new line",
+    send: "Send",
+    stop: "Stop",
+    new_chat: "New conversation",
+    you: "You",
+    model: "The model",
+    thinking: "The network is computing…",
+    reading: |read, total| format!("The network is reading the question: {read} of {total} tokens"),
+    waiting_for: |list| format!("Waiting for a device that holds {list}…"),
+    chat_not_ready: "You can ask as soon as the small parts of the model are here.",
+    chat_offline: "You can ask as soon as the connection is back.",
+    speed: |number| format!("{number} tokens/s"),
+    devices: |n| match n {
+        1 => "computed by 1 device".into(),
+        n => format!("computed by {n} devices"),
+    },
+    tokens: |n| match n {
+        1 => "1 token".into(),
+        n => format!("{n} tokens"),
+    },
+    first_token: |seconds| format!("first word after {seconds} s"),
+    stopped: "stopped",
+    cut_short: "longest answer reached",
+    retry: "Try again",
+    copy: "Copy",
+    copied: "Copied",
+
+    dashboard_title: "Network",
+    coverage_title: "Coverage of the model",
+    coverage_all: |n| format!("All {n} fragments are held by somebody in sight."),
+    coverage_missing: |missing, all| match missing {
+        1 => format!("1 of {all} fragments is held by nobody in sight."),
+        n => format!("{n} of {all} fragments are held by nobody in sight."),
+    },
+    coverage_single: |n| match n {
+        1 => "1 fragment is held by one device only.".into(),
+        n => format!("{n} fragments are held by one device only."),
+    },
+    coverage_unknown: "Not known yet: the plan of the model is still to come.",
+    legend_none: "nobody",
+    legend_one: "one device",
+    legend_more: "several",
+    legend_mine: "yours",
+    peers_title: "Devices",
+    peers_none: "No other device in sight yet.",
+    peer_direct: "direct",
+    peer_relayed: "relayed",
+    peer_answered: "for you",
+    peer_asked: "by you",
+    peer_round_trip: |ms| format!("{ms} ms"),
+    peer_entry: "entry point",
+    peer_seed: |n| format!("offers {n}"),
+    mine_title: "Your part",
+    mine_none: "This tab holds no fragment yet.",
+    answered_label: "requests computed for others",
+    asked_label: "computed for you by others",
+    held_label: "fragments lent",
+    stored_label: "stored in this browser",
+    fragment_name: |n| format!("Fragment {n}"),
+    place: |place| match place {
+        Place::Embedding => "words to vectors".into(),
+        Place::Output => "vectors to words".into(),
+        Place::Small => "small parts".into(),
+        Place::Attention(layer) => format!("attention, layer {layer}"),
+        Place::FeedForward(layer) => format!("feed-forward, layer {layer}"),
+        Place::Expert(layer, expert) => format!("expert {expert}, layer {layer}"),
+        Place::Other => "other".into(),
+    },
+
+    share_title: "Invite somebody",
+    share_what: "Every device that joins makes the model stronger: a fragment held twice survives when one of the two leaves.",
+    share_link_label: "Invite link",
+    share_qr: "QR code of the invite link",
+    share_send: "Send…",
+    share_text: "Join a language model that runs on all our devices together:",
+    share_none: "There is no network to invite to yet: join one first.",
+    share_loopback: "This address only works on this device. To invite others, open the page under an address they can reach.",
+
+    settings_title: "Settings",
+    language: "Language",
+    theme: "Appearance",
+    theme_auto: "Like the device",
+    theme_light: "Light",
+    theme_dark: "Dark",
+    lending_title: "Lending",
+    lending_hint: "For each open tab. More fragments, more help; takes effect at once.",
+    storage_title: "Storage",
+    storage_used: |used, granted| format!("{used} used of the {granted} this browser grants."),
+    storage_unknown: "This browser does not say how much storage it grants.",
+    storage_kept: "The browser keeps the fragments until you delete them.",
+    storage_keep: "Keep for good",
+    storage_keep_hint: "Otherwise the browser may delete the fragments when the disk gets full.",
+    storage_keep_refused: "The browser refused. It often agrees once the page is installed or visited regularly.",
+    storage_tidy: "Delete what no tab lends",
+    storage_tidy_hint: "Frees storage; nothing that is in use goes away.",
+    answers_title: "Answers",
+    greedy: "Always the likeliest word",
+    greedy_hint: "The same question then gets the same answer, word for word.",
+    max_tokens: "Longest answer, in tokens",
+    leave: "Leave this network",
+    leave_hint: "Stops lending and shows the welcome page. Stored fragments stay until you delete them.",
+    privacy_title: "Privacy, in plain words",
+    privacy: [
+        "Your text is cut into tokens and put back together on your device, and every connection is encrypted.",
+        "But the devices that compute for you receive intermediate numbers, and those that hold the vocabulary tables \
+            receive word pieces. A determined operator could reconstruct much of your text from them.",
+        "Participants' devices see each other's IP addresses.",
+        "So do not write anything here that you would not write on a postcard. For sensitive texts, \
+            run a network of your own among people you trust.",
+    ],
+    background_title: "In the background",
+    background: "Your device helps only while this page is open. Phones pause a hidden page after seconds or minutes; \
+        others then take over, and no answer is lost.",
+    about_title: "About",
+    about: "Free software under the Apache License 2.0.",
+    about_peer: "This tab",
+    about_model: "Model",
+
+    offline_title: "No network connection",
+    offline_what: |stored| {
+        match stored {
+        0 => "The page works without a network, but asking takes other devices. It reconnects by itself.".into(),
+        1 => "1 fragment is stored here, nothing is lost. Asking takes other devices; the page reconnects by itself.".into(),
+        n => format!("{n} fragments are stored here, nothing is lost. Asking takes other devices; the page reconnects by itself."),
+    }
+    },
+    problem_missing: |n, list| match n {
+        1 => format!("Nobody in sight holds this part of the model right now: {list}."),
+        n => format!("Nobody in sight holds these {n} parts of the model right now: {list}."),
+    },
+    problem_missing_more: |n| format!("and {n} more"),
+    problem_missing_todo: "Wait for a device that has it, invite somebody, or lend more fragments in the settings.",
+    problem_quota: "The browser grants no more storage. What is stored stays and goes on working; free some disk space, \
+        delete what no tab lends, or lend fewer fragments.",
+    problem_storage: "The browser’s storage does not work here, so no fragment can be kept. Private windows often forbid it; \
+        a full disk can be the cause too.",
+    problem_unsupported: "This version cannot run this model:",
+    problem_too_long: |tokens, context| {
+        format!(
+            "The conversation is too long for the model: {tokens} tokens, it can look back on {context}. Start a new one."
+        )
+    },
+    problem_not_ready: "The model is not here yet. Wait until joining is done.",
+    problem_other: "Something went wrong:",
+    problem_start: "The application could not start its workers. Reload the page; a browser from 2023 or later is needed.",
+};

@@ -1,0 +1,87 @@
+//! From the address of the page to a running node: which network, whether to ask first, and starting the workers.
+
+use leptos::{prelude::*, task::spawn_local};
+
+use crate::{
+    engine,
+    invite::{Invite, Swarm},
+    platform::{net, quota},
+    state::{Screen, Ui},
+};
+
+/// The file a server may name its network in.
+const BOOTSTRAP: &str = "bootstrap.json";
+
+/// Finds out which network this page belongs to: the invitation in its address, else what the server says, else the
+/// one joined last.
+pub(crate) fn begin(ui: Ui) {
+    let invite = Invite::parse(&net::fragment());
+    if let Some(lend) = invite.lend {
+        ui.settings.update(|settings| settings.lend = lend);
+    }
+    let remembered = ui
+        .settings
+        .with_untracked(|settings| settings.swarm.clone());
+    if let Some(swarm) = invite.swarm {
+        return meet(ui, swarm);
+    }
+    spawn_local(async move {
+        let named = net::text(BOOTSTRAP)
+            .await
+            .and_then(|text| serde_json::from_str::<Swarm>(&text).ok());
+        match named
+            .filter(|swarm| !swarm.bootstrap.is_empty())
+            .or(remembered)
+        {
+            Some(swarm) => meet(ui, swarm),
+            None => ui.screen.set(Screen::NoSwarm),
+        }
+    });
+}
+
+/// A network is known: who joined it before is taken back in at once, others are asked.
+pub(crate) fn meet(ui: Ui, swarm: Swarm) {
+    let known = ui.settings.with_untracked(|settings| {
+        settings.joined
+            && settings
+                .swarm
+                .as_ref()
+                .is_some_and(|last| last.model == swarm.model)
+    });
+    ui.swarm.set(Some(swarm));
+    if known {
+        ui.screen.set(Screen::Main);
+        run(ui);
+    } else {
+        ui.screen.set(Screen::Welcome);
+    }
+}
+
+/// The user wants to take part. Must be called from their click: the browser asks for one before it promises to keep
+/// what we store.
+pub(crate) fn join(ui: Ui) {
+    let kept = quota::persist();
+    spawn_local(async move {
+        // A refusal changes nothing here; the settings offer to ask again.
+        let _ = kept.await;
+    });
+    let swarm = ui.swarm.get_untracked();
+    ui.set(|settings| {
+        settings.swarm = swarm;
+        settings.joined = true;
+    });
+    ui.screen.set(Screen::Joining);
+    run(ui);
+}
+
+/// The user wants out: forget the network and start over. The workers end with the page.
+pub(crate) fn leave(ui: Ui) {
+    ui.set(|settings| settings.joined = false);
+    let _ = crate::platform::window().location().reload();
+}
+
+fn run(ui: Ui) {
+    if let Some(swarm) = ui.swarm.get_untracked() {
+        engine::start(ui, swarm);
+    }
+}

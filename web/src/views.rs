@@ -1,0 +1,18 @@
+//! The screens.
+
+mod chat;
+mod dashboard;
+mod joining;
+mod main_screen;
+mod message;
+mod no_swarm;
+mod privacy;
+mod settings;
+mod share;
+mod storage;
+mod welcome;
+
+pub(crate) use joining::Joining;
+pub(crate) use main_screen::Main;
+pub(crate) use no_swarm::NoSwarm;
+pub(crate) use welcome::Welcome;

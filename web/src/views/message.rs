@@ -1,0 +1,168 @@
+//! One contribution to the conversation.
+
+use leptos::{either::Either, prelude::*};
+use web_bridge::{
+    messages::Speaker,
+    status::{EndReason, Ending},
+};
+
+use crate::{
+    components::{Explained, Glyph, Icon, Prose, list},
+    i18n::Language,
+    platform::clipboard,
+    state::{Message, ui},
+};
+
+/// A question as it was typed, or an answer with what it took.
+#[component]
+pub(crate) fn MessageView(
+    message: Message,
+    #[prop(into)] last: Signal<Option<u32>>,
+) -> impl IntoView {
+    let t = ui().t();
+    match message.speaker {
+        Speaker::User => Either::Left(view! {
+            <article class="message user" data-testid="message-user">
+                <h3 class="visually-hidden">{t.you}</h3>
+                <p class="typed">{move || message.text.get()}</p>
+            </article>
+        }),
+        Speaker::Assistant => Either::Right(view! { <Answer message last/> }),
+    }
+}
+
+#[component]
+fn Answer(message: Message, last: Signal<Option<u32>>) -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let growing = move || message.ending.with(Option::is_none);
+    let waiting = Memo::new(move |_| growing() && message.text.with(String::is_empty));
+    let failed = move || {
+        message.ending.with(
+            |ending| match ending.as_ref().map(|ending| &ending.reason) {
+                Some(EndReason::Failed(problem)) => Some(problem.clone()),
+                _ => None,
+            },
+        )
+    };
+    let is_last = move || last.get() == Some(message.id) && !ui.chat.busy.get();
+    view! {
+        <article class="message answer" class:growing=growing>
+            <h3 class="visually-hidden">{t.model}</h3>
+            <div class="answer-text" data-testid="message-answer"><Prose text=message.text/></div>
+            <Show when=move || waiting.get()>
+                <p class="thinking" role="status">
+                    <span class="spinner" aria-hidden="true"></span>
+                    {move || ui.chat.reading.get().map_or(t.thinking.into(), |(read, total)| (t.reading)(read, total))}
+                </p>
+            </Show>
+            <Show when=growing><Waiting/></Show>
+            {move || failed().map(|problem| view! { <Explained problem/> })}
+            <Meta message/>
+            <Show when=move || !growing()>
+                <div class="answer-tools">
+                    <CopyButton text=message.text/>
+                    <Show when=is_last>
+                        <button type="button" class="small" data-testid="chat-retry" on:click=move |_| ui.chat.retry(ui)>
+                            {t.retry}
+                        </button>
+                    </Show>
+                </div>
+            </Show>
+        </article>
+    }
+}
+
+/// Parts of the model the answer waits for, because nobody has them.
+#[component]
+fn Waiting() -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let waiting = Memo::new(move |_| ui.status.with(|status| status.waiting.clone()));
+    let words = move || (t.waiting_for)(&waiting.with(|parts| list(t, parts)));
+    view! {
+        <Show when=move || waiting.with(|parts| !parts.is_empty())>
+            <p class="quiet patient" role="status" data-testid="waiting">{words}</p>
+        </Show>
+    }
+}
+
+/// Speed and who computed it.
+#[component]
+fn Meta(message: Message) -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let language = ui.language.get_untracked();
+    let words = move || {
+        message.ending.with(|ending| match ending {
+            Some(ending) => summary(language, ending),
+            // Only the growing answer has no ending, so the speed is its own.
+            None => ui
+                .chat
+                .speed
+                .get()
+                .map(|speed| (t.speed)(&language.number(speed)))
+                .unwrap_or_default(),
+        })
+    };
+    view! { <p class="meta" data-testid="answer-meta">{words}</p> }
+}
+
+fn summary(language: Language, ending: &Ending) -> String {
+    let t = language.text();
+    let mut parts = Vec::new();
+    if ending.tokens > 1 && ending.rest > 0.0 {
+        let speed = f64::from(ending.tokens - 1) * 1000.0 / ending.rest;
+        parts.push((t.speed)(&language.number(speed)));
+    }
+    if ending.tokens > 0 {
+        parts.push((t.tokens)(ending.tokens));
+        parts.push((t.devices)(ending.devices));
+        parts.push((t.first_token)(&language.number(ending.first / 1000.0)));
+    }
+    match ending.reason {
+        EndReason::Stopped => parts.push(t.stopped.into()),
+        EndReason::Length => parts.push(t.cut_short.into()),
+        EndReason::Complete | EndReason::Failed(_) => {}
+    }
+    parts.join(" · ")
+}
+
+#[component]
+fn CopyButton(text: RwSignal<String>) -> impl IntoView {
+    let t = ui().t();
+    let copied = RwSignal::new(false);
+    let copy = move |_| {
+        let text = text.get_untracked();
+        leptos::task::spawn_local(async move { copied.set(clipboard::copy(&text).await) });
+    };
+    view! {
+        <button type="button" class="small" on:click=copy>
+            <Icon glyph=Glyph::Copy/>
+            <span aria-live="polite">{move || if copied.get() { t.copied } else { t.copy }}</span>
+        </button>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_speed_does_not_count_the_wait_for_the_first_word() {
+        let ending = Ending {
+            reason: EndReason::Stopped,
+            tokens: 11,
+            prompt_tokens: 3,
+            first: 2500.0,
+            rest: 2000.0,
+            devices: 3,
+            ids: Vec::new(),
+        };
+        let words = summary(Language::French, &ending);
+        assert_eq!(
+            words,
+            "5 tokens/s · 11 tokens · calculé par 3 appareils · premier mot après 2,5 s · arrêté"
+        );
+    }
+}

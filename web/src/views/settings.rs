@@ -1,0 +1,164 @@
+//! What the user can choose.
+
+use leptos::prelude::*;
+use web_bridge::messages::ToEngine;
+
+use super::{privacy::Privacy, storage::StoragePanel, welcome::affordable};
+use crate::{
+    components::Stepper,
+    i18n::{Language, Text},
+    platform::{self, quota},
+    start,
+    state::{Theme, ui},
+};
+
+const LANGUAGE: &str = "language";
+
+#[component]
+pub(crate) fn SettingsView() -> impl IntoView {
+    let t = ui().t();
+    view! {
+        <section class="view view-settings" aria-labelledby="settings-title">
+            <div class="view-head"><h2 id="settings-title">{t.settings_title}</h2></div>
+            <Appearance/>
+            <Lending/>
+            <StoragePanel/>
+            <Answers/>
+            <section class="panel"><h3>{t.privacy_title}</h3><Privacy/></section>
+            <section class="panel"><h3>{t.background_title}</h3><p>{t.background}</p></section>
+            <About/>
+        </section>
+    }
+}
+
+fn theme_name(t: &Text, theme: Theme) -> &'static str {
+    match theme {
+        Theme::Auto => t.theme_auto,
+        Theme::Light => t.theme_light,
+        Theme::Dark => t.theme_dark,
+    }
+}
+
+#[component]
+fn Appearance() -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let choose_language = move |tag: String| {
+        if let Some(language) = Language::from_tag(&tag) {
+            ui.set(|settings| settings.language = Some(tag));
+            ui.language.set(language);
+            // All views are made anew; the keyboard stays where it was.
+            request_animation_frame(|| platform::focus(LANGUAGE));
+        }
+    };
+    let choose_theme = move |name: String| {
+        if let Some(theme) = Theme::ALL.into_iter().find(|theme| theme.name() == name) {
+            ui.set(|settings| settings.theme = theme);
+        }
+    };
+    let language = |language: Language| {
+        let selected = ui.language.get_untracked() == language;
+        view! { <option value=language.tag() lang=language.tag() selected=selected>{language.name()}</option> }
+    };
+    let theme = |theme: Theme| {
+        let selected = ui
+            .settings
+            .with_untracked(|settings| settings.theme == theme);
+        view! { <option value=theme.name() selected=selected>{theme_name(t, theme)}</option> }
+    };
+    view! {
+        <div class="panel two">
+            <div class="field">
+                <label for=LANGUAGE>{t.language}</label>
+                <select id=LANGUAGE data-testid="language" on:change:target=move |event| choose_language(event.target().value())>
+                    {Language::ALL.map(language).into_iter().collect_view()}
+                </select>
+            </div>
+            <div class="field">
+                <label for="theme">{t.theme}</label>
+                <select id="theme" data-testid="theme" on:change:target=move |event| choose_theme(event.target().value())>
+                    {Theme::ALL.map(theme).into_iter().collect_view()}
+                </select>
+            </div>
+        </div>
+    }
+}
+
+#[component]
+fn Lending() -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let quota = LocalResource::new(quota::estimate);
+    let fragments = Memo::new(move |_| {
+        let known = ui.status.with(|status| status.coverage.len() as u32);
+        (known > 0).then_some(known)
+    });
+    let max = Signal::derive(move || affordable(quota.get().flatten(), fragments.get()));
+    let lend = Signal::derive(move || ui.settings.with(|settings| settings.lend));
+    let change = move |wanted| {
+        ui.set(|settings| settings.lend = wanted);
+        ui.tell(&ToEngine::Lend(wanted));
+    };
+    view! {
+        <section class="panel">
+            <h3>{t.lending_title}</h3>
+            <div class="field">
+                <label for="lending">{t.lend_label}</label>
+                <Stepper id="lending" value=lend max testid="settings-lend" describedby="lending-hint" change/>
+                <p id="lending-hint" class="quiet">{t.lending_hint}</p>
+            </div>
+            <button type="button" class="danger" data-testid="leave" aria-describedby="leave-hint"
+                on:click=move |_| start::leave(ui)>{t.leave}</button>
+            <p id="leave-hint" class="quiet">{t.leave_hint}</p>
+        </section>
+    }
+}
+
+#[component]
+fn Answers() -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let length = move || ui.settings.with(|settings| settings.max_tokens.to_string());
+    view! {
+        <section class="panel">
+            <h3>{t.answers_title}</h3>
+            <div class="check">
+                <input id="greedy" type="checkbox" data-testid="greedy" aria-describedby="greedy-hint"
+                    prop:checked=move || ui.settings.with(|settings| settings.greedy)
+                    on:change:target=move |event| ui.set(|settings| settings.greedy = event.target().checked())/>
+                <label for="greedy">{t.greedy}</label>
+            </div>
+            <p id="greedy-hint" class="quiet">{t.greedy_hint}</p>
+            <div class="field">
+                <label for="max-tokens">{t.max_tokens}</label>
+                <input id="max-tokens" type="number" min="1" max="4096" inputmode="numeric" data-testid="max-tokens"
+                    prop:value=length
+                    on:change:target=move |event| {
+                        if let Ok(tokens) = event.target().value().parse::<u32>() {
+                            ui.set(|settings| settings.max_tokens = tokens.clamp(1, 4096));
+                        }
+                    }/>
+            </div>
+        </section>
+    }
+}
+
+#[component]
+fn About() -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let model = move || {
+        ui.swarm
+            .with(|swarm| swarm.as_ref().map(|swarm| swarm.model.clone()))
+    };
+    view! {
+        <section class="panel">
+            <h3>{t.about_title}</h3>
+            <p>"Inference-IA-P2P "{env!("CARGO_PKG_VERSION")}". "{t.about}</p>
+            <dl class="ids">
+                <dt>{t.about_peer}</dt><dd data-testid="peer-id">{move || ui.peer.get()}</dd>
+                <dt>{t.about_model}</dt><dd data-testid="model-id">{model}</dd>
+            </dl>
+        </section>
+    }
+}

@@ -1,0 +1,329 @@
+//! Which fragments this tab lends: as many as the user wants, the rarest first, none that another tab of this browser
+//! lends, and preferably those that are stored here already.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use fragments::FragmentId;
+use serde_bytes::ByteBuf;
+use swarm::FragmentIndex;
+use wasm_bindgen_futures::spawn_local;
+use web_bridge::{
+    locks,
+    messages::ToCompute,
+    status::{Problem, Stage},
+    store,
+};
+
+use super::{
+    Engine, clock,
+    joining::{fetch, keep, problem},
+    state::{Claim, State},
+};
+
+/// Name of the lock a tab has on a fragment it lends.
+const LOCK: &str = "fragment:";
+/// How long to wait for peers to introduce themselves before choosing what is rare.
+const ACQUAINTANCE: Duration = Duration::from_secs(3);
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Takes or gives back fragments until this tab lends as many as the user wants. Harmless to call at any time.
+pub(super) fn lend(engine: &Engine) {
+    if engine.0.lending.replace(true) {
+        engine.0.lend_again.set(true);
+        return;
+    }
+    let engine = engine.clone();
+    spawn_local(async move {
+        get_acquainted(&engine).await;
+        loop {
+            while step(&engine).await {}
+            if !engine.0.lend_again.take() {
+                break;
+            }
+        }
+        engine.0.lending.set(false);
+        engine.update(State::lent_enough);
+    });
+}
+
+/// Waits until the peers have said what they hold; offline, not for long.
+async fn get_acquainted(engine: &Engine) {
+    let start = clock::now();
+    while clock::now() < start + ACQUAINTANCE {
+        let all = engine.update(|state| {
+            let (connected, greeted) = state.node.greeted();
+            connected > 0 && connected == greeted
+        });
+        if all == Some(true) {
+            return;
+        }
+        clock::sleep(GLANCE).await;
+    }
+}
+
+enum Step {
+    Enough,
+    GiveBack(FragmentIndex),
+    Take(Vec<FragmentIndex>),
+}
+
+/// One fragment more or less; false when there is nothing to do (any more).
+async fn step(engine: &Engine) -> bool {
+    let siblings = claimed_anywhere(engine).await;
+    let partial = match engine.update(|state| state.store.clone()).flatten() {
+        Some(store) => store.partial().await.unwrap_or_default(),
+        None => return false,
+    };
+    match engine.update(|state| state.next_step(&siblings, &partial)) {
+        None | Some(Step::Enough) => false,
+        Some(Step::GiveBack(index)) => {
+            engine.update(|state| state.give_back(index));
+            true
+        }
+        Some(Step::Take(candidates)) => {
+            for index in candidates {
+                if take(engine, index).await {
+                    return true;
+                }
+            }
+            // Other tabs have taken them all meanwhile: what is left is seen in the next look at the locks.
+            clock::sleep(GLANCE).await;
+            true
+        }
+    }
+}
+
+/// Claims a fragment, and sees that it is lent as soon as it is here. False if another tab has it.
+async fn take(engine: &Engine, index: FragmentIndex) -> bool {
+    let Some(Some(id)) = engine.update(|state| state.fragment_id(index)) else {
+        return false;
+    };
+    let Some(lock) = locks::claim(&format!("{LOCK}{id}")).await else {
+        return false;
+    };
+    let claim = Claim {
+        _lock: lock,
+        held: false,
+    };
+    let here = engine.update(|state| {
+        state.claims.insert(index, claim);
+        state.stored.contains(&index)
+    });
+    if here == Some(true) {
+        engine.update(|state| state.hold(index));
+    } else {
+        spawn_local(get(engine.clone(), index, id));
+    }
+    true
+}
+
+/// Fetches a claimed fragment.
+async fn get(engine: Engine, index: FragmentIndex, id: FragmentId) {
+    let Some(bytes) = fetch(&engine, id, Some(index)).await else {
+        // Given back meanwhile.
+        return;
+    };
+    match keep(&engine, index, &bytes).await {
+        Ok(()) => {
+            engine.update(|state| state.hold(index));
+        }
+        Err(error) => {
+            engine.update(|state| state.no_room(index, error));
+        }
+    }
+}
+
+/// A compute worker found a stored fragment gone or damaged: forget it, and fetch it again.
+pub(super) async fn lost(engine: Engine, index: FragmentIndex) {
+    let known = engine.update(|state| {
+        state.stored.remove(&index);
+        state.node.remove_holding(index, clock::now());
+        let claimed = state.claims.get_mut(&index).map(|claim| claim.held = false);
+        (
+            state.store.clone(),
+            state.fragment_id(index),
+            claimed.is_some(),
+        )
+    });
+    let Some((store, Some(id), claimed)) = known else {
+        return;
+    };
+    if let Some(store) = store {
+        // If it cannot even be deleted, storing it anew will overwrite it, or fail and say so.
+        let _ = store.forget_fragment(&id.to_string()).await;
+    }
+    if claimed {
+        get(engine, index, id).await;
+    }
+}
+
+/// Deletes every stored fragment that no tab lends and this one does not need for itself.
+pub(super) async fn tidy(engine: Engine) {
+    let claimed: BTreeSet<String> = claimed_names().await.into_iter().collect();
+    let Some(Some(store)) = engine.update(|state| state.store.clone()) else {
+        return;
+    };
+    let needed = engine.update(|state| {
+        let small = state.model.as_ref().map(|model| model.small_fragments());
+        let needed = small.into_iter().flatten().copied().map(FragmentIndex);
+        let needed = needed.filter_map(|index| state.fragment_id(index));
+        needed.map(|id| id.to_string()).collect::<BTreeSet<_>>()
+    });
+    let needed = needed.unwrap_or_default();
+    for id in store.fragments().await.unwrap_or_default() {
+        if !claimed.contains(&id)
+            && !needed.contains(&id)
+            && store.forget_fragment(&id).await.is_ok()
+        {
+            engine.update(|state| state.forgotten(&id));
+        }
+    }
+    for id in store.partial().await.unwrap_or_default() {
+        if !claimed.contains(&id) {
+            // What cannot be deleted now can be another time.
+            let _ = store.forget_chunks(&id).await;
+        }
+    }
+    // There may be room again.
+    engine.update(|state| state.wish_to_lend(state.lend));
+    lend(&engine);
+}
+
+async fn claimed_names() -> Vec<String> {
+    let names = locks::held().await.into_iter();
+    names
+        .filter_map(|name| name.strip_prefix(LOCK).map(str::to_owned))
+        .collect()
+}
+
+/// The fragments that tabs of this browser lend, this one included.
+async fn claimed_anywhere(engine: &Engine) -> BTreeSet<FragmentIndex> {
+    let names = claimed_names().await;
+    let indices = engine.update(|state| {
+        let index = |name: &String| state.index_of(name);
+        names.iter().filter_map(index).collect()
+    });
+    indices.unwrap_or_default()
+}
+
+impl State {
+    /// The user wants to lend so many.
+    pub(super) fn wish_to_lend(&mut self, fragments: u32) {
+        self.lend = fragments;
+        self.lend_at_most = None;
+        if self.problem == Some(Problem::Quota) {
+            self.problem = None;
+        }
+    }
+
+    fn next_step(&self, siblings: &BTreeSet<FragmentIndex>, partial: &[String]) -> Step {
+        let wanted = self.lend.min(self.lend_at_most.unwrap_or(u32::MAX)) as usize;
+        if self.claims.len() > wanted {
+            let replicas = |index: &&FragmentIndex| self.node.replicas(**index);
+            return match self.claims.keys().max_by_key(replicas) {
+                Some(index) => Step::GiveBack(*index),
+                None => Step::Enough,
+            };
+        }
+        if self.claims.len() == wanted {
+            return Step::Enough;
+        }
+        let mut taken = siblings | &self.not_lent;
+        taken.extend(self.claims.keys());
+        let room = wanted - self.claims.len();
+        let mut candidates = self.preferred(&taken, partial);
+        candidates.extend(self.node.assign(room, &taken));
+        if candidates.is_empty() {
+            Step::Enough
+        } else {
+            Step::Take(candidates)
+        }
+    }
+
+    /// Fragments that are here already, wholly or in part, unless others are much rarer.
+    fn preferred(&self, taken: &BTreeSet<FragmentIndex>, partial: &[String]) -> Vec<FragmentIndex> {
+        let free = self.node.catalogue().indices();
+        let free = free.filter(|index| !taken.contains(index));
+        let Some(rarest) = free.map(|index| self.node.replicas(index)).min() else {
+            return Vec::new();
+        };
+        // What nobody has is needed most; otherwise one replica more or less is not worth a download.
+        let rare_enough = if rarest == 0 { 0 } else { rarest + 1 };
+        let partial = partial.iter().filter_map(|id| self.index_of(id));
+        let here = self.stored.iter().copied().chain(partial);
+        let fits = |index: &FragmentIndex| {
+            !taken.contains(index) && self.node.replicas(*index) <= rare_enough
+        };
+        let mut here: Vec<_> = here.filter(fits).collect();
+        here.sort_by_key(|index| (!self.stored.contains(index), self.node.replicas(*index)));
+        here
+    }
+
+    /// A claimed fragment is here: compute on it from now on.
+    fn hold(&mut self, index: FragmentIndex) {
+        // Given back meanwhile.
+        let Some(claim) = self.claims.get_mut(&index) else {
+            return;
+        };
+        claim.held = true;
+        self.node.add_holding(index, true, clock::now());
+        self.lent_enough();
+    }
+
+    /// What was fetched cannot be stored: do not try again until something changes.
+    fn no_room(&mut self, index: FragmentIndex, error: store::Error) {
+        self.claims.remove(&index);
+        self.lend_at_most = Some(self.claims.len() as u32);
+        self.problem = Some(problem(error));
+        self.lent_enough();
+    }
+
+    fn give_back(&mut self, index: FragmentIndex) {
+        self.claims.remove(&index);
+        let waited_for: Vec<_> = self
+            .incoming
+            .iter()
+            .filter(|(_, incoming)| incoming.index == Some(index))
+            .map(|(id, _)| *id)
+            .collect();
+        for download in waited_for {
+            self.incoming.remove(&download);
+            self.node.cancel_download(download, clock::now());
+        }
+        if self.stored.contains(&index) {
+            self.node.remove_holding(index, clock::now());
+            self.node.add_holding(index, false, clock::now());
+        }
+        self.release(index);
+    }
+
+    fn forgotten(&mut self, id: &str) {
+        match self.index_of(id) {
+            Some(index) => {
+                self.stored.remove(&index);
+                self.node.remove_holding(index, clock::now());
+            }
+            None => self.strangers = self.strangers.saturating_sub(1),
+        }
+    }
+
+    /// The compute worker may free the fragment's memory.
+    fn release(&self, index: FragmentIndex) {
+        if let (Some(port), Some(id)) = (self.worker(index), self.fragment_id(index)) {
+            let fragment = ByteBuf::from(id.0);
+            // A worker that is gone has freed everything.
+            let _ = port.send(&ToCompute::Release { fragment });
+        }
+    }
+
+    /// Joining is over when everything that was claimed is here.
+    fn lent_enough(&mut self) {
+        if self.stage == Stage::Lent && self.claims.values().all(|claim| claim.held) {
+            let wanted = self.lend.min(self.lend_at_most.unwrap_or(u32::MAX)) as usize;
+            let all = self.node.catalogue().fragments.len() - self.not_lent.len();
+            if self.claims.len() >= wanted.min(all) || self.claims.is_empty() {
+                self.stage = Stage::Ready;
+            }
+        }
+    }
+}

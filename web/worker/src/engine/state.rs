@@ -1,0 +1,248 @@
+//! What the engine knows, and carrying out what the cores want.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use fragments::{FragmentId, ModelId};
+use inference::{Model, Session, SmallTensors};
+use serde_bytes::ByteBuf;
+use swarm::{Action, Config, DownloadId, FragmentIndex, Node, PeerId, Ticket};
+use wasm_bindgen_futures::spawn_local;
+use web_bridge::{
+    locks::Lock,
+    messages::{FromEngine, Join, ToCompute, ToNetwork},
+    port::Port,
+    status::{Problem, Stage},
+    store::Store,
+    transfer,
+};
+
+use super::{Engine, asking::Asking, clock, joining::Incoming, library::Library, report::Report};
+
+/// Requests given to each compute worker at a time: one is computed while the next is on its way.
+const SLOTS_PER_WORKER: usize = 2;
+
+/// A fragment this tab lends or is about to.
+pub(super) struct Claim {
+    /// Keeps other tabs of this browser from lending the same.
+    pub(super) _lock: Lock,
+    /// It is here, and computed on.
+    pub(super) held: bool,
+}
+
+/// Everything the engine knows once it has joined.
+pub(super) struct State {
+    page: Port,
+    compute: Vec<Port>,
+    pub(super) node: Node,
+    pub(super) online: bool,
+    /// The connected peers' ids as text.
+    pub(super) names: BTreeMap<PeerId, String>,
+    /// `None` where the browser's storage does not work; then everything stays in memory.
+    pub(super) store: Option<Rc<Store>>,
+    pub(super) library: Library,
+    pub(super) stage: Stage,
+    pub(super) problem: Option<Problem>,
+    pub(super) id: Option<ModelId>,
+    pub(super) model: Option<Arc<Model>>,
+    pub(super) small: Option<Arc<SmallTensors>>,
+    pub(super) indices: BTreeMap<FragmentId, FragmentIndex>,
+    /// The fragments nobody computes on: not lent, only kept.
+    pub(super) not_lent: BTreeSet<FragmentIndex>,
+    pub(super) session: Option<Session>,
+    pub(super) asking: Option<Asking>,
+    pub(super) lend: u32,
+    /// Storage is full: lend no more than this until the user says otherwise.
+    pub(super) lend_at_most: Option<u32>,
+    pub(super) claims: BTreeMap<FragmentIndex, Claim>,
+    /// Fragments in this browser's storage.
+    pub(super) stored: BTreeSet<FragmentIndex>,
+    /// Fragments in storage that belong to other models.
+    pub(super) strangers: u32,
+    pub(super) incoming: BTreeMap<DownloadId, Incoming>,
+    /// Which fragment a compute worker is computing on.
+    pub(super) computing: BTreeMap<Ticket, FragmentIndex>,
+    pub(super) report: Report,
+}
+
+impl State {
+    pub(super) fn new(join: &Join, page: Port, compute: Vec<Port>) -> Self {
+        let mut config = Config::new(PeerId::new(&join.peer));
+        config.agent = concat!("iap2p-web/", env!("CARGO_PKG_VERSION")).into();
+        config.compute_slots = compute.len().max(1) * SLOTS_PER_WORKER;
+        Self {
+            page,
+            compute,
+            node: Node::new(config),
+            online: true,
+            names: BTreeMap::new(),
+            store: None,
+            library: Library::default(),
+            stage: Stage::Connecting,
+            problem: None,
+            id: None,
+            model: None,
+            small: None,
+            indices: BTreeMap::new(),
+            not_lent: BTreeSet::new(),
+            session: None,
+            asking: None,
+            lend: join.lend,
+            lend_at_most: None,
+            claims: BTreeMap::new(),
+            stored: BTreeSet::new(),
+            strangers: 0,
+            incoming: BTreeMap::new(),
+            computing: BTreeMap::new(),
+            report: Report::default(),
+        }
+    }
+
+    /// Carries out everything the cores want done.
+    pub(super) fn work(&mut self, engine: &Engine) {
+        loop {
+            self.ask_swarm();
+            let Some(action) = self.node.poll_action() else {
+                break;
+            };
+            self.act(action, engine);
+        }
+        self.report.changed();
+    }
+
+    /// When something is to be done without anything happening.
+    pub(super) fn next_wake(&self) -> Option<Duration> {
+        self.node
+            .poll_timeout()
+            .into_iter()
+            .chain(self.report.due())
+            .min()
+    }
+
+    fn act(&mut self, action: Action, engine: &Engine) {
+        match action {
+            Action::Send { peer, message } => {
+                let Some((channel, body)) = transfer::pack(&message) else {
+                    return;
+                };
+                let peer = ByteBuf::from(peer.as_bytes());
+                self.network(ToNetwork::Send { peer, channel }, Some(&body));
+            }
+            Action::Introduce { hello } => {
+                if let Some((_, body)) = transfer::pack(&protocol::Message::Hello(hello)) {
+                    self.network(ToNetwork::Introduce, Some(&body));
+                }
+            }
+            Action::Disconnect { peer } => {
+                let peer = ByteBuf::from(peer.as_bytes());
+                self.network(ToNetwork::Disconnect { peer }, None);
+            }
+            Action::Ban { peer, reason } => {
+                let peer = ByteBuf::from(peer.as_bytes());
+                self.network(ToNetwork::Ban { peer, reason }, None);
+            }
+            Action::FindPeers { key } => {
+                let key = ByteBuf::from(key.0);
+                self.network(ToNetwork::Find { key }, None);
+            }
+            Action::Announce { key } => {
+                let key = ByteBuf::from(key.0);
+                self.network(ToNetwork::Announce { key }, None);
+            }
+            Action::Compute {
+                ticket,
+                fragment,
+                body,
+            } => self.compute(ticket, fragment, &body),
+            Action::Answer { request, by, body } => self.answered(request, by, &body),
+            Action::Failed { request, failure } => self.failed(request, &failure),
+            Action::ReadContent {
+                ticket,
+                content,
+                offset,
+                len,
+            } => {
+                let engine = engine.clone();
+                spawn_local(async move { engine.read(ticket, content, offset, len).await });
+            }
+            Action::Write {
+                download,
+                offset,
+                bytes,
+            } => self.write(download, offset, &bytes),
+            Action::Complete { download } => self.complete(download),
+        }
+    }
+
+    fn compute(&mut self, ticket: Ticket, fragment: FragmentIndex, body: &[u8]) {
+        let id = self.fragment_id(fragment);
+        let sent = match (self.worker(fragment), id) {
+            (Some(port), Some(id)) => {
+                let ticket = ticket.0;
+                let fragment = ByteBuf::from(id.0);
+                port.send_with(&ToCompute::Compute { ticket, fragment }, body)
+                    .is_ok()
+            }
+            _ => false,
+        };
+        if sent {
+            self.computing.insert(ticket, fragment);
+        } else {
+            let result = Err(swarm::ComputeError::Internal("no compute worker".into()));
+            let event = swarm::Event::Computed { ticket, result };
+            self.node.handle_event(event, clock::now());
+        }
+    }
+
+    /// The compute worker that has the fragment in its memory.
+    pub(super) fn worker(&self, fragment: FragmentIndex) -> Option<&Port> {
+        let workers = self.compute.len().max(1);
+        self.compute.get(fragment.0 as usize % workers)
+    }
+
+    /// The fragment with this id, as text.
+    pub(super) fn index_of(&self, id: &str) -> Option<FragmentIndex> {
+        self.indices.get(&id.parse().ok()?).copied()
+    }
+
+    pub(super) fn fragment_id(&self, index: FragmentIndex) -> Option<FragmentId> {
+        self.node
+            .catalogue()
+            .get(index)
+            .map(|info| FragmentId(info.content.0))
+    }
+
+    fn network(&self, wish: ToNetwork, body: Option<&[u8]>) {
+        let message = FromEngine::Network(wish);
+        let sent = match body {
+            Some(body) => self.page.send_with(&message, body),
+            None => self.page.send(&message),
+        };
+        log(sent);
+    }
+
+    /// Tells the page something.
+    pub(super) fn tell(&self, message: &FromEngine) {
+        log(self.page.send(message));
+    }
+
+    pub(super) fn report_if_due(&mut self, now: Duration) {
+        if !self.report.take(now) {
+            return;
+        }
+        let status = self.status();
+        if self.report.is_new(&status) {
+            self.tell(&FromEngine::Status(Box::new(status)));
+        }
+    }
+}
+
+fn log(sent: Result<(), web_bridge::port::SendError>) {
+    if let Err(error) = sent {
+        web_sys::console::error_1(&error.to_string().into());
+    }
+}
