@@ -152,6 +152,13 @@ impl Hyperparameters {
     pub fn group(&self) -> usize {
         self.n_head / self.n_head_kv
     }
+
+    /// Bytes of keys and values that a session keeps for each token: what bounds its context where memory
+    /// is short.
+    pub fn cache_bytes_per_token(&self) -> usize {
+        let values = self.n_head_kv * (self.head_dim_k + self.head_dim_v);
+        self.layers as usize * values * size_of::<f32>()
+    }
 }
 
 fn experts(keys: &Keys) -> Result<Option<Experts>, Error> {

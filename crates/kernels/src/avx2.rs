@@ -21,7 +21,7 @@ pub(crate) fn blocks<B: Blocks>(weights: &[u8], row_bytes: usize, x: &Quantised,
     let width = row_bytes / B::BYTES * B::LEN;
     let tokens = y.len() / rows;
     let together = if B::AVX2.is_some() {
-        batch::together(tokens)
+        batch::together(tokens, 8)
     } else {
         tokens
     };

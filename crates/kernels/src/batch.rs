@@ -177,13 +177,15 @@ fn dot(a: &[i16], b: &[i16]) -> i32 {
 
 /// How many of several tokens are better computed together where one by one is possible too.
 ///
-/// Unpacking into memory pays from eight tokens on; then all whole tiles, and a last one that is
+/// Unpacking into memory pays from `least` tokens on; then all whole tiles, and a last one that is
 /// nearly full.
-pub(crate) const fn together(tokens: usize) -> usize {
+pub(crate) const fn together(tokens: usize, least: usize) -> usize {
     let rest = tokens % TOKENS;
-    match tokens {
-        0..8 => 0,
-        _ if rest + 1 < TOKENS => tokens - rest,
-        _ => tokens,
+    if tokens < least {
+        0
+    } else if rest + 1 < TOKENS {
+        tokens - rest
+    } else {
+        tokens
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn blocks<B: Blocks>(weights: &[u8], row_bytes: usize, x: &Quantised,
     let width = row_bytes / B::BYTES * B::LEN;
     let tokens = y.len() / rows;
     let together = if B::SIMD128.is_some() {
-        batch::together(tokens)
+        batch::together(tokens, 3)
     } else {
         tokens
     };

@@ -71,10 +71,7 @@ fn all<'a>(shell: &'a Shell, web: &'a [String], options: &'a Options) -> Vec<Ste
         ("lints, native", Box::new(|| native_lints(shell, web))),
         ("lints, browser", Box::new(|| web_lints(shell, web))),
         ("tests, native", Box::new(|| native_tests(shell))),
-        (
-            "kernels in Chromium",
-            Box::new(|| kernels_in_chromium(shell)),
-        ),
+        ("bits in Chromium", Box::new(|| bits_in_chromium(shell))),
         (
             "kernels in Wasmtime",
             Box::new(|| kernels_in_wasmtime(shell)),
@@ -147,12 +144,14 @@ fn native_tests(shell: &Shell) -> Result<Tally> {
 }
 
 /// The same bits as natively, in the engine that will run them.
-fn kernels_in_chromium(shell: &Shell) -> Result<Tally> {
+fn bits_in_chromium(shell: &Shell) -> Result<Tally> {
     let mut tests = shell.cargo(&[
         "test",
         "--locked",
         "--package",
         "kernels",
+        "--package",
+        "inference",
         "--test",
         "bits",
         "--target",

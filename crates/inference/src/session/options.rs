@@ -12,7 +12,9 @@ pub const DEFAULT_BATCH: usize = 64;
 /// What a session is given once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Config {
-    /// The most tokens of prompt and answer together; the model's own limit, if that is less.
+    /// The most tokens of prompt and answer together; the model's own limit, if that is less. Memory for
+    /// them is taken as they come:
+    /// [`cache_bytes_per_token`](crate::Hyperparameters::cache_bytes_per_token).
     pub context: usize,
     /// Tokens of a prompt that go through the layers together. Changes no bit of the answer.
     pub batch: usize,
