@@ -98,7 +98,7 @@ pub(crate) fn a_full_storage_is_said_plainly_and_loses_nothing() -> Result<()> {
 pub(crate) fn a_fragment_with_a_flipped_bit_is_refused_and_fetched_elsewhere() -> Result<()> {
     let network = Network::start()?;
     let copy = network.copy_of_folder()?;
-    let _honest = network.worker_with("honest", &copy, &format!("0-{}", network.fragments - 1))?;
+    let _honest = network.worker_with("honest", &copy, &Vec::from_iter(0..network.fragments))?;
     // The entry has checked its fragments when it started; what it hands out from now on is damaged.
     (0..network.fragments).try_for_each(|index| e2e::flip_a_bit(&network.fragment_file(index)?))?;
     Browser::with(|browser| {

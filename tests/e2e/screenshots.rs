@@ -7,7 +7,7 @@ use e2e::{Browser, Network, Screen, Visitor};
 
 pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Result<()> {
     let network = Network::start()?;
-    let _worker = network.worker("worker", &format!("0-{}", network.fragments - 1))?;
+    let _worker = network.full_worker()?;
     let scratch = tempfile::tempdir()?;
     let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/screenshots");
     let folder = if env::var_os("IAP2P_SCREENSHOTS").is_some() {

@@ -114,14 +114,19 @@ impl Network {
         Ok(copy)
     }
 
-    /// Starts a worker that computes on these fragments, such as `0-9,12`.
-    pub fn worker(&self, name: &str, hold: &str) -> Result<Node> {
-        self.worker_with(name, &self.folder(), hold)
+    /// Starts a worker that computes on these fragments.
+    pub fn worker(&self, name: &str, fragments: &[u32]) -> Result<Node> {
+        self.worker_with(name, &self.folder(), fragments)
     }
 
-    /// The same with the fragments of another folder.
-    pub fn worker_with(&self, name: &str, folder: &Path, hold: &str) -> Result<Node> {
+    /// The same with the files of another folder.
+    pub fn worker_with(&self, name: &str, folder: &Path, fragments: &[u32]) -> Result<Node> {
         let key = self.folder.path().join(format!("{name}.key"));
+        let hold = fragments
+            .iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(",");
         let listen = "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/tcp/0/ws";
         self.program.start(
             &key,
@@ -137,6 +142,11 @@ impl Network {
                 &listen,
             ],
         )
+    }
+
+    /// Starts a worker that computes on all of them.
+    pub fn full_worker(&self) -> Result<Node> {
+        self.worker("full", &Vec::from_iter(0..self.fragments))
     }
 
     /// The link that invites to this network, proposing how many fragments to lend.
