@@ -42,6 +42,8 @@ struct Inner {
     /// Somebody is choosing fragments to lend; and has to look again when done.
     lending: Cell<bool>,
     lend_again: Cell<bool>,
+    /// The peers of the model had time to introduce themselves.
+    acquainted: Cell<bool>,
 }
 
 /// Listens to the page from now on.
@@ -53,6 +55,7 @@ pub(crate) fn start(page: Port, compute: Vec<Port>) {
         timer: clock::Timer::default(),
         lending: Cell::new(false),
         lend_again: Cell::new(false),
+        acquainted: Cell::new(false),
     }));
     for (worker, port) in engine.0.compute.iter().enumerate() {
         let engine = engine.clone();
