@@ -315,7 +315,10 @@ impl Driver {
     }
 
     fn emit(&mut self, event: Event) {
-        tracing::debug!(?event);
+        // What peers say is neither short nor anybody's business.
+        if !matches!(event, Event::Message { .. } | Event::RoundTrip { .. }) {
+            tracing::debug!(?event);
+        }
         self.outbox.push_back(event);
     }
 

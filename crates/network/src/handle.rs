@@ -9,7 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use protocol::{Channel, Hello, Message};
 
 use crate::{
-    Config, Event, Events, Key,
+    Config, Event, Events, Key, Path,
     queue::{Queue, Refused},
 };
 
@@ -60,6 +60,8 @@ pub(crate) struct Shared {
 pub(crate) struct Outgoing {
     pub(crate) compute: Queue,
     pub(crate) content: Queue,
+    /// The peer's connections; the one in use first.
+    pub(crate) paths: Vec<Path>,
 }
 
 impl Outgoing {
@@ -67,6 +69,7 @@ impl Outgoing {
         Self {
             compute: Queue::new(Channel::Compute),
             content: Queue::new(Channel::Content),
+            paths: Vec::new(),
         }
     }
 
@@ -94,6 +97,18 @@ impl Handle {
     #[must_use]
     pub fn listening(&self) -> Vec<Multiaddr> {
         lock(&self.shared).listening.clone()
+    }
+
+    /// The connections with a peer, the one in use first. Normally one; for a moment two, when a better one has come
+    /// about; none when the peer is not connected.
+    #[must_use]
+    pub fn paths(&self, peer: PeerId) -> Vec<Path> {
+        let shared = lock(&self.shared);
+        shared
+            .peers
+            .get(&peer)
+            .map(|it| it.paths.clone())
+            .unwrap_or_default()
     }
 
     /// What peers are told first, from the next stream on. Tell those that are connected with

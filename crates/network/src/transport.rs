@@ -24,6 +24,9 @@ pub(crate) use target::*;
 /// Any transport, encrypted and multiplexed.
 pub(crate) type Transport = Boxed<(PeerId, StreamMuxerBox)>;
 
+/// Addresses taken from what one peer tells about itself.
+pub(crate) const MAX_ADDRESSES: usize = 16;
+
 /// Direct connections between browsers are arranged over streams of relayed ones. The transport that makes them cannot
 /// open streams, the driver can: it is asked for them here.
 pub(crate) struct Signals {

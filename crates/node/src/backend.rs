@@ -70,6 +70,14 @@ impl Backend {
         &self.model
     }
 
+    /// What the swarm did beyond the requests themselves; nothing for a model that is here.
+    pub(crate) async fn totals(&self) -> Option<swarm::Totals> {
+        match &self.answers {
+            Answers::Here(_) => None,
+            Answers::Swarm(engine) => Some(engine.stats().await.ok()?.totals),
+        }
+    }
+
     pub(crate) fn session(&self, config: Config) -> Result<Session> {
         Ok(Session::new(
             self.model.clone(),

@@ -15,6 +15,7 @@ mod verify;
 
 use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Inference-IA-P2P: a language model cut into fragments, computed by many.
@@ -73,6 +74,7 @@ impl Cli {
             .map_err(|error| anyhow!("--log {:?} is no filter: {error}", self.log))?;
         tracing_subscriber::fmt()
             .with_env_filter(filter)
+            .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr)
             .init();
         match self.command {

@@ -78,7 +78,11 @@ fn router(web: Option<PathBuf>, site: Arc<Site>) -> Router {
         .route("/bootstrap.json", get(bootstrap))
         .with_state(site);
     let router = match web {
-        Some(folder) => router.fallback_service(ServeDir::new(folder)),
+        Some(folder) => router.fallback_service(
+            ServeDir::new(folder)
+                .precompressed_br()
+                .precompressed_gzip(),
+        ),
         None => router.route("/", get(no_page)),
     };
     router

@@ -34,6 +34,8 @@ pub struct Config {
     pub initial_latency: Duration,
     /// Latencies below this count as equal, so that near peers share the work instead of the nearest doing all of it.
     pub spread_below: Duration,
+    /// The only holder of a fragment is asked again after this, in case the request was lost on its way.
+    pub repeat_after: Duration,
     /// How long a request waits for somebody to appear who holds its fragment.
     pub grace: Duration,
     /// How long a request waits for its only holder before it is given up.
@@ -84,6 +86,7 @@ impl Config {
             deadline_factor: 4,
             initial_latency: Duration::from_millis(500),
             spread_below: Duration::from_millis(20),
+            repeat_after: Duration::from_secs(10),
             grace: Duration::from_secs(20),
             give_up: Duration::from_secs(120),
             range_bytes: 256 * 1024,

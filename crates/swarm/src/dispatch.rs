@@ -339,11 +339,15 @@ impl Node {
                 continue;
             };
             let elapsed = now.saturating_sub(attempt.sent);
+            // Who was asked twice and answered once lost a message, it was not slow.
+            let slow = request.judged.as_ref() != Some(&attempt.worker);
             match attempt.worker {
                 Worker::Local => self.compute_here_cancelled(*number),
                 Worker::Peer(peer) => {
                     if let Some(known) = self.peers.get_mut(&peer) {
-                        known.latency.record_at_least(attempt.class, elapsed, now);
+                        if slow {
+                            known.latency.record_at_least(attempt.class, elapsed, now);
+                        }
                         self.send(
                             &peer,
                             Message::Cancel(Cancel {

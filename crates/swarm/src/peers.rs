@@ -38,12 +38,16 @@ pub(crate) struct Peer {
     /// When it was last given work, as a number that only grows: who waited longest comes first.
     pub(crate) given: u64,
     pub(crate) last_answer: Option<Duration>,
+    /// The latest of our requests it has answered, by its number: earlier ones still open were overtaken.
+    pub(crate) newest_answer: u64,
     /// It said it was busy: no work before this.
     pub(crate) busy_until: Duration,
     pub(crate) busy_strikes: u32,
     pub(crate) suspicion: Option<Suspicion>,
 
     pub(crate) ranges: usize,
+    /// The same for ranges of content.
+    pub(crate) newest_range: u64,
     /// It let a range of content lie: others are preferred until then.
     pub(crate) slow_until: Duration,
     lacking: BTreeSet<ContentId>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use libp2p::{PeerId, core::ConnectedPoint, swarm::ConnectionId};
+use libp2p::{PeerId, core::ConnectedPoint, multiaddr::Protocol, swarm::ConnectionId};
 
 use super::{
     Done, Driver,
@@ -22,11 +22,7 @@ impl Driver {
         self.dials.remove(&id);
         self.bootstrap_connected(peer, id);
         self.discovery.connected(id, peer);
-        let address = endpoint.get_remote_address().clone();
-        let path = Path {
-            relayed: transport::is_relayed(&address),
-            address: transport::with_peer(address, peer),
-        };
+        let path = path(endpoint, peer);
         let (dialler, other) = if endpoint.is_dialer() {
             (self.local(), peer)
         } else {
@@ -35,10 +31,12 @@ impl Driver {
         let connection = Connection::new(id, path.clone(), dialler, other);
         if let Some(known) = self.peers.get_mut(&peer) {
             known.connections.push(connection);
+            known.upgrading.take_if(|attempt| *attempt == id);
             return self.settle(peer);
         }
         self.sessions += 1;
-        let new = Peer::new(self.sessions, connection);
+        let mut new = Peer::new(self.sessions, connection);
+        new.outgoing.paths = new.paths();
         lock(&self.ends.shared)
             .peers
             .insert(peer, new.outgoing.clone());
@@ -70,6 +68,7 @@ impl Driver {
         };
         let news = known.choose();
         known.stop_writers_elsewhere();
+        let paths = known.paths();
         // Both sides move their streams; one of them closes what is left.
         let prune = lower && known.connections.len() > 1 && !known.pruning;
         if prune {
@@ -77,6 +76,9 @@ impl Driver {
             known.prune_rounds = 0;
             let session = known.session;
             self.after(PRUNE_INTERVAL, Done::Prune { peer, session });
+        }
+        if let Some(shared) = lock(&self.ends.shared).peers.get_mut(&peer) {
+            shared.paths = paths;
         }
         if let Some(path) = news {
             self.emit(Event::PathChanged { peer, path });
@@ -133,5 +135,24 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+/// How the peer at the other end is reached.
+fn path(endpoint: &ConnectedPoint, peer: PeerId) -> Path {
+    let address = match endpoint {
+        // Of one who came through a relay, libp2p knows the name only; the relay is where we listened.
+        ConnectedPoint::Listener { local_addr, .. } if transport::is_relayed(local_addr) => {
+            local_addr
+                .iter()
+                .take_while(|part| *part != Protocol::P2pCircuit)
+                .chain([Protocol::P2pCircuit])
+                .collect()
+        }
+        other => other.get_remote_address().clone(),
+    };
+    Path {
+        relayed: transport::is_relayed(&address),
+        address: transport::with_peer(address, peer),
     }
 }

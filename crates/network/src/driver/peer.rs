@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use futures::channel::oneshot;
-use libp2p::{PeerId, Stream, swarm::ConnectionId};
+use libp2p::{Multiaddr, PeerId, Stream, swarm::ConnectionId};
 use protocol::Channel;
 
 use crate::{Path, handle::Outgoing, reader::Reader};
@@ -25,8 +25,10 @@ pub(super) struct Peer {
     pub(super) pruning: bool,
     /// How often connections that are not needed were found in use.
     pub(super) prune_rounds: u32,
-    /// The peer can arrange direct connections with browsers.
+    /// The peer can arrange a direct connection over a relayed one.
     pub(super) signalling: bool,
+    /// Where the peer says it can be reached directly.
+    pub(super) direct_addresses: Vec<Multiaddr>,
     pub(super) upgrade_attempts: u32,
     /// A direct connection is being tried.
     pub(super) upgrading: Option<ConnectionId>,
@@ -84,6 +86,7 @@ impl Peer {
             pruning: false,
             prune_rounds: 0,
             signalling: false,
+            direct_addresses: Vec::new(),
             upgrade_attempts: 0,
             upgrading: None,
             awaiting_signalling: None,
@@ -126,6 +129,19 @@ impl Peer {
         let changed = best.id != self.preferred;
         self.preferred = best.id;
         changed.then(|| best.path.clone())
+    }
+
+    /// All connections, the preferred one first.
+    pub(super) fn paths(&self) -> Vec<Path> {
+        let (first, rest): (Vec<_>, Vec<_>) = self
+            .connections
+            .iter()
+            .partition(|it| it.id == self.preferred);
+        first
+            .into_iter()
+            .chain(rest)
+            .map(|connection| connection.path.clone())
+            .collect()
     }
 
     /// Tells streams on other connections than the preferred one to end.

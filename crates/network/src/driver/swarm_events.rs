@@ -10,11 +10,8 @@ use crate::{
     Event,
     behaviour::BehaviourEvent,
     handle::lock,
-    transport::{self, is_relayed, with_peer},
+    transport::{self, MAX_ADDRESSES, is_relayed, with_peer},
 };
-
-/// Addresses taken from what one peer tells about itself.
-const MAX_ADDRESSES: usize = 16;
 
 impl Driver {
     pub(super) fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -80,7 +77,7 @@ impl Driver {
             BehaviourEvent::Kad(event) => self.kad_event(event),
             BehaviourEvent::Ping(event) => self.pinged(event.peer, event.connection, event.result),
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
-                self.identified(peer_id, info);
+                self.identified(peer_id, &info);
             }
             BehaviourEvent::RelayClient(relay::client::Event::ReservationReqAccepted {
                 relay_peer_id,
@@ -92,19 +89,21 @@ impl Driver {
         }
     }
 
-    fn identified(&mut self, peer: PeerId, info: identify::Info) {
+    fn identified(&mut self, peer: PeerId, info: &identify::Info) {
         if info.protocols.contains(&crate::behaviour::KAD) {
             let usable = info
                 .listen_addrs
-                .into_iter()
-                .filter(transport::is_dialable)
-                .take(MAX_ADDRESSES);
-            for address in usable {
-                self.swarm.behaviour_mut().kad.add_address(&peer, address);
+                .iter()
+                .filter(|it| transport::is_dialable(it));
+            for address in usable.take(MAX_ADDRESSES) {
+                self.swarm
+                    .behaviour_mut()
+                    .kad
+                    .add_address(&peer, address.clone());
             }
         }
         self.bootstrap_identified(peer, &info.protocols);
-        self.upgrade_identified(peer, &info.protocols);
+        self.upgrade_identified(peer, info);
     }
 
     fn dial_failed(&mut self, id: ConnectionId, error: &DialError) {

@@ -1,15 +1,17 @@
-//! From relayed to direct, between browsers.
+//! From relayed to direct.
 //!
-//! Two tabs first meet through a relay. The one with the lower peer id then dials the other by `/webrtc`; both sides
-//! exchange what WebRTC needs over a stream of the relayed connection. The direct connection is preferred as soon as
-//! it stands, the streams move over, and the relayed one is closed. Should it not come about, everything stays as it
-//! is, and is tried again a few times.
+//! Two browsers first meet through a relay. The one with the lower peer id then dials the other by `/webrtc`; both
+//! sides exchange what WebRTC needs over a stream of the relayed connection. A peer with an address of its own may also
+//! have been met through a relay first; it is simply dialled there.
+//!
+//! The direct connection is preferred as soon as it stands, the streams move over, and the relayed one is closed.
+//! Should it not come about, everything stays as it is, and is tried again a few times.
 
 use std::time::Duration;
 
 use futures::channel::oneshot;
 use libp2p::{
-    Multiaddr, PeerId, Stream, StreamProtocol,
+    Multiaddr, PeerId, Stream, identify,
     multiaddr::Protocol,
     swarm::{
         ConnectionId,
@@ -20,7 +22,7 @@ use libp2p::{
 use super::{Done, Driver};
 use crate::{
     streams::{Outcome, Purpose},
-    transport::Wanted,
+    transport::{self, MAX_ADDRESSES, Wanted},
 };
 
 /// Tries for one peer, and the wait before the second; each further wait is four times the one before.
@@ -28,12 +30,15 @@ const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(5);
 
 impl Driver {
-    /// A peer has told which protocols it speaks.
-    pub(super) fn upgrade_identified(&mut self, peer: PeerId, protocols: &[StreamProtocol]) {
+    /// A peer has told which protocols it speaks, and where it listens.
+    pub(super) fn upgrade_identified(&mut self, peer: PeerId, info: &identify::Info) {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
-        known.signalling = protocols.contains(&Purpose::Signalling.protocol());
+        known.signalling = info.protocols.contains(&Purpose::Signalling.protocol());
+        let listens = info.listen_addrs.iter().take(MAX_ADDRESSES);
+        let usable = listens.filter(|it| transport::is_dialable(it) && !transport::is_relayed(it));
+        known.direct_addresses = usable.cloned().collect();
         let session = known.session;
         if known.upgrade_attempts == 0 {
             self.upgrade(peer, session);
@@ -41,20 +46,27 @@ impl Driver {
     }
 
     pub(super) fn upgrade(&mut self, peer: PeerId, session: u64) {
-        let may = self.settings.direct && self.local() < peer;
+        let arranges = self.settings.direct && self.local() < peer;
         let Some(known) = self.peers.get_mut(&peer).filter(|it| it.session == session) else {
             return;
         };
-        let needless = known.upgrading.is_some() || known.has_direct_connection();
-        if !may || needless || !known.signalling || known.upgrade_attempts >= ATTEMPTS {
+        let busy = known.upgrading.is_some() || known.upgrade_attempts >= ATTEMPTS;
+        if busy || known.has_direct_connection() {
             return;
         }
-        let address = Multiaddr::empty()
-            .with(Protocol::P2pCircuit)
-            .with(Protocol::WebRTC)
-            .with(Protocol::P2p(peer));
+        let mut addresses = known.direct_addresses.clone();
+        if arranges && known.signalling {
+            let arranged = Multiaddr::empty()
+                .with(Protocol::P2pCircuit)
+                .with(Protocol::WebRTC)
+                .with(Protocol::P2p(peer));
+            addresses.push(arranged);
+        }
+        if addresses.is_empty() {
+            return;
+        }
         let options = DialOpts::peer_id(peer)
-            .addresses(vec![address])
+            .addresses(addresses)
             .condition(PeerCondition::Always)
             .build();
         known.upgrade_attempts += 1;

@@ -27,6 +27,16 @@ extern "C" {
     type Throwing;
     #[wasm_bindgen(method, catch, js_name = createDataChannel)]
     fn create_data_channel(this: &Throwing, label: &str) -> Result<RtcDataChannel, JsValue>;
+
+    /// What `web-sys` does not know yet: the transport below the channels.
+    type WithTransport;
+    #[wasm_bindgen(method, getter)]
+    fn sctp(this: &WithTransport) -> Option<SctpTransport>;
+    type SctpTransport;
+    #[wasm_bindgen(method, getter)]
+    fn state(this: &SctpTransport) -> String;
+    #[wasm_bindgen(method, setter, js_name = onstatechange)]
+    fn set_onstatechange(this: &SctpTransport, listener: Option<&js_sys::Function>);
 }
 
 /// Channels a peer may open before we have looked at the first; further ones are closed.
@@ -37,8 +47,10 @@ pub(super) struct PeerConnection {
     pub(super) inner: RtcPeerConnection,
     pub(super) channels: mpsc::Receiver<RtcDataChannel>,
     changes: mpsc::Receiver<()>,
+    /// Watched for the other side's goodbye.
+    transport: Option<SctpTransport>,
     _on_channel: Closure<dyn FnMut(RtcDataChannelEvent)>,
-    _on_state: Closure<dyn FnMut(Event)>,
+    on_state: Closure<dyn FnMut(Event)>,
 }
 
 impl PeerConnection {
@@ -62,16 +74,34 @@ impl PeerConnection {
             inner,
             channels,
             changes,
+            transport: None,
             _on_channel: on_channel,
-            _on_state: on_state,
+            on_state,
         })
+    }
+
+    /// To be called once connected. A browser that closes the connection says so to the transport at once; the state
+    /// of the connection itself follows a quarter of a minute later.
+    pub(super) fn watch_transport(&mut self) {
+        self.transport = self.inner.unchecked_ref::<WithTransport>().sctp();
+        if let Some(transport) = &self.transport {
+            transport.set_onstatechange(Some(self.on_state.as_ref().unchecked_ref()));
+        }
     }
 
     /// The state after the next change.
     pub(super) fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<RtcPeerConnectionState> {
         // The sender lives as long as this.
         ready!(self.changes.poll_next_unpin(cx));
-        Poll::Ready(self.inner.connection_state())
+        let gone = self
+            .transport
+            .as_ref()
+            .is_some_and(|it| it.state() == "closed");
+        Poll::Ready(if gone {
+            RtcPeerConnectionState::Closed
+        } else {
+            self.inner.connection_state()
+        })
     }
 
     pub(super) fn open(&self, label: &str) -> Result<RtcDataChannel, Error> {
@@ -87,6 +117,9 @@ impl Drop for PeerConnection {
         self.inner.set_ondatachannel(None);
         self.inner.set_onconnectionstatechange(None);
         self.inner.set_onicecandidate(None);
+        if let Some(transport) = &self.transport {
+            transport.set_onstatechange(None);
+        }
         self.inner.close();
     }
 }

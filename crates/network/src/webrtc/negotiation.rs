@@ -84,6 +84,7 @@ async fn agree(
     };
     find_path(&mut peer, stream, &mut candidates).await?;
     peer.inner.set_onicecandidate(None);
+    peer.watch_transport();
     if let Some(init) = init {
         init.close();
     }

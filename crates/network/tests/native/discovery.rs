@@ -45,6 +45,50 @@ async fn peers_of_a_model_find_each_other_through_the_bootstrap_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ten_nodes_that_all_search_at_once_end_with_one_connection_per_pair() {
+    let (bootstrap, address) = Node::bootstrap().await;
+    let _bootstrap = bootstrap.in_background();
+    let kinds = [TCP, WEBSOCKET, crate::node::QUIC];
+    let nodes: Vec<_> = (0..10)
+        .map(|index| {
+            let listen = vec![kinds[index % 3].parse().unwrap()];
+            let reserve = index % 2 == 0;
+            let node = Node::start(Config {
+                listen,
+                reserve,
+                bootstrap: vec![address.clone()],
+                ..config()
+            });
+            node.in_background()
+        })
+        .collect();
+    let settled = async {
+        loop {
+            for node in &nodes {
+                node.provide(MODEL);
+                node.find_providers(MODEL);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            let one_each = |node: &network::Handle| {
+                let others = nodes
+                    .iter()
+                    .map(|other| other.local_peer())
+                    .filter(|it| *it != node.local_peer());
+                others
+                    .map(|other| node.paths(other))
+                    .all(|paths| paths.len() == 1 && !paths[0].relayed)
+            };
+            if nodes.iter().all(one_each) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(crate::node::PATIENCE, settled)
+        .await
+        .expect("everybody knows everybody, once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bootstrap_node_that_is_not_there_is_tried_again() {
     // A port that was free a moment ago.
     let free = std::net::TcpListener::bind("127.0.0.1:0")

@@ -151,10 +151,11 @@ async fn a_peer_that_does_not_read_fills_its_queue_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_leaves_is_missed_and_one_that_returns_says_hello_again() {
-    let (mut one, other) = pair(TCP).await;
+    let (mut one, mut other) = pair(TCP).await;
     let id = other.peer();
     other.handle.disconnect(one.peer());
     one.gone(id).await;
+    other.gone(one.peer()).await;
     assert_eq!(
         one.handle.send(id, request(1, 1)),
         Err(SendError::NotConnected)

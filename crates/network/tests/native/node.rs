@@ -99,6 +99,22 @@ impl Node {
         .await;
     }
 
+    /// Waits until one connection with the peer is left.
+    pub(crate) async fn settled(&mut self, other: PeerId) -> network::Path {
+        let handle = self.handle.clone();
+        let settled = async {
+            loop {
+                match &handle.paths(other)[..] {
+                    [path] => return path.clone(),
+                    _ => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, settled)
+            .await
+            .expect("one connection in the end")
+    }
+
     /// Goes on taking events, so that the node keeps working.
     pub(crate) fn in_background(mut self) -> Handle {
         tokio::spawn(async move { while self.events.next().await.is_some() {} });

@@ -1,4 +1,4 @@
-use network::{Config, Event, Multiaddr};
+use network::{Config, Event, Multiaddr, Path, PeerId};
 
 use crate::node::{Node, config, request};
 
@@ -7,10 +7,19 @@ async fn hidden(bootstrap: &Multiaddr) -> (Node, Multiaddr) {
     let mut node = Node::start(Config {
         bootstrap: vec![bootstrap.clone()],
         reserve: true,
+        kad_server: false,
         ..config()
     });
     let address = node.address().await;
     (node, address)
+}
+
+async fn connected(node: &mut Node, other: PeerId) -> Path {
+    node.wait(|event| match event {
+        Event::Connected { peer, path } if peer == other => Some(path),
+        _ => None,
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,11 +30,12 @@ async fn nodes_without_a_way_to_each_other_talk_through_the_relay() {
     assert!(to_one.to_string().contains("/p2p-circuit/"));
     let (one_id, other_id) = (one.peer(), other.peer());
     other.handle.dial(to_one);
-    let relayed = other.wait(|event| match event {
-        Event::Connected { peer, path } if peer == one_id => Some(path.relayed),
-        _ => None,
-    });
-    assert!(relayed.await);
+    let to_other = connected(&mut one, other_id).await;
+    assert!(
+        to_other.relayed && to_other.address.to_string().contains("/p2p-circuit/"),
+        "{to_other:?}"
+    );
+    assert!(connected(&mut other, one_id).await.relayed);
     one.hello_from(other_id).await;
     // More than the 128 KiB that relays allow by default.
     for id in 0..32 {
@@ -72,7 +82,7 @@ async fn of_two_connections_dialled_at_once_one_is_kept_and_nothing_is_lost() {
     one.hello_from(other_id).await;
     let sender = other.handle.clone();
     other.hello_from(one_id).await;
-    let _other = other.in_background();
+    let other = other.in_background();
     // Long enough for the second connection to be given up in between.
     let sending = tokio::spawn(async move {
         for id in 0..60 {
@@ -89,4 +99,82 @@ async fn of_two_connections_dialled_at_once_one_is_kept_and_nothing_is_lost() {
         }
     }
     sending.await.unwrap();
+    one.settled(other_id).await;
+    assert_eq!(other.paths(one_id).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_met_through_the_relay_is_then_reached_directly_and_nothing_is_lost() {
+    let (bootstrap, address) = Node::bootstrap().await;
+    let _bootstrap = bootstrap.in_background();
+    let (mut one, _) = hidden(&address).await;
+    // This one listens too, but the other one is told its address at the relay only. Neither keeps a part of the DHT,
+    // or they would meet there.
+    let mut other = Node::start(Config {
+        listen: vec![crate::node::TCP.parse().unwrap()],
+        bootstrap: vec![address],
+        reserve: true,
+        kad_server: false,
+        ..config()
+    });
+    let relayed = other.wait(|event| match event {
+        Event::Listening { address } if address.to_string().contains("p2p-circuit") => {
+            Some(address)
+        }
+        _ => None,
+    });
+    one.handle.dial(relayed.await);
+    let (one_id, other_id) = (one.peer(), other.peer());
+    assert!(connected(&mut one, other_id).await.relayed);
+    let sender = one.handle.clone();
+    tokio::spawn(async move {
+        for id in 0..200 {
+            sender
+                .send_when_possible(other_id, request(id, 20_000))
+                .await
+                .unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    let mut next = 0;
+    while next < 200 {
+        let message = other.message_from(one_id).await;
+        if !matches!(message, protocol::Message::Hello(_)) {
+            assert_eq!(message, request(next, 20_000));
+            next += 1;
+        }
+    }
+    let _other = other.in_background();
+    while one.settled(other_id).await.relayed {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bootstrap_node_that_returns_relays_again() {
+    let identity = network::Identity::generate();
+    let start = |listen: Multiaddr| {
+        Node::start(Config {
+            identity: identity.clone(),
+            listen: vec![listen],
+            relay_server: Some(network::RelayLimits::default()),
+            ..config()
+        })
+    };
+    let mut first = start(crate::node::WEBSOCKET.parse().unwrap());
+    let address = first.address().await;
+    let bootstrap_id = first.peer();
+    let first = first.in_background();
+    let (mut node, relayed) = hidden(&address).await;
+    first.shutdown();
+    node.gone(bootstrap_id).await;
+    while !node.handle.listening().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let without_peer = address
+        .iter()
+        .filter(|part| !matches!(part, libp2p::multiaddr::Protocol::P2p(_)))
+        .collect();
+    let _second = start(without_peer).in_background();
+    assert_eq!(node.address().await, relayed);
 }

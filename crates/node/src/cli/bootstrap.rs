@@ -103,7 +103,7 @@ impl Options {
                 .as_ref()
                 .map(|source| source.manifest.fragment_ids().len() as u32),
         };
-        let running = self.node.start("bootstrap", &LISTEN, |network, swarm| {
+        let mut running = self.node.start("bootstrap", &LISTEN, |network, swarm| {
             network.relay_server = Some(RelayLimits::default());
             network.kad_server = true;
             // An entry is there for everybody.
@@ -117,6 +117,7 @@ impl Options {
         if let Some(source) = source {
             hold_source(&running, source, computes).await?;
         }
+        running.listening().await;
         let server = Server::bind(
             self.http,
             self.web.clone(),
@@ -127,7 +128,7 @@ impl Options {
         running.teller.tell(&Told::Http {
             url: &format!("http://{}/", server.address),
         })?;
-        running.teller.tell(&Told::Ready)?;
+        running.ready().await?;
         tokio::select! {
             result = server.run() => result,
             result = running.until_stopped() => result,

@@ -48,6 +48,10 @@ struct Report {
     text: String,
     finish: &'static str,
     computed_by: Vec<Share>,
+    /// Requests sent to a second node because the first was late.
+    hedged: u64,
+    /// Requests sent elsewhere because a node left, erred or lied.
+    resent: u64,
     seconds: f64,
     tokens_per_second: f64,
 }
@@ -107,6 +111,7 @@ impl Options {
         });
         let mut out = std::io::stdout().lock();
         if self.json {
+            let totals = ready.runtime.block_on(backend.totals()).unwrap_or_default();
             let report = Report {
                 model: backend.model().id().to_string(),
                 prompt_tokens: prompt,
@@ -114,6 +119,8 @@ impl Options {
                 text,
                 finish: finish_name(finish),
                 computed_by: ask::shares(&tally),
+                hedged: totals.hedged,
+                resent: totals.resent,
                 seconds: started.elapsed().as_secs_f64(),
                 tokens_per_second: speed,
             };

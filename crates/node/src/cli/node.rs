@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use network::Multiaddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
 /// Who a node is and where it is reached.
@@ -103,6 +104,28 @@ impl NodeOptions {
 }
 
 impl Running {
+    /// Waits until the node listens somewhere, so that whoever is told that it is ready can come.
+    pub(crate) async fn listening(&self) {
+        const STEP: Duration = Duration::from_millis(10);
+        const AT_MOST: u32 = 300;
+        for _ in 0..AT_MOST {
+            if !self.engine.network().listening().is_empty() {
+                return;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        // What went wrong is among the notices.
+    }
+
+    /// Says that the node is ready, after everything that happened before.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        self.listening().await;
+        while let Ok(notice) = self.notices.try_recv() {
+            self.teller.notice(&notice)?;
+        }
+        self.teller.tell(&Told::Ready)
+    }
+
     /// Tells what happens until somebody stops the program.
     pub(crate) async fn until_stopped(mut self) -> Result<()> {
         let stopped = stop_signal();
@@ -116,7 +139,7 @@ impl Running {
                 result = &mut stopped => {
                     // Says goodbye, so that peers need not find out.
                     self.engine.network().shutdown();
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                     return result;
                 }
             }

@@ -7,7 +7,9 @@ use crate::source::{self, Source, Wanted};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use clap::Args;
-use fragments::{FolderStore, Fragment, FragmentId, MANIFEST_FILE, Manifest, ModelId, Store};
+use fragments::{
+    FolderStore, Fragment, FragmentId, MANIFEST_FILE, Manifest, ModelId, Store, StoreError,
+};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::collections::BTreeSet;
@@ -76,10 +78,10 @@ impl Options {
                     "{} holds no fragments, only the manifest",
                     dir.display()
                 );
-                let running = self.node.start("serve", &LISTEN, |_, _| {})?;
+                let mut running = self.node.start("serve", &LISTEN, |_, _| {})?;
                 let computes = source.fragments.keys().copied().collect();
                 hold_source(&running, source, computes).await?;
-                running.teller.tell(&Told::Ready)?;
+                running.ready().await?;
                 running.until_stopped().await
             }
             (None, Some(model), Some(store)) => {
@@ -224,7 +226,18 @@ async fn fill(
         let (index, id, bytes) = fetched?;
         bar.inc(bytes.len() as u64);
         // Small enough to be written here: the nodes' own work goes on in other threads.
-        folder.put(&id, &bytes)?;
+        match folder.put(&id, &bytes) {
+            Ok(_) => {}
+            // What is here is of use all the same.
+            Err(error @ StoreError::Full { .. }) if !held.is_empty() => {
+                eprintln!(
+                    "note: {error}; this node goes on with {} of {count} fragments",
+                    held.len()
+                );
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        }
         let Some(fragment) = source::open_fragment(store, &manifest, index)? else {
             bail!("fragment {index} ({id}) vanished from {}", store.display());
         };

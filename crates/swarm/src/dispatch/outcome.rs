@@ -90,6 +90,7 @@ impl Node {
                     peer.latency
                         .record(attempt.class, took, peer.in_flight, now);
                     peer.last_answer = Some(now);
+                    peer.newest_answer = peer.newest_answer.max(number);
                     peer.suspicion = None;
                     peer.busy_strikes = 0;
                 }

@@ -120,8 +120,10 @@ impl Node {
             return;
         };
         let (id, peer) = (range.download, range.peer.clone());
+        let mut overtaken = false;
         if let Some(known) = self.peers.get_mut(&peer) {
             known.slow_until = now + Duration::from_secs(30);
+            overtaken = known.newest_range > number;
         }
         let other = self.choose_source(id, now).filter(|other| *other != peer);
         let alone = self
@@ -132,8 +134,12 @@ impl Node {
         let Some(mut range) = self.take_range(number) else {
             return;
         };
-        if other.is_none() && !alone && range.patience < self.config.give_up {
-            // Nobody else has it: slow is better than nothing.
+        let limit = match alone {
+            true => self.config.range_timeout * 4,
+            false => self.config.give_up,
+        };
+        if other.is_none() && !overtaken && range.patience < limit {
+            // Nobody else has it, and it was not lost as far as one can tell: slow is better than nothing.
             range.patience *= 2;
             if let Some(known) = self.peers.get_mut(&peer) {
                 known.ranges += 1;
@@ -144,7 +150,9 @@ impl Node {
         if let Some(download) = self.downloads.active.get_mut(&id) {
             download.again.insert(range.offset, range.len);
         }
-        self.source_lost(id, &peer);
+        if !overtaken {
+            self.source_lost(id, &peer);
+        }
         self.pump_downloads(now);
     }
 

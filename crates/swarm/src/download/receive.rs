@@ -24,6 +24,9 @@ impl Node {
         let Some(range) = self.take_range(number) else {
             return;
         };
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.newest_range = known.newest_range.max(number);
+        }
         let id = range.download;
         let Some(download) = self.downloads.active.get_mut(&id) else {
             return;

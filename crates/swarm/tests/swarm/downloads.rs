@@ -200,3 +200,14 @@ fn holders_are_looked_for_and_used_once_they_are_there() {
         && w.get(&client).answers.contains_key(&request)));
     assert_eq!(world.get(&client).node.replicas(FragmentIndex(0)), 1);
 }
+
+#[test]
+fn a_range_lost_on_its_way_is_asked_for_again_even_of_the_only_seed() {
+    let mut world = World::new(1, LEN);
+    let client = world.join("client", &[]);
+    world.join("seed", &[0]);
+    world.run(S);
+    let id = world.download(&client, FRAGMENT, vec![]);
+    world.lose = 1;
+    assert!(world.run_until(15 * S, |w| w.get(&client).done.contains(&id)));
+}

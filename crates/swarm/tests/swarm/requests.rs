@@ -327,3 +327,26 @@ fn work_of_those_who_left_is_not_done() {
     assert!(world.get(&worker).computed <= 2);
     assert_eq!(world.get(&worker).node.stats().incoming, 0);
 }
+
+#[test]
+fn an_answer_lost_on_its_way_is_asked_for_again_even_of_the_only_holder() {
+    let mut world = World::new(1, 100);
+    let client = world.join("client", &[]);
+    world.join("worker", &[0]);
+    world.run(S);
+    world
+        .ask_and_wait(&client, 0, "warm up")
+        .expect("an answer");
+    world.lose = 1;
+    let lost = world.ask(&client, 0, "lost");
+    // Nothing tells that it was lost: some patience is needed.
+    assert!(world.run_until(25 * S, |w| w.get(&client).answers.contains_key(&lost)));
+
+    world.lose = 1;
+    let lost = world.ask(&client, 0, "lost again");
+    world.run(MS);
+    let later = world.ask(&client, 0, "later");
+    // It was overtaken: that tells.
+    assert!(world.run_until(S, |w| w.get(&client).answers.contains_key(&lost)));
+    assert!(world.get(&client).answers.contains_key(&later));
+}
