@@ -70,7 +70,7 @@ fn all<'a>(shell: &'a Shell, web: &'a [String], options: &'a Options) -> Vec<Ste
         ),
         ("lints, native", Box::new(|| native_lints(shell, web))),
         ("lints, browser", Box::new(|| web_lints(shell, web))),
-        ("tests, native", Box::new(|| native_tests(shell))),
+        ("tests, native", Box::new(|| native_tests(shell, web))),
         ("bits in Chromium", Box::new(|| bits_in_chromium(shell))),
         (
             "kernels in Wasmtime",
@@ -132,14 +132,16 @@ fn web_lints(shell: &Shell, web: &[String]) -> Result<Tally> {
     check(clippy.args(["--", "--deny", "warnings"]))
 }
 
-fn native_tests(shell: &Shell) -> Result<Tally> {
-    let packages = ["--locked", "--workspace", "--exclude", "e2e"];
+/// All but the end-to-end tests, which need the page, and the packages that only the browser runs.
+fn native_tests(shell: &Shell, web: &[String]) -> Result<Tally> {
+    let mut packages = vec!["--locked", "--workspace", "--exclude", "e2e"];
+    packages.extend(web.iter().flat_map(|package| ["--exclude", package]));
     if paths::on_path("cargo-nextest").is_none() {
-        return run_tests(shell.cargo(&["test", "--no-fail-fast"]).args(packages));
+        return run_tests(shell.cargo(&["test", "--no-fail-fast"]).args(&packages));
     }
-    let mut tally = run_tests(shell.cargo(&["nextest", "run"]).args(packages))?;
+    let mut tally = run_tests(shell.cargo(&["nextest", "run"]).args(&packages))?;
     // nextest does not run the examples in the documentation.
-    tally += run_tests(shell.cargo(&["test", "--doc"]).args(packages))?;
+    tally += run_tests(shell.cargo(&["test", "--doc"]).args(&packages))?;
     Ok(tally)
 }
 
