@@ -25,6 +25,14 @@ pub(crate) fn App() -> impl IntoView {
             ui.settings.with(|settings| settings.theme),
         )
     });
+    Effect::new(move |before: Option<Screen>| {
+        let screen = ui.screen.get();
+        // Whoever uses a keyboard or listens goes on at the new screen, not where a button was before.
+        if before.is_some_and(|before| before != screen && before != Screen::Looking) {
+            request_animation_frame(|| platform::focus("main"));
+        }
+        screen
+    });
     net::on_line_change(move |online| {
         ui.online.set(online);
         ui.tell(&web_bridge::messages::ToEngine::Online(online));

@@ -31,7 +31,7 @@ async fn run(ui: Ui, swarm: Swarm) -> Result<(), String> {
     let identity = identity::own().await;
     let peer = identity.peer_id();
     ui.peer.set(Some(peer.to_string()));
-    let port = workers::start().await?;
+    let port = workers::start(move |reason| ui.crashed(reason)).await?;
     let network = Network::start(identity, &swarm.bootstrap)?;
     hear(ui, &port, network.clone());
     connect(ui, &port);

@@ -19,5 +19,8 @@ mod views;
 
 fn main() {
     console_error_panic_hook::set_once();
+    if let Some(splash) = platform::document().get_element_by_id("splash") {
+        splash.remove();
+    }
     leptos::mount::mount_to_body(app::App);
 }

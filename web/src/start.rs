@@ -16,14 +16,12 @@ const BOOTSTRAP: &str = "bootstrap.json";
 /// one joined last.
 pub(crate) fn begin(ui: Ui) {
     let invite = Invite::parse(&net::fragment());
-    if let Some(lend) = invite.lend {
-        ui.settings.update(|settings| settings.lend = lend);
-    }
+    let lend = invite.lend;
     let remembered = ui
         .settings
         .with_untracked(|settings| settings.swarm.clone());
     if let Some(swarm) = invite.swarm {
-        return meet(ui, swarm);
+        return meet(ui, swarm, lend);
     }
     spawn_local(async move {
         let named = net::text(BOOTSTRAP)
@@ -33,14 +31,15 @@ pub(crate) fn begin(ui: Ui) {
             .filter(|swarm| !swarm.bootstrap.is_empty())
             .or(remembered)
         {
-            Some(swarm) => meet(ui, swarm),
+            Some(swarm) => meet(ui, swarm, lend),
             None => ui.screen.set(Screen::NoSwarm),
         }
     });
 }
 
-/// A network is known: who joined it before is taken back in at once, others are asked.
-pub(crate) fn meet(ui: Ui, swarm: Swarm) {
+/// A network is known: who joined it before is taken back in at once, as before; others are asked, and may be proposed
+/// how much to lend.
+pub(crate) fn meet(ui: Ui, swarm: Swarm, lend: Option<u32>) {
     let known = ui.settings.with_untracked(|settings| {
         settings.joined
             && settings
@@ -53,6 +52,9 @@ pub(crate) fn meet(ui: Ui, swarm: Swarm) {
         ui.screen.set(Screen::Main);
         run(ui);
     } else {
+        if let Some(lend) = lend {
+            ui.settings.update(|settings| settings.lend = lend);
+        }
         ui.screen.set(Screen::Welcome);
     }
 }

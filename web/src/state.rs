@@ -6,7 +6,7 @@ mod settings;
 use leptos::prelude::*;
 use web_bridge::{
     messages::ToEngine,
-    status::{Link, Stage, Status},
+    status::{Link, Problem, Stage, Status},
 };
 
 pub(crate) use chat::{Chat, Message};
@@ -146,6 +146,12 @@ impl Ui {
         if let Some(engine) = self.engine.get_value() {
             engine(wish);
         }
+    }
+
+    /// A worker has ended where it should not: the page must be loaded anew.
+    pub(crate) fn crashed(self, reason: String) {
+        self.chat.give_up(Problem::Other(reason.clone()));
+        self.broken.set(Some(reason));
     }
 
     /// Shows a part of the application; the browser's back button leads back.

@@ -156,6 +156,21 @@ pub struct Ending {
     pub ids: Vec<u32>,
 }
 
+impl Ending {
+    /// An answer that never began.
+    pub fn failed(problem: Problem) -> Self {
+        Self {
+            reason: EndReason::Failed(problem),
+            tokens: 0,
+            prompt_tokens: 0,
+            first: 0.0,
+            rest: 0.0,
+            devices: 0,
+            ids: Vec::new(),
+        }
+    }
+}
+
 /// Why an answer ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EndReason {

@@ -18,15 +18,15 @@ const SCRIPT: &str = "web-worker_loader.js";
 /// Compute workers at most: each has its own copy of the program and of its fragments.
 const MOST: usize = 4;
 
-/// Starts the engine with its compute workers.
-pub(super) async fn start() -> Result<Port, String> {
+/// Starts the engine with its compute workers. `crashed` hears when one of them ends later.
+pub(super) async fn start(crashed: impl Fn(String) + Clone + 'static) -> Result<Port, String> {
     // Half of the cores are left to the engine, the page and the rest of the device.
     let cores = window().navigator().hardware_concurrency() as usize;
     let count = (cores / 2).clamp(1, MOST);
-    let engine = spawn("engine").await?;
+    let engine = spawn("engine", crashed.clone()).await?;
     let mut ports = Vec::new();
     for _ in 0..count {
-        let worker = spawn("compute").await?;
+        let worker = spawn("compute", crashed.clone()).await?;
         let channel = MessageChannel::new().map_err(describe)?;
         let role = worker.send_ports(&Role::Compute, &[channel.port1()]);
         role.map_err(|error| error.to_string())?;
@@ -38,7 +38,7 @@ pub(super) async fn start() -> Result<Port, String> {
 }
 
 /// Starts a worker and waits until it can hear.
-async fn spawn(name: &str) -> Result<Port, String> {
+async fn spawn(name: &str, crashed: impl Fn(String) + 'static) -> Result<Port, String> {
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
     options.set_name(name);
@@ -48,13 +48,16 @@ async fn spawn(name: &str) -> Result<Port, String> {
     let sender = Rc::new(RefCell::new(Some(sender)));
     let failed = {
         let sender = sender.clone();
-        // The script cannot be loaded, or ends before it is ready.
+        // The script cannot be loaded, or has come upon an error it cannot go on from.
         Closure::<dyn FnMut(JsValue)>::new(move |event: JsValue| {
             let message = js_sys::Reflect::get(&event, &"message".into()).ok();
             let message = message.and_then(|message| message.as_string());
             let message = message.unwrap_or_else(|| SCRIPT.into());
-            if let Some(sender) = sender.borrow_mut().take() {
-                let _ = sender.send(Err(message));
+            let waiting = sender.borrow_mut().take();
+            match waiting {
+                // Whoever waits for the worker waits as long as the page lives.
+                Some(sender) => _ = sender.send(Err(message)),
+                None => crashed(message),
             }
         })
     };

@@ -29,7 +29,7 @@ pub(crate) static ENGLISH: Text = Text {
     welcome_how: "No account, no graphics card, nothing to install.",
     welcome_mosaic: |mine, all| format!("Your share: {mine} of {all} fragments of the model"),
     lend_label: "Fragments to lend",
-    lend_hint: |size| format!("About {size} of storage"),
+    lend_hint: |size| format!("Up to {size} of storage"),
     lend_more: "One more",
     lend_less: "One less",
     fragments: |n| match n {
@@ -219,5 +219,5 @@ pub(crate) static ENGLISH: Text = Text {
     },
     problem_not_ready: "The model is not here yet. Wait until joining is done.",
     problem_other: "Something went wrong:",
-    problem_start: "The application could not start its workers. Reload the page; a browser from 2023 or later is needed.",
+    problem_start: "The application’s workers do not run. Reload the page; a browser from 2023 or later is needed.",
 };

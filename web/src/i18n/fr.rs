@@ -29,7 +29,7 @@ pub(crate) static FRENCH: Text = Text {
     welcome_how: "Sans compte, sans carte graphique, sans rien installer.",
     welcome_mosaic: |mine, all| format!("Votre part : {mine} des {all} fragments du modèle"),
     lend_label: "Fragments à prêter",
-    lend_hint: |size| format!("Environ {size} de stockage"),
+    lend_hint: |size| format!("Au plus {size} de stockage"),
     lend_more: "Un de plus",
     lend_less: "Un de moins",
     fragments: |n| match n {
@@ -224,5 +224,5 @@ pub(crate) static FRENCH: Text = Text {
     },
     problem_not_ready: "Le modèle n’est pas encore là. Attendez la fin de l’arrivée dans le réseau.",
     problem_other: "Quelque chose n’a pas marché :",
-    problem_start: "L’application n’a pas pu démarrer ses processus de calcul. Rechargez la page ; il faut un navigateur de 2023 ou plus récent.",
+    problem_start: "Les processus de calcul de l’application ne tournent pas. Rechargez la page ; il faut un navigateur de 2023 ou plus récent.",
 };

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use web_bridge::{
     messages::{Drawing, Speaker, ToEngine, Turn},
-    status::Ending,
+    status::{Ending, Problem},
 };
 
 use super::Ui;
@@ -203,6 +203,16 @@ impl Chat {
         message.ending.set(Some(ending));
         self.busy.set(false);
         self.save();
+    }
+
+    /// The answer under way will not come any more.
+    pub(crate) fn give_up(self, problem: Problem) {
+        let last = self
+            .messages
+            .with_untracked(|messages| messages.last().map(|last| last.id));
+        if let Some(last) = last {
+            self.end(last, Ending::failed(problem));
+        }
     }
 
     /// Starts over.

@@ -67,7 +67,7 @@ pub(crate) fn Joining() -> impl IntoView {
         }
     };
     view! {
-        <main class="narrow" data-testid="joining">
+        <main id="main" tabindex="-1" class="narrow" data-testid="joining">
             <p class="brand"><Logo/>"Inference-IA-P2P"</p>
             <h1>{t.joining_title}</h1>
             {move || ui.broken.get().map(|detail| view! {

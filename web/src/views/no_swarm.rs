@@ -11,14 +11,15 @@ pub(crate) fn NoSwarm() -> impl IntoView {
     let link = RwSignal::new(String::new());
     let bad = RwSignal::new(false);
     view! {
-        <main class="narrow" data-testid="no-swarm">
+        <main id="main" tabindex="-1" class="narrow" data-testid="no-swarm">
             <p class="brand"><Logo/>"Inference-IA-P2P"</p>
             <h1>{t.no_swarm_title}</h1>
             <p class="lead">{t.no_swarm_what}</p>
             <form class="panel join" on:submit=move |event| {
                 event.prevent_default();
-                match Invite::parse(&link.get_untracked()).swarm {
-                    Some(swarm) => start::meet(ui, swarm),
+                let invite = Invite::parse(&link.get_untracked());
+                match invite.swarm {
+                    Some(swarm) => start::meet(ui, swarm, invite.lend),
                     None => bad.set(true),
                 }
             }>

@@ -49,7 +49,7 @@ pub(crate) fn Welcome() -> impl IntoView {
         ))
     };
     view! {
-        <main class="welcome" data-testid="onboarding">
+        <main id="main" tabindex="-1" class="welcome" data-testid="onboarding">
             <div class="welcome-picture"><Mosaic mine=lend all=fragments/></div>
             <div class="welcome-words">
                 <p class="brand"><Logo/>"Inference-IA-P2P"</p>
