@@ -34,7 +34,8 @@ DEFINE = {
         "Je voudrais comprendre {np}", "Que sais-tu de {np} ?", "Qu'appelle-t-on {bare} ?",
         "Qu'entend-on par {bare} ?", "Au juste, {np}, qu'est-ce ?", "Décris {np}",
         "C'est quoi le sens de {bare} ?", "Comment définir {np} ?", "Kesako {bare} ?",
-        "Qu'est-ce qu'on appelle {bare} ici ?", "J'ai lu le mot {bare}, c'est quoi ?",
+        "Qu'est-ce qu'on appelle {bare} ici ?", "Explique-moi la notion de {bare}",
+        "Que représente {np} ?", "{np}, ça correspond à quoi ?", "Aide-moi à comprendre {np}", "J'ai lu le mot {bare}, c'est quoi ?",
     ],
     "en": [
         "What is {np}?", "What's {np}?", "What exactly is {np}?", "What does {bare} mean?",
@@ -43,6 +44,7 @@ DEFINE = {
         "{np}, what is that?", "{np} meaning", "Meaning of {bare}", "What do you call {np}?",
         "I don't understand {np}", "I would like to understand {np}", "Describe {np}",
         "What do you know about {np}?", "Please explain {bare}", "What is this {bare} thing?",
+        "Explain the notion of {np}", "What does {np} represent?", "Help me to understand {np}",
         "I read the word {bare}, what is it?", "Teach me what {np} is", "So what is {np}?",
         "Do you know what {np} is?", "In simple words, what is {np}?", "What are we calling {bare}?",
         "What does the word {bare} stand for?", "Give me a definition of {bare}",
@@ -71,11 +73,13 @@ BEFORE = {
     "fr": ["Bonjour, ", "Salut, ", "Bonsoir, ", "Dis-moi, ", "Dites-moi, ", "Dis, ", "Svp, ", "Stp, ",
            "Une question : ", "J'ai une question : ", "Euh, ", "Alors, ", "Ok, ", "Ok et ", "Et ",
            "Mais ", "Merci. ", "Au fait, ", "Bonjour ! ", "Coucou, ", "Hello, ", "D'accord, ",
-           "Je débute : ", "Petite question, ", "Excuse-moi, ", "Pardon, ", "En fait, ", "Donc "],
+           "Je débute : ", "Petite question, ", "Excuse-moi, ", "Pardon, ", "En fait, ", "Donc ", "J'aimerais savoir : ", "Pourriez-vous me dire ", "Je me demande ",
+           "Sais-tu ", "Peux-tu me dire ", "Rappelle-moi : "],
     "en": ["Hello, ", "Hi, ", "Hey, ", "Hi! ", "Tell me, ", "Please, ", "Question: ", "Quick question: ",
            "I have a question: ", "Um, ", "So, ", "Ok, ", "Ok and ", "And ", "But ", "Thanks. ",
            "By the way, ", "Sorry, ", "Excuse me, ", "I'm new here: ", "Good morning, ", "Well, ",
-           "Just wondering, ", "Actually, ", "Alright, "],
+           "Just wondering, ", "Actually, ", "Alright, ", "I would like to know: ", "Could you tell me ",
+           "I wonder ", "Do you know ", "Can you tell me ", "Remind me: "],
 }
 
 AFTER = {
@@ -129,6 +133,17 @@ SYNONYMS = {
            ("compatible", "supported"), ("keep", "store"), ("keep", "host"), ("model", "AI"), ("network", "system"),
            ("Where", "In which place"), ("What happens", "What's going to happen"), ("Who", "Which people"),
            ("needed", "required"), ("stop", "end"), ("big", "large"), ("quickly", "fast"), ("people", "users")],
+}
+
+# Words that change nothing about what is asked.
+FILLERS = {
+    "fr": """vraiment donc alors aussi bien juste encore maintenant aujourd'hui demain bientôt souvent toujours parfois
+        simplement concrètement exactement normalement finalement réellement facilement rapidement peut-être
+        ici là enfin surtout plutôt petit grand vieux nouveau récent bon simple seul autre même votre notre tout
+        plusieurs service truc système gens personne monsieur certain propre aimerais voudrais pourrait""".split(),
+    "en": """really so then also just still now today tomorrow soon often always sometimes simply exactly normally finally
+        actually easily quickly maybe here there tonight anyway rather mostly little big old new recent good simple
+        only other same your our whole several service thing system folks person certain own like would might""".split(),
 }
 
 KEYS = "azertyuiop qsdfghjklm wxcvbn qwertyuiop asdfghjkl zxcvbnm"
@@ -201,7 +216,7 @@ class Corpus:
     def clean(self, topic: Topic, rng: random.Random) -> str:
         """A question as its author would write it with care."""
         ways = [("phrasing", 3.0 * bool(topic.phrasings)), ("noun", 2.0 * bool(topic.nouns)),
-                ("keyword", 0.7 * bool(topic.keywords))]
+                ("keyword", 0.7 * bool(topic.keywords)), ("scatter", 0.6 * bool(topic.keywords))]
         way = rng.choices([w for w, _ in ways], [weight for _, weight in ways])[0]
         language = topic.language
         if way == "phrasing":
@@ -211,6 +226,11 @@ class Corpus:
             bare = noun if rng.random() < 0.3 else ARTICLES[language].sub("", noun)
             text = rng.choice(DEFINE[language]).replace("{np}", noun).replace("{bare}", bare)
             text = elide(text) if language == "fr" else text
+        elif way == "scatter":
+            # The keyword among words that say nothing: what counts is the keyword.
+            words = rng.sample(sorted(LITTLE[language]) + FILLERS[language], rng.randint(1, 6))
+            words.insert(rng.randint(0, len(words)), self.fill(rng.choice(topic.keywords), language, rng))
+            text = " ".join(words) + rng.choice(["", "?", " ?"])
         else:
             word = self.fill(rng.choice(topic.keywords), language, rng)
             text = rng.choice(KEYWORD[language]).replace("{k}", word)
@@ -236,6 +256,10 @@ def rough(text: str, language: str, rng: random.Random) -> str:
             if one in text:
                 text = text.replace(one, other, 1)
                 break
+    for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
+        words = text.split(" ")
+        words.insert(rng.randint(0, len(words) - 1), rng.choice(FILLERS[language]))
+        text = " ".join(words)
     if chance(0.07):
         words = [w for w in text.replace("'", "' ").split() if w.lower() not in LITTLE[language]]
         if len(words) > 1 and chance(0.3):

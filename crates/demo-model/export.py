@@ -80,7 +80,7 @@ def tensors(state: dict[str, torch.Tensor], c: Config):
 
 def export(work: Path, out: Path) -> None:
     config = Config()
-    state = torch.load(work / "checkpoint.pt", weights_only=True)["model"]
+    state = torch.load(work / "checkpoint.pt", weights_only=True)
     with tempfile.TemporaryDirectory() as scratch:
         full = Path(scratch) / "full.gguf"
         writer = gguf.GGUFWriter(full, "llama")
