@@ -333,35 +333,35 @@ impl Node {
         if let Some(patience) = request.patience {
             self.timers.clear(patience.until(), Timer::Patience(id));
         }
-        let mut freed = Vec::new();
+        // Who was asked twice and answered once lost a message, it was not slow.
+        let slow = |worker: &Worker| request.judged.as_ref() != Some(worker);
         for number in &request.attempts {
-            let Some(attempt) = self.finish(*number) else {
-                continue;
-            };
-            let elapsed = now.saturating_sub(attempt.sent);
-            // Who was asked twice and answered once lost a message, it was not slow.
-            let slow = request.judged.as_ref() != Some(&attempt.worker);
-            match attempt.worker {
-                Worker::Local => self.compute_here_cancelled(*number),
-                Worker::Peer(peer) => {
-                    if let Some(known) = self.peers.get_mut(&peer) {
-                        if slow {
-                            known.latency.record_at_least(attempt.class, elapsed, now);
-                        }
-                        self.send(
-                            &peer,
-                            Message::Cancel(Cancel {
-                                id: WireId(*number),
-                            }),
-                        );
-                        freed.push(peer);
+            if let Some(attempt) = self.dispatch.attempts.get(number) {
+                let slow = slow(&attempt.worker);
+                self.abandon(*number, slow, now);
+            }
+        }
+        Some(request)
+    }
+
+    /// Tells a worker that its answer is not needed any more. `slow` when others would have given it by now.
+    fn abandon(&mut self, number: u64, slow: bool, now: Duration) {
+        let Some(attempt) = self.finish(number) else {
+            return;
+        };
+        match attempt.worker {
+            Worker::Local => self.compute_here_cancelled(number),
+            Worker::Peer(name) => {
+                if let Some(peer) = self.peers.get_mut(&name) {
+                    if slow {
+                        let elapsed = now.saturating_sub(attempt.sent);
+                        peer.latency.record_at_least(attempt.class, elapsed, now);
                     }
+                    let id = WireId(number);
+                    self.send(&name, Message::Cancel(Cancel { id }));
+                    self.wake(Some(&name), now);
                 }
             }
         }
-        for peer in freed {
-            self.wake(Some(&peer), now);
-        }
-        Some(request)
     }
 }

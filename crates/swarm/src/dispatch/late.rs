@@ -1,9 +1,9 @@
 //! What happens when an answer is late.
 
-use super::{Choice, MAX_ATTEMPTS, State};
+use super::{Choice, MAX_ATTEMPTS, Request, State};
 use crate::peers::Suspicion;
 use crate::timers::Timer;
-use crate::{Node, RequestId, Worker};
+use crate::{Node, PeerId, RequestId, Worker};
 use std::time::Duration;
 
 impl Node {
@@ -18,6 +18,7 @@ impl Node {
         let (request, worker) = (attempt.request, attempt.worker.clone());
         self.timers.set(attempt.deadline, Timer::Attempt(number));
         let (mut silent, mut overtaken) = (false, false);
+        let mut stranded = Vec::new();
         if let Worker::Peer(name) = &worker
             && let Some(peer) = self.peers.get_mut(name)
         {
@@ -29,23 +30,26 @@ impl Node {
                 let strikes = peer.suspicion.map_or(0, |s| s.strikes + 1);
                 let until = now + Duration::from_secs(1 << strikes.min(5));
                 peer.suspicion = Some(Suspicion { until, strikes });
-                for other in self.attempts_at(name) {
-                    if let Some(other) = self.dispatch.attempts.get(&other).map(|a| a.request)
-                        && self
-                            .dispatch
-                            .requests
-                            .get(&other)
-                            .is_some_and(|r| r.attempts.len() == 1)
-                    {
-                        self.hedge(other, true, now);
-                    }
-                }
-                self.repeat(request, &worker, overtaken, elapsed, now);
-                return;
+                stranded = self.asked_only_at(name);
             }
+        }
+        stranded.retain(|other| *other != request);
+        for other in stranded {
+            self.hedge(other, true, now);
         }
         self.hedge(request, silent, now);
         self.repeat(request, &worker, overtaken, elapsed, now);
+    }
+
+    /// The requests that nobody but this peer was asked for.
+    fn asked_only_at(&self, peer: &PeerId) -> Vec<RequestId> {
+        let request = |number| Some(self.dispatch.attempts.get(&number)?.request);
+        let alone = |id: &RequestId| {
+            let request = self.dispatch.requests.get(id);
+            request.is_some_and(|request| request.attempts.len() == 1)
+        };
+        let theirs = self.attempts_at(peer).into_iter();
+        theirs.filter_map(request).filter(alone).collect()
     }
 
     /// Asks the same peer again when there is nobody else. The request or its answer was lost when a stream broke: that
@@ -76,19 +80,38 @@ impl Node {
         }
     }
 
-    /// Asks a second worker besides the first, if there is one. `free` when the first is thought to be gone.
+    /// Asks one more worker besides those who are late, if there is one. `free` when the last is thought to be gone.
     pub(super) fn hedge(&mut self, id: RequestId, free: bool, now: Duration) {
         let Some(request) = self.dispatch.requests.get(&id) else {
             return;
         };
         let allowed = free || self.dispatch.hedge_tenths >= 10;
-        if request.state != State::Asked || request.attempts.len() >= MAX_ATTEMPTS || !allowed {
+        if request.state != State::Asked || !allowed {
             return;
+        }
+        let full = request.attempts.len() >= MAX_ATTEMPTS;
+        let hopeless = self.hopeless(request, now);
+        match (full, hopeless, self.choose(id, false, now)) {
+            (true, None, _) | (_, _, Choice::Full | Choice::Nobody) => return,
+            (true, Some(number), Choice::Worker(_)) => self.abandon(number, true, now),
+            (false, ..) => {}
         }
         if let Choice::Worker(worker) = self.choose(id, false, now) {
             self.dispatch.hedge_tenths -= if free { 0 } else { 10 };
             self.totals.hedged += 1;
             self.start_attempt(id, worker, now);
         }
+    }
+
+    /// The attempt that has been late for longest, once it is as good as lost: it must not keep a place from somebody
+    /// who would answer.
+    fn hopeless(&self, request: &Request, now: Duration) -> Option<u64> {
+        let attempts = request.attempts.iter().filter_map(|number| {
+            let attempt = self.dispatch.attempts.get(number)?;
+            Some((attempt.sent, *number, attempt.late))
+        });
+        let (sent, number, late) = attempts.min()?;
+        let lost = now.saturating_sub(sent) >= self.config.repeat_after;
+        (late && lost).then_some(number)
     }
 }

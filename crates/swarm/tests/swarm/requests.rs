@@ -96,6 +96,30 @@ fn a_replica_that_falls_silent_costs_time_and_no_token() {
 }
 
 #[test]
+fn however_many_replicas_are_silent_the_one_that_answers_is_asked() {
+    for silent in 1..8 {
+        let mut world = World::new(1, 100);
+        let client = world.join("client", &[]);
+        for i in 0..silent {
+            let sleeper = world.join(&format!("sleeper {i}"), &[0]);
+            world.get(&sleeper).manner = Manner::Silent;
+        }
+        world.run(S);
+        let id = world.ask(&client, 0, vec![1]);
+        // Everybody who was there before has it already; who comes last is the only one who will answer.
+        world.run(2 * S);
+        let rock = world.join("rock", &[0]);
+        let answered = world.run_until(60 * S, |w| w.get(&client).answers.contains_key(&id));
+        assert!(
+            answered,
+            "{silent} silent: {:?}",
+            world.get(&client).failures
+        );
+        assert_eq!(world.get(&client).answers[&id].0, Worker::Peer(rock));
+    }
+}
+
+#[test]
 fn one_answer_is_delivered_however_many_were_asked() {
     let mut world = World::new(1, 100);
     let client = world.join("client", &[]);
