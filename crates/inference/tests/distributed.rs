@@ -354,6 +354,31 @@ fn an_answer_ends_where_the_model_ends_it() {
 }
 
 #[test]
+fn the_text_of_the_events_is_the_text_of_the_answer() {
+    // Random weights say bytes that are no characters, up to the last one.
+    for loaded in &*MODELS {
+        for max_tokens in 1..12 {
+            let generation = Generation {
+                max_tokens,
+                logits: Logits::None,
+                ..WARM
+            };
+            let mut session = loaded.session(Config::default());
+            session.begin(&PROMPT, generation).unwrap();
+            let (mut text, mut tokens) = (String::new(), Vec::new());
+            for event in run_alone(&mut session, loaded) {
+                if let Event::Token { token, text: more } = event {
+                    text += &more;
+                    tokens.push(token);
+                }
+            }
+            assert_eq!(tokens, session.answer());
+            assert_eq!(text, loaded.model.tokenizer().decode(&tokens));
+        }
+    }
+}
+
+#[test]
 fn answers_of_the_wrong_shape_are_refused_by_name() {
     let loaded = &MODELS[0];
     let mut session = loaded.session(Config::default());
