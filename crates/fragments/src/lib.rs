@@ -55,6 +55,7 @@ mod store;
 mod summary;
 mod verify;
 
+pub use architecture::Role;
 pub use assemble::SourceError;
 pub use cut::{CutError, cut};
 #[cfg(all(feature = "fs", not(target_arch = "wasm32")))]
@@ -66,7 +67,7 @@ pub use id::{FragmentId, IdError, ModelId};
 pub use join::{JoinError, join};
 pub use manifest::{MAX_MANIFEST_BYTES, Manifest, ManifestError};
 pub use memory::{Fragments, cut_in_memory};
-pub use part::{Class, PartKind, Role};
+pub use part::{Class, PartKind};
 pub use plan::{
     DEFAULT_FRAGMENT_SIZE, FragmentPlan, MAX_FRAGMENT_SIZE, MAX_FRAGMENTS, MAX_SLICES, Part, Plan,
     PlanError, Slice, TILE,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 const MAGIC: &[u8; 7] = b"IAP2P-M";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The longest manifest: the longest header and the digests of the most fragments, with room for padding.
 pub const MAX_MANIFEST_BYTES: usize = 192 << 20;
