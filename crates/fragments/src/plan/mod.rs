@@ -10,7 +10,7 @@ use architecture::Role;
 use gguf::Header;
 
 use crate::part::{Class, PartKind};
-pub(crate) use layout::{Gaps, gaps};
+pub(crate) use layout::{Gaps, MAX_PADDING, gaps};
 
 /// The fragment size where none is chosen: 10 MiB.
 pub const DEFAULT_FRAGMENT_SIZE: u32 = 10 << 20;

@@ -74,7 +74,9 @@ impl<'a> Keys<'a> {
     /// A number of which all calculations make numbers again.
     pub(super) fn finite(&self, key: &'static str) -> Result<Option<f32>, Error> {
         match self.optional::<f32>(key)? {
-            Some(value) if !(value.abs() <= 1e12) => Err(invalid(key, value, "a number")),
+            Some(value) if value.is_nan() || value.abs() > 1e12 => {
+                Err(invalid(key, value, "a number"))
+            }
             value => Ok(value),
         }
     }
