@@ -1,12 +1,16 @@
-use std::io::{self, Read, Seek, SeekFrom};
+use std::{
+    io::{Read, Seek},
+    ops::Range,
+};
 
-use gguf::Header;
+use gguf::{MAX_HEADER_BYTES, SplitError};
 use sha2::{Digest, Sha256};
 
 use crate::{
     assemble::{SourceError, assemble, read_at, window},
     id::FragmentId,
     manifest::{Contents, Manifest},
+    model_files::{ModelFiles, ranges},
     plan::{Plan, PlanError, gaps},
     progress::{Progress, Stage},
     size::Size,
@@ -23,6 +27,12 @@ pub enum CutError {
     /// Its header cannot be read.
     #[error("cannot read the model: {0}")]
     Gguf(#[from] gguf::Error),
+    /// Its files do not belong together.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// The headers of its files are too long together.
+    #[error("the headers of the model's files are longer than {MAX_HEADER_BYTES} bytes together")]
+    HeadersTooLong,
     /// It cannot be cut with this fragment size.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -52,34 +62,25 @@ pub enum CutError {
 
 /// Cuts a model into a store and returns its manifest, which the caller keeps. Holds some 64 MiB, or one
 /// fragment if that is more. Interrupted and started again, it does not write again what is stored.
-pub fn cut(
-    source: &mut (impl Read + Seek),
+pub fn cut<F: Read + Seek>(
+    model: &mut ModelFiles<F>,
     fragment_size: u32,
     store: &(impl Store + ?Sized),
     progress: &mut dyn Progress,
 ) -> Result<Manifest, CutError> {
-    cut_with(source, fragment_size, progress, |id, bytes| {
+    cut_with(model, fragment_size, progress, |id, bytes| {
         store.put(&id, &bytes).map(drop)
     })
 }
 
-pub(crate) fn cut_with(
-    source: &mut (impl Read + Seek),
+pub(crate) fn cut_with<F: Read + Seek>(
+    model: &mut ModelFiles<F>,
     fragment_size: u32,
     progress: &mut dyn Progress,
     mut store: impl FnMut(FragmentId, Vec<u8>) -> Result<(), StoreError>,
 ) -> Result<Manifest, CutError> {
-    let file_len = source
-        .seek(SeekFrom::End(0))
-        .map_err(|source| SourceError {
-            position: 0,
-            source,
-        })?;
-    source.rewind().map_err(|source| SourceError {
-        position: 0,
-        source,
-    })?;
-    let (header, header_bytes) = Header::read(source, Some(file_len))?;
+    let file_len = model.total_len();
+    let header = model.header().clone();
     let plan = Plan::new(&header, file_len, fragment_size)?;
 
     let total = plan.fragments.len();
@@ -92,7 +93,7 @@ pub(crate) fn cut_with(
     let mut digests = Vec::with_capacity(total);
     while digests.len() < total {
         let rest = &plan.fragments[digests.len()..];
-        for file in assemble(&header, &rest[..window(rest)], source)? {
+        for file in assemble(&header, &rest[..window(rest)], model)? {
             let (id, len) = (FragmentId::of(&file), file.len() as u64);
             store(id, file).map_err(|error| match error {
                 StoreError::Full { place, .. } => CutError::Full {
@@ -109,16 +110,23 @@ pub(crate) fn cut_with(
         }
     }
 
-    let sha256 = sha256(source, file_len, Stage::Hashing, progress)?;
+    progress.begin(Stage::Hashing, file_len);
+    let extents = model.extents().to_vec();
+    let mut sha256 = Vec::with_capacity(extents.len());
+    for file in 0..extents.len() {
+        sha256.push(self::sha256(model, &ranges(&extents, file), progress)?);
+    }
     let mut padding = Vec::new();
     for gap in gaps(&header, file_len).padding {
         let start = padding.len();
         padding.resize(start + (gap.end - gap.start) as usize, 0);
-        read_at(source, gap.start, &mut padding[start..])?;
+        read_at(model, gap.start, &mut padding[start..])?;
     }
+    let header_bytes = model.header_bytes().to_vec();
     let contents = Contents {
         fragment_size,
         file_len,
+        extents,
         sha256,
         padding,
         digests,
@@ -126,33 +134,24 @@ pub(crate) fn cut_with(
     Ok(Manifest::new(header, header_bytes, plan, contents))
 }
 
-/// SHA-256 of the first `len` bytes of a file.
+/// SHA-256 of the bytes in these ranges, one after the other.
 pub(crate) fn sha256(
     source: &mut (impl Read + Seek),
-    len: u64,
-    stage: Stage,
+    ranges: &[Range<u64>],
     progress: &mut dyn Progress,
 ) -> Result<[u8; 32], SourceError> {
-    progress.begin(stage, len);
     let mut hash = Sha256::new();
-    let mut piece = vec![0; len.min(PIECE_BYTES as u64) as usize];
-    let mut position = 0;
-    source
-        .rewind()
-        .map_err(|source| SourceError { position, source })?;
-    while position < len {
-        let wanted = (len - position).min(piece.len() as u64) as usize;
-        let mut read = || loop {
-            match source.read(&mut piece[..wanted]) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
-            }
-        };
-        let count = read().map_err(|source| SourceError { position, source })?;
-        hash.update(&piece[..count]);
-        position += count as u64;
-        progress.advance(count as u64);
+    let mut piece = vec![0; PIECE_BYTES];
+    for range in ranges {
+        let mut position = range.start;
+        while position < range.end {
+            let len = (range.end - position).min(PIECE_BYTES as u64);
+            let piece = &mut piece[..len as usize];
+            read_at(source, position, piece)?;
+            hash.update(piece);
+            position += len;
+            progress.advance(len);
+        }
     }
     Ok(hash.finalize().into())
 }

@@ -6,11 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use gguf::{Header, SplitName};
+
 use crate::{
     cut::{CutError, cut},
     files::{self, PARTIAL, Partial},
     join::{JoinError, join},
     manifest::{MAX_MANIFEST_BYTES, Manifest, ManifestError},
+    model_files::ModelFiles,
     progress::Progress,
     store::{FolderStore, StoreError},
     verify::{Report, verify},
@@ -51,6 +54,17 @@ pub enum FolderError {
         "{0} holds another model, or the same with another fragment size: choose another folder"
     )]
     OtherModel(PathBuf),
+    /// A file of a split model has a name that does not say where the others are.
+    #[error(
+        "{path} is one of {count} files of a split model; to find the others, its name must end in \
+         -00001-of-{count:05}.gguf"
+    )]
+    SplitName {
+        /// The file.
+        path: PathBuf,
+        /// How many files there are.
+        count: usize,
+    },
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,7 +85,34 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError + use<'_> {
     }
 }
 
-/// Cuts a model's file into a folder. Started again after an interruption it goes on from there; nothing is
+/// The files of a model: `path` alone, or all the files it was split into, of which it may be any.
+pub fn model_paths(path: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    let mut file = File::open(path).map_err(at(path))?;
+    let len = file.metadata().map_err(at(path))?.len();
+    let (header, _) = Header::read(&mut file, Some(len)).map_err(CutError::from)?;
+    let count = header.split_count().map_err(CutError::from)?;
+    if count == 1 {
+        return Ok(vec![path.to_owned()]);
+    }
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.and_then(SplitName::parse);
+    let name = name.filter(|name| name.count == count);
+    let name = name.ok_or_else(|| FolderError::SplitName {
+        path: path.to_owned(),
+        count,
+    })?;
+    Ok(name.files().map(|name| path.with_file_name(name)).collect())
+}
+
+/// Opens a model's file, or all the files it was split into, of which `path` may be any.
+pub fn open_model(path: &Path) -> Result<ModelFiles<File>, FolderError> {
+    let paths = model_paths(path)?;
+    let open = |path: &PathBuf| File::open(path).map_err(at(path));
+    let files = paths.iter().map(open).collect::<Result<_, _>>()?;
+    Ok(ModelFiles::open(files)?)
+}
+
+/// Cuts a model's file into a folder. Any of the files of a split model stands for all of them. Started again after an interruption it goes on from there; nothing is
 /// ever half written under a final name, and the manifest comes last.
 pub fn cut_to_folder(
     model: &Path,
@@ -79,7 +120,7 @@ pub fn cut_to_folder(
     fragment_size: u32,
     progress: &mut dyn Progress,
 ) -> Result<Manifest, FolderError> {
-    let mut source = File::open(model).map_err(at(model))?;
+    let mut source = open_model(model)?;
     let store = FolderStore::create(folder)?;
     let lock_path = folder.join(LOCK_FILE);
     let lock = File::create(&lock_path).map_err(at(&lock_path))?;
@@ -102,13 +143,10 @@ pub fn cut_to_folder(
     };
     if let Some(old) = &old {
         let other = || FolderError::OtherModel(folder.to_owned());
-        let len = source.metadata().map_err(at(model))?.len();
-        if old.fragment_size() != fragment_size || old.file_len() != len {
-            return Err(other());
-        }
-        let mut start = vec![0; old.header_bytes().len()];
-        source.read_exact(&mut start).map_err(at(model))?;
-        if start != old.header_bytes() {
+        if old.fragment_size() != fragment_size
+            || old.extents() != source.extents()
+            || old.header_bytes() != source.header_bytes()
+        {
             return Err(other());
         }
     }
@@ -165,23 +203,43 @@ pub fn verify_folder(folder: &Path, progress: &mut dyn Progress) -> Result<Repor
     Ok(verify(&manifest, &FolderStore::open(folder)?, progress))
 }
 
-/// Joins the fragments of a folder into a file that must not exist yet.
+/// Joins the fragments of a folder into a file that must not exist yet, and returns what was written. A model that
+/// was split becomes the same files again: `output` then says where, and what their names begin with.
 pub fn join_folder(
     folder: &Path,
     output: &Path,
     progress: &mut dyn Progress,
-) -> Result<Manifest, FolderError> {
-    if output.try_exists().map_err(at(output))? {
-        return Err(JoinError::Exists(output.to_owned()).into());
-    }
+) -> Result<(Manifest, Vec<PathBuf>), FolderError> {
     let manifest = read_manifest(folder)?;
-    let mut partial = Partial::create(output).map_err(at(output))?;
-    join(
-        &manifest,
-        &FolderStore::open(folder)?,
-        &mut partial.file,
-        progress,
-    )?;
-    partial.finish().map_err(at(output))?;
-    Ok(manifest)
+    let paths = output_paths(output, manifest.extents().len());
+    let mut partials = Vec::with_capacity(paths.len());
+    for path in &paths {
+        if path.try_exists().map_err(at(path))? {
+            return Err(JoinError::Exists(path.clone()).into());
+        }
+        partials.push(Partial::create(path).map_err(at(path))?);
+    }
+    let files = partials.iter().map(|partial| &partial.file).collect();
+    join(&manifest, &FolderStore::open(folder)?, files, progress)?;
+    for (partial, path) in partials.into_iter().zip(&paths) {
+        partial.finish().map_err(at(path))?;
+    }
+    Ok((manifest, paths))
+}
+
+/// The files that a model of so many is joined into.
+fn output_paths(output: &Path, count: usize) -> Vec<PathBuf> {
+    let name = output.file_name().and_then(|name| name.to_str());
+    let Some(name) = name.filter(|_| count > 1) else {
+        return vec![output.to_owned()];
+    };
+    let prefix = match SplitName::parse(name) {
+        Some(name) => name.prefix,
+        None => name.strip_suffix(".gguf").unwrap_or(name).to_owned(),
+    };
+    let names = SplitName { prefix, count };
+    names
+        .files()
+        .map(|name| output.with_file_name(name))
+        .collect()
 }

@@ -2,10 +2,12 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::{
     assemble::SourceError,
+    bands::Bands,
     cut::sha256,
     fragment::FragmentError,
     id::FragmentId,
     manifest::Manifest,
+    model_files::{Span, ranges},
     progress::{Progress, Stage},
     runs::runs,
     size::Size,
@@ -53,19 +55,32 @@ pub enum JoinError {
     /// The joined file is not the model. The fragments are what the manifest names, so the manifest is false.
     #[error("the joined file is not the model: its manifest is false")]
     WrongDigest,
+    /// Not one output for each of the model's files.
+    #[error("the model has {expected} files, {found} outputs were given")]
+    Outputs {
+        /// Files of the model.
+        expected: usize,
+        /// Outputs.
+        found: usize,
+    },
     /// The output's file exists already.
     #[error("{0} exists already")]
     Exists(std::path::PathBuf),
 }
 
-/// Joins a model's fragments into an empty output and checks that it is the identical file. Holds one fragment
-/// at a time.
-pub fn join(
+/// Joins a model's fragments into empty outputs, one for each of the model's files, and checks that they are the
+/// identical files. Holds one fragment at a time, and some 64 MiB of slices that wait for their neighbours.
+pub fn join<W: Read + Write + Seek>(
     manifest: &Manifest,
     store: &(impl Store + ?Sized),
-    output: &mut (impl Read + Write + Seek),
+    outputs: Vec<W>,
     progress: &mut dyn Progress,
 ) -> Result<(), JoinError> {
+    let extents = manifest.extents();
+    let (expected, found) = (extents.len(), outputs.len());
+    if expected != found {
+        return Err(JoinError::Outputs { expected, found });
+    }
     let ids = manifest.fragment_ids();
     let mut missing = Vec::new();
     for id in ids {
@@ -83,8 +98,7 @@ pub fn join(
     let file_len = manifest.file_len();
     progress.begin(Stage::Joining, file_len);
     let mut output = Output {
-        output,
-        position: u64::MAX,
+        files: Span::new(outputs, extents),
         written: 0,
         file_len,
     };
@@ -93,6 +107,7 @@ pub fn join(
         output.write(position, bytes)?;
     }
     progress.advance(output.written);
+    let mut bands = Bands::default();
     for ((index, id), plan) in (0..).zip(ids).zip(&manifest.plan().fragments) {
         let missing = || JoinError::Missing {
             missing: vec![*id],
@@ -100,38 +115,39 @@ pub fn join(
         };
         let bytes = store.get(id)?.ok_or_else(missing)?;
         let fragment = manifest.open_fragment(index, bytes)?;
+        let mut write = |position, bytes: &[u8]| output.write(position, bytes);
         for run in runs(manifest.header(), plan) {
-            let pieces = fragment.payload()[run.offset as usize..].chunks_exact(run.len as usize);
-            for (row, piece) in (0..run.count).zip(pieces) {
-                output.write(run.position(row), piece)?;
+            let bytes =
+                &fragment.payload()[run.offset as usize..][..(run.count * run.len) as usize];
+            match run.count {
+                1 => write(run.position(0), bytes)?,
+                _ => bands.add(&run, bytes, &mut write)?,
             }
         }
         progress.advance(plan.payload_len.into());
     }
-    output.fill_end()?;
+    bands.write_all(&mut |position, bytes| output.write(position, bytes))?;
 
-    if sha256(output.output, file_len, Stage::Checking, progress)? == *manifest.sha256() {
-        Ok(())
-    } else {
-        Err(JoinError::WrongDigest)
+    progress.begin(Stage::Checking, file_len);
+    for (file, digest) in manifest.sha256().iter().enumerate() {
+        if sha256(&mut output.files, &ranges(extents, file), progress)? != *digest {
+            return Err(JoinError::WrongDigest);
+        }
     }
+    Ok(())
 }
 
-struct Output<'a, W> {
-    output: &'a mut W,
-    /// Where the output is, to seek only when needed.
-    position: u64,
+struct Output<W> {
+    files: Span<W>,
     written: u64,
     file_len: u64,
 }
 
-impl<W: Write + Seek> Output<'_, W> {
+impl<W: Write + Seek> Output<W> {
     fn write(&mut self, position: u64, bytes: &[u8]) -> Result<(), JoinError> {
         let mut write = || {
-            if self.position != position {
-                self.output.seek(SeekFrom::Start(position))?;
-            }
-            self.output.write_all(bytes)
+            self.files.seek(SeekFrom::Start(position))?;
+            self.files.write_all(bytes)
         };
         if let Err(source) = write() {
             return Err(match source.kind() {
@@ -141,23 +157,7 @@ impl<W: Write + Seek> Output<'_, W> {
                 _ => JoinError::Output { position, source },
             });
         }
-        self.position = position + bytes.len() as u64;
         self.written += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Padding of zeros at the end was skipped; makes the file as long as it must be.
-    fn fill_end(&mut self) -> Result<(), JoinError> {
-        let end = self.output.seek(SeekFrom::End(0));
-        let end = end.map_err(|source| JoinError::Output {
-            position: self.file_len,
-            source,
-        })?;
-        self.position = end;
-        if end < self.file_len {
-            // At most one gap of padding.
-            self.write(end, &vec![0; (self.file_len - end) as usize])?;
-        }
         Ok(())
     }
 }

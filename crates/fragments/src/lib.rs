@@ -35,6 +35,7 @@
 //! ```
 
 mod assemble;
+mod bands;
 mod cut;
 mod description;
 #[cfg(all(feature = "fs", not(target_arch = "wasm32")))]
@@ -46,6 +47,7 @@ mod id;
 mod join;
 mod manifest;
 mod memory;
+mod model_files;
 mod part;
 mod plan;
 mod progress;
@@ -59,13 +61,15 @@ pub use assemble::SourceError;
 pub use cut::{CutError, cut};
 #[cfg(all(feature = "fs", not(target_arch = "wasm32")))]
 pub use folder::{
-    FolderError, MANIFEST_FILE, cut_to_folder, join_folder, read_manifest, verify_folder,
+    FolderError, MANIFEST_FILE, cut_to_folder, join_folder, model_paths, open_model, read_manifest,
+    verify_folder,
 };
 pub use fragment::{Fragment, FragmentError, StoredPart, StoredSlice};
 pub use id::{FragmentId, IdError, ModelId};
 pub use join::{JoinError, join};
 pub use manifest::{MAX_MANIFEST_BYTES, Manifest, ManifestError};
-pub use memory::{Fragments, cut_in_memory};
+pub use memory::{Fragments, cut_files_in_memory, cut_in_memory};
+pub use model_files::ModelFiles;
 pub use part::{Class, PartKind, Role};
 pub use plan::{
     DEFAULT_FRAGMENT_SIZE, FragmentPlan, MAX_FRAGMENT_SIZE, MAX_FRAGMENTS, MAX_SLICES, Part, Plan,

@@ -1,16 +1,19 @@
 use std::collections::HashMap;
 
-use gguf::Header;
+use gguf::{Header, MAX_SPLIT_FILES, SplitError};
 use prost::Message;
 
 use crate::{
     fragment::{self, Fragment, FragmentError},
     id::{FragmentId, ModelId},
-    plan::{Gaps, MAX_FRAGMENTS, Plan, PlanError, gaps},
+    model_files::Extent,
+    plan::{Gaps, MAX_FRAGMENTS, MAX_PADDING, Plan, PlanError, gaps},
 };
 
 const MAGIC: &[u8; 7] = b"IAP2P-M";
 const VERSION: u8 = 1;
+/// Of manifests of models that were split into several files, which older programs cannot read.
+const SPLIT_VERSION: u8 = 2;
 
 /// The longest manifest: the longest header and the digests of the most fragments, with room for padding.
 pub const MAX_MANIFEST_BYTES: usize = 192 << 20;
@@ -24,6 +27,7 @@ pub struct Manifest {
     id: ModelId,
     message: Encoded,
     header: Header,
+    extents: Vec<Extent>,
     plan: Plan,
     gaps: Gaps,
     digests: Vec<FragmentId>,
@@ -47,6 +51,17 @@ struct Encoded {
     /// 32 bytes for each fragment.
     #[prost(bytes = "vec", tag = "6")]
     digests: Vec<u8>,
+    /// The files of a model that was split; empty for a model in one file.
+    #[prost(message, repeated, tag = "7")]
+    files: Vec<EncodedFile>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct EncodedFile {
+    #[prost(uint64, tag = "1")]
+    header_len: u64,
+    #[prost(uint64, tag = "2")]
+    file_len: u64,
 }
 
 /// Bytes are not a manifest.
@@ -71,6 +86,9 @@ pub enum ManifestError {
     /// The model's header in it cannot be read.
     #[error("the model's header in the manifest cannot be read: {0}")]
     Header(#[from] gguf::Error),
+    /// The files of a split model in it do not belong together.
+    #[error("the manifest is invalid: {0}")]
+    Split(#[from] SplitError),
     /// Its model cannot be cut with its fragment size.
     #[error("the manifest is invalid: {0}")]
     Plan(#[from] PlanError),
@@ -88,7 +106,9 @@ pub enum ManifestError {
 pub(crate) struct Contents {
     pub(crate) fragment_size: u32,
     pub(crate) file_len: u64,
-    pub(crate) sha256: [u8; 32],
+    pub(crate) extents: Vec<Extent>,
+    /// Of each file.
+    pub(crate) sha256: Vec<[u8; 32]>,
     pub(crate) padding: Vec<u8>,
     pub(crate) digests: Vec<FragmentId>,
 }
@@ -104,31 +124,54 @@ impl Manifest {
         let Contents {
             fragment_size,
             file_len,
+            extents,
             sha256,
             padding,
             digests,
         } = contents;
+        let file = |&extent: &Extent| {
+            let Extent {
+                header_len,
+                file_len,
+            } = extent;
+            EncodedFile {
+                header_len,
+                file_len,
+            }
+        };
+        let files = match extents.as_slice() {
+            [_] => Vec::new(),
+            several => several.iter().map(file).collect(),
+        };
         let mut message = Encoded {
             fragment_size,
             file_len,
-            sha256: sha256.to_vec(),
+            sha256: sha256.concat(),
             header: header_bytes,
             padding,
             digests: digests.iter().flat_map(|id| id.0).collect(),
+            files,
         };
         if message.padding.iter().all(|&byte| byte == 0) {
             message.padding = Vec::new();
         }
-        Self::with_plan(message, header, plan, digests)
+        Self::with_plan(message, header, extents, plan, digests)
     }
 
-    fn with_plan(message: Encoded, header: Header, plan: Plan, digests: Vec<FragmentId>) -> Self {
+    fn with_plan(
+        message: Encoded,
+        header: Header,
+        extents: Vec<Extent>,
+        plan: Plan,
+        digests: Vec<FragmentId>,
+    ) -> Self {
         let indices = digests.iter().copied().zip(0..).collect();
         let gaps = gaps(&header, message.file_len);
         let mut manifest = Self {
             id: ModelId([0; 32]),
             message,
             header,
+            extents,
             plan,
             gaps,
             digests,
@@ -142,7 +185,7 @@ impl Manifest {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(MAGIC.len() + 1 + self.message.encoded_len());
         bytes.extend_from_slice(MAGIC);
-        bytes.push(VERSION);
+        bytes.push(self.message.version());
         bytes.extend_from_slice(&self.message.encode_to_vec());
         bytes
     }
@@ -156,16 +199,13 @@ impl Manifest {
             .strip_prefix(MAGIC)
             .ok_or(ManifestError::NotAManifest)?;
         let message = match rest.split_first() {
-            Some((&VERSION, rest)) => Encoded::decode(rest)?,
+            Some((&(VERSION | SPLIT_VERSION), rest)) => Encoded::decode(rest)?,
             Some((&version, _)) => return Err(ManifestError::UnsupportedVersion(version)),
             None => return Err(ManifestError::NotAManifest),
         };
-        let header = Header::parse(&message.header, Some(message.file_len))?;
-        if header.data_offset != message.header.len() as u64 {
-            return Err(ManifestError::Invalid("bytes follow the model's header"));
-        }
-        if message.sha256.len() != 32 {
-            return Err(ManifestError::Invalid("the length of the file's digest"));
+        let (header, extents) = message.headers()?;
+        if message.sha256.len() != 32 * extents.len() {
+            return Err(ManifestError::Invalid("the length of the files' digests"));
         }
         let (digests, rest) = message.digests.as_chunks::<32>();
         if !rest.is_empty() || digests.len() > MAX_FRAGMENTS {
@@ -183,7 +223,7 @@ impl Manifest {
                 "the number of digests is not that of fragments",
             ));
         }
-        let manifest = Self::with_plan(message, header, plan, digests);
+        let manifest = Self::with_plan(message, header, extents, plan, digests);
         let padding = &manifest.message.padding;
         let padding_len: u64 = manifest
             .gaps
@@ -197,7 +237,7 @@ impl Manifest {
         if manifest.indices.len() != manifest.digests.len() {
             return Err(ManifestError::Invalid("two fragments have the same digest"));
         }
-        // Else one model would have several ids.
+        // Else one model would have several ids. The encoding includes the version.
         if manifest.id != ModelId::of(bytes)
             || (!padding.is_empty() && padding.iter().all(|&byte| byte == 0))
         {
@@ -223,12 +263,13 @@ impl Manifest {
         self.id
     }
 
-    /// The model's header.
+    /// The model's header; of a split model that of all files together.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The bytes of the model's header, with the padding up to the first tensor.
+    /// The bytes of the model's header, with the padding up to the first tensor; those of all files of a split
+    /// model one after the other.
     pub fn header_bytes(&self) -> &[u8] {
         &self.message.header
     }
@@ -243,14 +284,23 @@ impl Manifest {
         self.message.fragment_size
     }
 
-    /// Bytes of the model's file.
+    /// Bytes of the model's file, or of all files of a split one together.
     pub fn file_len(&self) -> u64 {
         self.message.file_len
     }
 
-    /// SHA-256 of the model's file.
-    pub fn sha256(&self) -> &[u8] {
-        &self.message.sha256
+    /// SHA-256 of the model's file, or of each file of a split one in order.
+    pub fn sha256(&self) -> &[[u8; 32]] {
+        self.message.sha256.as_chunks().0
+    }
+
+    /// Bytes of each of the model's files.
+    pub fn file_lens(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.extents.iter().map(|extent| extent.file_len)
+    }
+
+    pub(crate) fn extents(&self) -> &[Extent] {
+        &self.extents
     }
 
     /// The ids of the fragments in the plan's order.
@@ -286,19 +336,79 @@ impl Manifest {
         Ok(fragment)
     }
 
-    /// The padding that is not zero everywhere: where it is, and its bytes.
+    /// The padding: where it is, and its bytes.
     pub(crate) fn padding(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        const ZEROS: [u8; MAX_PADDING as usize] = [0; MAX_PADDING as usize];
         let mut rest = self.message.padding.as_slice();
-        let gaps = if rest.is_empty() {
-            &[][..]
-        } else {
-            &self.gaps.padding
-        };
-        gaps.iter().map(move |gap| {
-            // Together they have the length of the padding, which was checked.
-            let (bytes, tail) = rest.split_at((gap.end - gap.start) as usize);
+        self.gaps.padding.iter().map(move |gap| {
+            let len = (gap.end - gap.start) as usize;
+            // Together they have the length of the padding, which was checked; or it is empty.
+            let (bytes, tail) = rest.split_at_checked(len).unwrap_or((&ZEROS[..len], rest));
             rest = tail;
             (gap.start, bytes)
         })
+    }
+}
+
+impl Encoded {
+    fn version(&self) -> u8 {
+        if self.files.is_empty() {
+            VERSION
+        } else {
+            SPLIT_VERSION
+        }
+    }
+
+    /// The model's header, and what of it is in which file.
+    fn headers(&self) -> Result<(Header, Vec<Extent>), ManifestError> {
+        let parse = |bytes: &[u8], file_len| {
+            let header = Header::parse(bytes, Some(file_len))?;
+            if header.data_offset != bytes.len() as u64 {
+                return Err(ManifestError::Invalid("bytes follow the model's header"));
+            }
+            Ok(header)
+        };
+        if self.files.is_empty() {
+            let (header_len, file_len) = (self.header.len() as u64, self.file_len);
+            let header = parse(&self.header, file_len)?;
+            return match header.split_count()? {
+                1 => Ok((
+                    header,
+                    vec![Extent {
+                        header_len,
+                        file_len,
+                    }],
+                )),
+                _ => Err(ManifestError::Invalid("a part of a split model alone")),
+            };
+        }
+        if !(2..=MAX_SPLIT_FILES).contains(&self.files.len()) {
+            return Err(ManifestError::Invalid("the number of files"));
+        }
+        let mut rest = self.header.as_slice();
+        let (mut headers, mut extents, mut total) = (Vec::new(), Vec::new(), Some(0u64));
+        for &EncodedFile {
+            header_len,
+            file_len,
+        } in &self.files
+        {
+            let split = usize::try_from(header_len).ok();
+            let split = split.and_then(|len| rest.split_at_checked(len));
+            let (bytes, tail) = split.ok_or(ManifestError::Invalid("the length of a header"))?;
+            headers.push((parse(bytes, file_len)?, file_len));
+            extents.push(Extent {
+                header_len,
+                file_len,
+            });
+            total = total.and_then(|total| total.checked_add(file_len));
+            rest = tail;
+        }
+        if !rest.is_empty() {
+            return Err(ManifestError::Invalid("bytes follow the model's headers"));
+        }
+        if total != Some(self.file_len) {
+            return Err(ManifestError::Invalid("the length of all files together"));
+        }
+        Ok((Header::merge(headers)?, extents))
     }
 }

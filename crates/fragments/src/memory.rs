@@ -7,6 +7,7 @@ use crate::{
     cut::{CutError, cut_with},
     id::FragmentId,
     manifest::Manifest,
+    model_files::ModelFiles,
 };
 
 /// Cuts a model that is in memory, or mapped into it. The fragments are made one by one as the iterator
@@ -15,9 +16,17 @@ pub fn cut_in_memory(
     model: &[u8],
     fragment_size: u32,
 ) -> Result<(Manifest, Fragments<'_>), CutError> {
-    let manifest = cut_with(&mut Cursor::new(model), fragment_size, &mut (), |_, _| {
-        Ok(())
-    })?;
+    cut_files_in_memory(&[model], fragment_size)
+}
+
+/// The same with the files of a model that was split.
+pub fn cut_files_in_memory<'a>(
+    files: &[&'a [u8]],
+    fragment_size: u32,
+) -> Result<(Manifest, Fragments<'a>), CutError> {
+    let files = files.iter().copied().map(Cursor::new).collect();
+    let mut model = ModelFiles::open(files)?;
+    let manifest = cut_with(&mut model, fragment_size, &mut (), |_, _| Ok(()))?;
     let fragments = Fragments {
         model,
         manifest: manifest.clone(),
@@ -29,7 +38,7 @@ pub fn cut_in_memory(
 /// The fragments of a model in memory, in the plan's order.
 #[derive(Clone, Debug)]
 pub struct Fragments<'a> {
-    model: &'a [u8],
+    model: ModelFiles<Cursor<&'a [u8]>>,
     manifest: Manifest,
     next: usize,
 }
@@ -40,7 +49,7 @@ impl Fragments<'_> {
         let index = index as usize;
         let id = *self.manifest.fragment_ids().get(index)?;
         let plan = self.manifest.plan().fragments.get(index..=index)?;
-        let mut files = assemble(self.manifest.header(), plan, &mut Cursor::new(self.model))
+        let mut files = assemble(self.manifest.header(), plan, &mut self.model.span())
             .expect("the same bytes were read when the model was cut");
         Some((id, files.pop()?.into()))
     }

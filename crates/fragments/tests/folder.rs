@@ -16,7 +16,7 @@ use bytes::Bytes;
 use common::model;
 use fragments::{
     CutError, FolderError, FolderStore, FragmentId, JoinError, MANIFEST_FILE, MemoryStore,
-    Progress, Stage, Store, StoreError, Stored, cut, cut_to_folder, join, join_folder,
+    ModelFiles, Progress, Stage, Store, StoreError, Stored, cut, cut_to_folder, join, join_folder,
     read_manifest, verify_folder,
 };
 use tempfile::TempDir;
@@ -236,7 +236,7 @@ fn a_damaged_manifest_is_named_and_written_again() {
     cut_again(&place).unwrap();
     assert_eq!(read_manifest(&place.folder).unwrap().id(), manifest.id());
     // That of a newer program is left alone.
-    fs::write(&path, b"IAP2P-M\x02future").unwrap();
+    fs::write(&path, b"IAP2P-M\x09future").unwrap();
     assert!(matches!(
         cut_again(&place),
         Err(FolderError::Manifest { .. })
@@ -298,7 +298,7 @@ fn a_full_disk_says_how_much_is_missing_and_loses_nothing() {
         inner: MemoryStore::new(),
         room: Cell::new(1_000_000),
     };
-    let mut source = std::io::Cursor::new(&file);
+    let mut source = ModelFiles::open(vec![std::io::Cursor::new(&file)]).unwrap();
     let error = cut(&mut source, SIZE, &store, &mut ()).unwrap_err();
     let message = error.to_string();
     let CutError::Full {
@@ -324,7 +324,7 @@ fn a_full_disk_says_how_much_is_missing_and_loses_nothing() {
     store.room.set(store.room.get() + missing);
     let manifest = cut(&mut source, SIZE, &store, &mut ()).unwrap();
     let mut joined = std::io::Cursor::new(Vec::new());
-    join(&manifest, &store, &mut joined, &mut ()).unwrap();
+    join(&manifest, &store, vec![&mut joined], &mut ()).unwrap();
     assert!(joined.into_inner() == file);
 }
 

@@ -9,7 +9,7 @@ use kernels::Isa;
 /// Whether the vector kernels are what [`kernels::matmul`] uses.
 #[unsafe(no_mangle)]
 pub extern "C" fn is_simd128() -> bool {
-    Isa::best() == Isa::Simd128
+    matches!(Isa::best(), Isa::Simd128 | Isa::RelaxedSimd)
 }
 
 /// Compares all instruction sets on every type with one seed.

@@ -119,7 +119,9 @@ impl Activations {
                 .quants
                 .chunks_exact(self.encoding.block_len())
                 .zip(&q.scales)
-                .flat_map(|(block, &scale)| block.iter().map(move |&q| scale * f32::from(q)))
+                .flat_map(|(block, &scale)| {
+                    block.iter().map(move |&q| canonical(scale * f32::from(q)))
+                })
                 .collect(),
         }
     }

@@ -18,7 +18,9 @@
 //! - `exp`, `sin`, `cos` and `pow` ([`math`]) are computed here, never by the platform.
 //!
 //! Which instructions compute it ([`Isa`]) then changes nothing but the speed; the tests compare
-//! bits. The crate knows nothing of models, files or networks, starts no threads, and never
+//! bits. The vector kernels are written once, over vectors whose lanes are rows; an instruction
+//! set is a small table of operations, and a format says how its bytes become integers.
+//! The crate knows nothing of models, files or networks, starts no threads, and never
 //! panics, whatever the bytes and lengths it is given: weights and activations come from strangers.
 //!
 //! ```
@@ -46,29 +48,30 @@ compile_error!(
 );
 
 mod activations;
-#[cfg(target_arch = "x86_64")]
-mod avx2;
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_feature = "simd128"
+))]
+mod blocks;
 mod encoding;
 mod error;
 pub mod f16;
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_feature = "simd128"
+))]
+mod floats;
 mod formats;
 mod isa;
+mod lanes;
 pub mod math;
 mod product;
 mod quantise;
 pub mod reference;
 mod scalar;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-mod simd128;
 mod sums;
-
-// Only the vector kernels take several rows or tokens together.
-#[cfg(any(target_arch = "x86_64", target_feature = "simd128"))]
-mod batch;
-#[cfg(any(target_arch = "x86_64", target_feature = "simd128"))]
-mod floats;
-#[cfg(any(target_arch = "x86_64", target_feature = "simd128"))]
-mod token;
 
 pub use activations::Activations;
 pub use encoding::{Encoding, encoding_for};

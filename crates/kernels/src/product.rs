@@ -1,8 +1,16 @@
+use std::marker::PhantomData;
+
 use gguf::TensorType;
 
 use crate::activations::{Quantised, Values};
 use crate::formats::{Blocks, Plain, with_blocks, with_plain};
 use crate::{Activations, Error, Isa, encoding_for, scalar};
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_feature = "simd128"
+))]
+use crate::{blocks::Product, floats, lanes};
 
 /// Multiplies packed weights with activations: `y[t·rows + r] = Σ w[r, c] · x[t, c]`.
 ///
@@ -45,11 +53,23 @@ pub fn matmul_with(
     if y.is_empty() {
         return Ok(());
     }
+    let mut y: Vec<&mut [f32]> = y.chunks_exact_mut(rows).collect();
+    products(isa, ty, weights, row_bytes, x, &mut y).ok_or(Error::Unsupported(ty))
+}
+
+/// The products of some rows with all tokens, a slice of `y` for each.
+fn products(
+    isa: Isa,
+    ty: TensorType,
+    weights: &[u8],
+    row_bytes: usize,
+    x: &Activations,
+    y: &mut [&mut [f32]],
+) -> Option<()> {
     match x.values() {
         Values::Plain(x) => with_plain!(ty, plain(isa, weights, row_bytes, x, y)),
         Values::Quantised(x) => with_blocks!(ty, blocks(isa, weights, row_bytes, x, y)),
     }
-    .ok_or(Error::Unsupported(ty))
 }
 
 /// Bytes of a row of `cols` weights.
@@ -79,25 +99,60 @@ fn check(what: &'static str, a: usize, b: usize, found: usize) -> Result<(), Err
     }
 }
 
-fn blocks<B: Blocks>(isa: Isa, weights: &[u8], row_bytes: usize, x: &Quantised, y: &mut [f32]) {
+fn blocks<B: Blocks>(
+    isa: Isa,
+    weights: &[u8],
+    row_bytes: usize,
+    x: &Quantised,
+    y: &mut [&mut [f32]],
+) {
+    let _product = |y| Product::<B> {
+        weights,
+        row_bytes,
+        x,
+        y,
+        format: PhantomData,
+    };
+    // SAFETY, of the blocks below: `matmul_with` has checked that this machine has the
+    // instructions.
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `matmul_with` has checked that this machine has the instructions.
-        Isa::Avx2 => unsafe { crate::avx2::blocks::<B>(weights, row_bytes, x, y) },
+        // SAFETY: see above.
+        Isa::Avx512 => unsafe { lanes::avx512::run(_product(y)) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: see above.
+        Isa::AvxVnni => unsafe { lanes::avx2::run_vnni(_product(y)) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: see above.
+        Isa::Avx2 => unsafe { lanes::avx2::run(_product(y)) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: see above.
+        Isa::NeonDot => unsafe { lanes::neon::run_dot(_product(y)) },
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => lanes::neon::run(_product(y)),
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        Isa::RelaxedSimd => lanes::wasm::run_relaxed(_product(y)),
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        Isa::Simd128 => crate::simd128::blocks::<B>(weights, row_bytes, x, y),
+        Isa::Simd128 => lanes::wasm::run(_product(y)),
         _ => scalar::blocks::<B>(weights, row_bytes, x, y),
     }
 }
 
-fn plain<P: Plain>(isa: Isa, weights: &[u8], row_bytes: usize, x: &[f32], y: &mut [f32]) {
+fn plain<P: Plain>(isa: Isa, weights: &[u8], row_bytes: usize, x: &[f32], y: &mut [&mut [f32]]) {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `matmul_with` has checked that this machine has the instructions.
-        Isa::Avx2 => unsafe { crate::avx2::plain::<P>(weights, row_bytes, x, y) },
+        // SAFETY: `matmul_with` has checked that this machine has the instructions; the others
+        // are more of the same.
+        Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 => unsafe {
+            floats::avx2::products::<P>(weights, row_bytes, x, y);
+        },
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon | Isa::NeonDot => {
+            floats::products::<P>(weights, row_bytes, x, y, |raw| raw.map(P::value));
+        }
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        Isa::Simd128 => {
-            crate::floats::products::<P>(weights, row_bytes, x, y, P::widen_simd128);
+        Isa::Simd128 | Isa::RelaxedSimd => {
+            floats::products::<P>(weights, row_bytes, x, y, P::widen_simd128);
         }
         _ => scalar::plain::<P>(weights, row_bytes, x, y),
     }

@@ -47,17 +47,21 @@ impl Row {
     }
 }
 
-pub(crate) fn blocks<B: Blocks>(weights: &[u8], row_bytes: usize, x: &Quantised, y: &mut [f32]) {
-    let rows = weights.len() / row_bytes;
+pub(crate) fn blocks<B: Blocks>(
+    weights: &[u8],
+    row_bytes: usize,
+    x: &Quantised,
+    y: &mut [&mut [f32]],
+) {
     let width = row_bytes / B::BYTES * B::LEN;
     let mut row = Row::new::<B>(width);
     for (r, packed) in weights.chunks_exact(row_bytes).enumerate() {
         row.unpack::<B>(packed);
-        for t in 0..y.len() / rows {
+        for (t, y) in y.iter_mut().enumerate() {
             let quants = &x.quants[t * width..(t + 1) * width];
             let sums = &x.sums16[t * width / 16..(t + 1) * width / 16];
             let scales = &x.scales[t * width / B::LEN..(t + 1) * width / B::LEN];
-            y[t * rows + r] = canonical(dot_blocks::<B>(&row, quants, sums, scales));
+            y[r] = canonical(dot_blocks::<B>(&row, quants, sums, scales));
         }
     }
 }
@@ -90,12 +94,11 @@ fn dot_blocks<B: Blocks>(row: &Row, quants: &[i8], sums: &[i16], scales: &[f32])
     total
 }
 
-pub(crate) fn plain<P: Plain>(weights: &[u8], row_bytes: usize, x: &[f32], y: &mut [f32]) {
-    let rows = weights.len() / row_bytes;
+pub(crate) fn plain<P: Plain>(weights: &[u8], row_bytes: usize, x: &[f32], y: &mut [&mut [f32]]) {
     for (r, row) in weights.chunks_exact(row_bytes).enumerate() {
         let row = P::weights(row);
-        for (t, x) in x.chunks_exact(row.len()).enumerate() {
-            y[t * rows + r] = canonical(dot_plain::<P>(row, x));
+        for (x, y) in x.chunks_exact(row.len()).zip(&mut *y) {
+            y[r] = canonical(dot_plain::<P>(row, x));
         }
     }
 }

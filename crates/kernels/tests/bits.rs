@@ -4,8 +4,10 @@
 
 mod common;
 
-use common::{EXPECTED, digests, every_way_gives_the_same_bits, supported};
-use kernels::Isa;
+use common::{
+    EXPECTED, Random, digests, every_way_gives_the_same_bits, supported, values, weights,
+};
+use kernels::{Activations, Isa, encoding_for, matmul};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -22,6 +24,26 @@ fn rows_tokens_and_instruction_sets_change_no_bit() {
 }
 
 #[test]
+fn many_tokens_are_many_times_one_token() {
+    let random = &mut Random(1);
+    for ty in supported() {
+        // More than any kernel takes in one pass, and a few.
+        let (rows, cols, tokens) = (21, 256, 135);
+        let weights = weights(ty, rows, cols, false, random);
+        let encoding = encoding_for(ty).unwrap();
+        let input = values(cols * tokens, false, random);
+        let product = |input: &[f32]| {
+            let x = Activations::encode(encoding, cols, input).unwrap();
+            let mut y = vec![0.0; rows * x.tokens()];
+            matmul(ty, &weights, rows, &x, &mut y).unwrap();
+            y
+        };
+        let one_by_one: Vec<f32> = input.chunks(cols).flat_map(product).collect();
+        assert_eq!(product(&input), one_by_one, "{}", ty.name());
+    }
+}
+
+#[test]
 fn every_target_and_instruction_set_computes_the_bits_on_record() {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         assert_eq!(digests(isa), EXPECTED, "{isa}");
@@ -31,7 +53,13 @@ fn every_target_and_instruction_set_computes_the_bits_on_record() {
 #[cfg(target_arch = "wasm32")]
 #[test]
 fn the_browser_runs_the_vector_kernels() {
-    assert_eq!(Isa::best(), Isa::Simd128);
+    let relaxed = cfg!(target_feature = "relaxed-simd");
+    let best = if relaxed {
+        Isa::RelaxedSimd
+    } else {
+        Isa::Simd128
+    };
+    assert_eq!(Isa::best(), best);
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Fragments by their index in the manifest, verified.
@@ -56,9 +56,14 @@ impl Source {
                 fragments,
             });
         }
-        let model = map(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let read = || format!("cannot read {}", path.display());
+        let files = fragments::model_paths(path).with_context(read)?;
+        let map =
+            |path: &PathBuf| map(path).with_context(|| format!("cannot read {}", path.display()));
+        let files = files.iter().map(map).collect::<Result<Vec<_>>>()?;
+        let files: Vec<&[u8]> = files.iter().map(|file| &file[..]).collect();
         let size = fragment_size.unwrap_or(DEFAULT_FRAGMENT_SIZE);
-        let (manifest, cut) = fragments::cut_in_memory(&model, size)
+        let (manifest, cut) = fragments::cut_files_in_memory(&files, size)
             .with_context(|| format!("{} cannot be used as a model", path.display()))?;
         let mut fragments = Fragments::new();
         for index in wanted_indices(wanted, &manifest)? {

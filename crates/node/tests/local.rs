@@ -7,6 +7,7 @@ mod common;
 use common::{Lab, demo_model, vector};
 use serde_json::Value;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -336,4 +337,45 @@ fn what_is_wrong_is_said_in_words_that_help() {
     ];
     says(&[&logits[..], &[p("1,2")]].concat(), "/dev/full");
     says(&[&logits[..], &[p("1,99999")]].concat(), "token 99999");
+}
+
+/// The files are too large for the repository: `IAP2P_GOLDEN` names the folder that has them in `vocab`.
+#[test]
+fn real_vocabularies_make_llama_cpp_s_tokens_of_its_own_test_texts() {
+    let Some(folder) = std::env::var_os("IAP2P_GOLDEN") else {
+        println!("skipped: IAP2P_GOLDEN is not set");
+        return;
+    };
+    let folder = Path::new(&folder).join("vocab");
+    let lab = Lab::new();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let model = entry.unwrap().path();
+        let name = model.file_name().unwrap().to_str().unwrap();
+        if !name.ends_with(".gguf") {
+            continue;
+        }
+        let read = |end| fs::read_to_string(folder.join(format!("{name}.{end}"))).unwrap();
+        let (texts, expected) = (read("inp"), read("out"));
+        let texts: Vec<_> = texts.split_terminator("\n__ggml_vocab_test__\n").collect();
+        assert_eq!(texts.len(), expected.lines().count());
+        for (text, expected) in texts.iter().zip(expected.lines()) {
+            let mut command = lab.command();
+            command.args(["tokenize", "--no-bos"]).arg(&model);
+            let mut child = command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child
+                .stdin
+                .take()
+                .unwrap()
+                .write_all(text.as_bytes())
+                .unwrap();
+            let said = child.wait_with_output().unwrap();
+            let said = String::from_utf8(said.stdout).unwrap();
+            assert_eq!(said.trim(), expected.trim(), "{name}: {text:?}");
+        }
+        println!("{name}: {} texts", texts.len());
+    }
 }

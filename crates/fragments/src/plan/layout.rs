@@ -4,7 +4,7 @@ use gguf::{Array, Header, Metadata, TensorInfo, Value};
 
 /// Gaps between tensors of at most this many bytes are padding and kept in the manifest if they are not
 /// zero; longer ones get fragments, so that the manifest stays small whatever the file is like.
-const MAX_PADDING: u64 = 256;
+pub(crate) const MAX_PADDING: u64 = 256;
 
 /// The bytes after the header that belong to no tensor.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::ops::Range;
 use gguf::Header;
 
 use crate::part::{Class, PartKind, Role};
-pub(crate) use layout::{Gaps, gaps};
+pub(crate) use layout::{Gaps, MAX_PADDING, gaps};
 
 /// The fragment size where none is chosen: 10 MiB.
 pub const DEFAULT_FRAGMENT_SIZE: u32 = 10 << 20;

@@ -117,7 +117,50 @@ pub fn round_trip(file: &[u8], size: u32) -> Manifest {
     let decoded = Manifest::decode_verified(&manifest.encode(), &manifest.id()).unwrap();
     assert_eq!(decoded.plan(), manifest.plan());
     let mut joined = std::io::Cursor::new(Vec::new());
-    join(&decoded, &store, &mut joined, &mut ()).unwrap();
+    join(&decoded, &store, vec![&mut joined], &mut ()).unwrap();
     assert!(joined.into_inner() == file, "the joined file differs");
     decoded
+}
+
+/// Splits a model as the usual tool does: all metadata into the first file, so many tensors into each.
+pub fn split(file: &[u8], tensors: &[usize]) -> Vec<Vec<u8>> {
+    let header = header(file);
+    let mut rest = header.tensors.as_slice();
+    let count = tensors.len();
+    assert_eq!(tensors.iter().sum::<usize>(), rest.len());
+    let mut files = Vec::new();
+    for (number, &tensors) in tensors.iter().enumerate() {
+        let mut writer = Writer::new();
+        let mut put = |key: &str, value: Value| {
+            writer.metadata(key, value).unwrap();
+        };
+        if number == 0 {
+            for (key, value) in header.metadata.iter() {
+                put(key, value.clone());
+            }
+        }
+        put("split.no", Value::U16(number as u16));
+        put("split.count", Value::U16(count as u16));
+        put(
+            "split.tensors.count",
+            Value::I32(header.tensors.len() as i32),
+        );
+        let (these, others) = rest.split_at(tensors);
+        rest = others;
+        for tensor in these {
+            writer
+                .tensor(&tensor.name, &tensor.shape, tensor.ty)
+                .unwrap();
+        }
+        let mut piece = Vec::new();
+        let mut data = writer.start(&mut piece).unwrap();
+        for tensor in these {
+            let start = (header.data_offset + tensor.offset) as usize;
+            data.write(&file[start..][..tensor.byte_len() as usize])
+                .unwrap();
+        }
+        data.finish().unwrap();
+        files.push(piece);
+    }
+    files
 }

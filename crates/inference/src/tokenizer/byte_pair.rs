@@ -10,7 +10,7 @@ use tokenizers::{
     },
 };
 
-use super::{Error, Token, Vocabulary};
+use super::{Error, Token, Vocabulary, pre_tokenizer::PreTokenizer};
 
 type Library = TokenizerImpl<
     BPE,
@@ -29,75 +29,6 @@ type Library = TokenizerImpl<
 #[derive(Clone, Debug)]
 pub(super) struct BytePair {
     library: Library,
-}
-
-/// How a family of vocabularies splits text into words before merging.
-pub(super) struct PreTokenizer {
-    /// Names in `tokenizer.ggml.pre`.
-    names: &'static [&'static str],
-    /// Regular expressions, each splitting further what the one before left.
-    patterns: &'static [&'static str],
-    /// Whether a word that is a piece is taken whole, even if merges would not lead there.
-    ignore_merges: bool,
-    /// Whether texts start with the BOS token where the file does not say.
-    pub(super) add_bos: bool,
-}
-
-const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)";
-
-const PRE_TOKENIZERS: [PreTokenizer; 5] = [
-    PreTokenizer {
-        names: &["tekken"],
-        patterns: &[concat!(
-            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+",
-            r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*",
-            r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        )],
-        ignore_merges: true,
-        add_bos: true,
-    },
-    PreTokenizer {
-        names: &["llama-bpe", "llama3", "llama-v3"],
-        patterns: &[concat!(
-            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}",
-            r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        )],
-        ignore_merges: true,
-        add_bos: true,
-    },
-    PreTokenizer {
-        names: &["qwen2", "deepseek-r1-qwen"],
-        patterns: &[concat!(
-            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}",
-            r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        )],
-        ignore_merges: false,
-        add_bos: false,
-    },
-    PreTokenizer {
-        names: &["gpt-2"],
-        patterns: &[GPT_2],
-        ignore_merges: false,
-        add_bos: false,
-    },
-    PreTokenizer {
-        names: &["default"],
-        patterns: &[r"[\p{P}\$\+<=>\^~\|]+", GPT_2, r"\p{N}+", "[0-9][0-9][0-9]"],
-        ignore_merges: false,
-        add_bos: false,
-    },
-];
-
-impl PreTokenizer {
-    /// The one a file asks for; one that names none gets `default`, as llama.cpp does it.
-    pub(super) fn read(metadata: &Metadata) -> Result<&'static Self, Error> {
-        let name = metadata.optional::<&str>("tokenizer.ggml.pre")?;
-        let name = name.unwrap_or("default");
-        let mut known = PRE_TOKENIZERS.iter();
-        known
-            .find(|pre| pre.names.contains(&name))
-            .ok_or_else(|| Error::UnsupportedPreTokenizer(name.to_owned()))
-    }
 }
 
 impl BytePair {

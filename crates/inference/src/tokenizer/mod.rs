@@ -4,12 +4,14 @@ use gguf::{Metadata, MetadataError};
 
 mod byte_alphabet;
 mod byte_pair;
+mod pre_tokenizer;
 mod sentence_piece;
 mod special;
 mod stream;
 mod vocabulary;
 
-use byte_pair::{BytePair, PreTokenizer};
+use byte_pair::BytePair;
+use pre_tokenizer::PreTokenizer;
 use sentence_piece::{SPACE, SentencePiece};
 use special::Segment;
 pub use stream::Detokenizer;

@@ -1,8 +1,11 @@
-//! The block layouts of ggml, one small module per type.
+//! The block layouts of ggml (`ggml-common.h` and `ggml-quants.c` of <https://github.com/ggml-org/ggml>),
+//! one small module per type.
 //!
-//! A type that rounds weights to integers says how to unpack a block ([`Blocks::unpack`]); that is
-//! all a new type needs. Dequantisation and every product follow from it. Types that matter most
-//! add, beside it, a faster product of a row with one token for some instruction sets.
+//! A type that rounds weights to integers says twice how its blocks are laid out: for one block, in
+//! plain Rust ([`Blocks::unpack`]), and for as many rows as a vector has lanes, in the operations
+//! of [`Lanes`] ([`Blocks::quads`] and what follows it). Everything else follows: dequantisation
+//! and the definition of the products from the first, every fast product on every instruction set
+//! from the second. That both say the same is what the tests of bits show.
 
 mod plain;
 mod q2_k;
@@ -25,6 +28,7 @@ pub(crate) use q6_k::Q6K;
 pub(crate) use q8_0::Q80;
 
 use crate::f16;
+use crate::lanes::Lanes;
 
 /// A type whose weights are integers with scales.
 pub(crate) trait Blocks {
@@ -41,13 +45,109 @@ pub(crate) trait Blocks {
     /// minima. What the constants above rule out is left as it was.
     fn unpack(block: &[u8], out: &mut Unpacked);
 
-    /// The product of a row with one token, if this type has code of its own for AVX2.
-    #[cfg(target_arch = "x86_64")]
-    const AVX2: Option<crate::avx2::Dot> = None;
+    /// Weights that share a scale, and a minimum: 16 or 32.
+    const GROUP: usize;
+    /// Bits of a quant as [`Blocks::quads`] gives it; 8 if it is a signed byte.
+    const BITS: u32;
+    /// What the quants that [`Blocks::quads`] gives are too large by.
+    const OFFSET: i32 = 0;
+    /// Where in the block each 16 bytes begin that the functions below are given as four words:
+    /// the first four words are those at the first of these places, and so on. They may overlap.
+    const CHUNKS: &'static [usize];
 
-    /// The product of a row with one token, if this type has code of its own for simd128.
-    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    const SIMD128: Option<crate::simd128::Dot> = None;
+    /// Gives the quants, 16 columns at a time.
+    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>);
+
+    /// The scales as bytes, the lowest of the first word being that of the first group; signed
+    /// after [`Blocks::SCALE_OFFSET`] is subtracted.
+    #[inline(always)]
+    fn scales<L: Lanes>(l: L, _words: &[L::Word; WORDS]) -> [L::Int; 4] {
+        [l.splat(0); 4]
+    }
+    /// Whether the bytes of [`Blocks::scales`] are signed.
+    const SIGNED_SCALES: bool = false;
+    /// What the scales are too large by.
+    const SCALE_OFFSET: i32 = 0;
+
+    /// The minima as bytes, in the order of the scales. Where there is only one group, they are
+    /// all one and not asked for.
+    #[inline(always)]
+    fn mins<L: Lanes>(l: L, _words: &[L::Word; WORDS]) -> [L::Int; 4] {
+        [l.splat(0); 4]
+    }
+
+    /// `d`, and `dmin` where there are minima.
+    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2];
+}
+
+/// Words of the largest block: 14 chunks.
+pub(crate) const WORDS: usize = 56;
+
+/// What takes quants.
+pub(crate) trait Sink<L: Lanes> {
+    /// Takes the 16 quants from column `16·unit` on. Must be `inline(always)`.
+    fn take(&mut self, l: L, unit: usize, quads: [L::Int; 4]);
+}
+
+/// Four bytes that are the same.
+#[inline(always)]
+fn bytes<L: Lanes>(l: L, byte: u8) -> L::Int {
+    l.splat(i32::from_le_bytes([byte; 4]))
+}
+
+/// `(w >> by) & mask`, for each byte.
+#[inline(always)]
+fn field<L: Lanes>(l: L, w: L::Int, by: u32, mask: u8) -> L::Int {
+    let w = if by == 0 { w } else { l.shr(w, by) };
+    l.and(w, bytes(l, mask))
+}
+
+/// `(w << by) & mask`, for each byte.
+#[inline(always)]
+fn raised<L: Lanes>(l: L, w: L::Int, by: u32, mask: u8) -> L::Int {
+    let w = if by == 0 { w } else { l.shl(w, by) };
+    l.and(w, bytes(l, mask))
+}
+
+/// Four words.
+#[inline(always)]
+fn four<L: Lanes>(l: L, words: &[L::Word; WORDS], at: usize) -> [L::Int; 4] {
+    [
+        l.load(&words[at]),
+        l.load(&words[at + 1]),
+        l.load(&words[at + 2]),
+        l.load(&words[at + 3]),
+    ]
+}
+
+/// The same for each of four words. Not a function of a closure, because a closure is compiled for
+/// the vector instructions only if it happens to be inlined.
+macro_rules! each {
+    ($words:expr, |$i:ident, $w:ident| $body:expr) => {{
+        let words = $words;
+        let mut out = words;
+        for $i in 0..4 {
+            let $w = words[$i];
+            out[$i] = $body;
+        }
+        out
+    }};
+}
+use each;
+
+/// `d` and `dmin`, which share a word.
+#[inline(always)]
+fn both<L: Lanes>(l: L, word: &L::Word) -> [L::Float; 2] {
+    let word = l.load(word);
+    [l.half(word), l.half(l.shr(word, 16))]
+}
+
+/// `d`, and minus the minimum that shares its word: that of a type that adds it.
+#[inline(always)]
+fn added<L: Lanes>(l: L, word: &L::Word) -> [L::Float; 2] {
+    let word = l.load(word);
+    let min = l.xor(l.shr(word, 16), l.splat(0x8000));
+    [l.half(word), l.half(min)]
 }
 
 /// A block of weights as integers.

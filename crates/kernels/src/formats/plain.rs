@@ -44,13 +44,13 @@ impl Plain for F32 {
     #[inline(always)]
     unsafe fn widen_avx2(weights: &[[u8; 4]; 8]) -> [f32; 8] {
         // SAFETY: the caller's promise.
-        unsafe { crate::avx2::widen_floats(weights) }
+        unsafe { crate::floats::avx2::widen_floats(weights) }
     }
 
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     #[inline(always)]
     fn widen_simd128(weights: &[[u8; 4]; 8]) -> [f32; 8] {
-        crate::simd128::widen_floats(weights)
+        crate::floats::simd128::widen_floats(weights)
     }
 }
 
@@ -71,13 +71,13 @@ impl Plain for F16 {
     #[inline(always)]
     unsafe fn widen_avx2(weights: &[[u8; 2]; 8]) -> [f32; 8] {
         // SAFETY: the caller's promise.
-        unsafe { crate::avx2::widen_halves(weights) }
+        unsafe { crate::floats::avx2::widen_halves(weights) }
     }
 
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     #[inline(always)]
     fn widen_simd128(weights: &[[u8; 2]; 8]) -> [f32; 8] {
-        crate::simd128::widen_halves(weights)
+        crate::floats::simd128::widen_halves(weights)
     }
 }
 
@@ -98,12 +98,12 @@ impl Plain for BF16 {
     #[inline(always)]
     unsafe fn widen_avx2(weights: &[[u8; 2]; 8]) -> [f32; 8] {
         // SAFETY: the caller's promise.
-        unsafe { crate::avx2::widen_bfloats(weights) }
+        unsafe { crate::floats::avx2::widen_bfloats(weights) }
     }
 
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     #[inline(always)]
     fn widen_simd128(weights: &[[u8; 2]; 8]) -> [f32; 8] {
-        crate::simd128::widen_bfloats(weights)
+        crate::floats::simd128::widen_bfloats(weights)
     }
 }

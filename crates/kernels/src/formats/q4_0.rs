@@ -1,4 +1,5 @@
-use super::{Blocks, Unpacked, half};
+use super::{Blocks, Sink, Unpacked, WORDS, added, each, field, four, half};
+use crate::lanes::Lanes;
 
 /// 32 weights: half-precision scale, 16 bytes of two quants; quants are 8 too large.
 pub(crate) enum Q40 {}
@@ -14,6 +15,24 @@ impl Blocks for Q40 {
         out.d = half(block, 0);
         nibbles(&block[2..18], &mut out.quants);
         out.quants[..32].iter_mut().for_each(|q| *q -= 8);
+    }
+
+    const GROUP: usize = 32;
+    const BITS: u32 = 4;
+    const OFFSET: i32 = 8;
+    // Word 0 begins with `d`, words 4 to 7 are quants.
+    const CHUNKS: &'static [usize] = &[0, 2];
+
+    #[inline(always)]
+    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>) {
+        let packed = four(l, words, 4);
+        sink.take(l, 0, each!(packed, |_i, w| field(l, w, 0, 15)));
+        sink.take(l, 1, each!(packed, |_i, w| field(l, w, 4, 15)));
+    }
+
+    #[inline(always)]
+    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2] {
+        [l.half(l.load(&words[0])), l.splat_float(0.0)]
     }
 }
 
@@ -32,6 +51,23 @@ impl Blocks for Q41 {
         out.dmin = -half(block, 2);
         out.mins[..2].fill(1);
         nibbles(&block[4..20], &mut out.quants);
+    }
+
+    const GROUP: usize = 32;
+    const BITS: u32 = 4;
+    // Word 0 is `d` and the minimum, words 4 to 7 are quants.
+    const CHUNKS: &'static [usize] = &[0, 4];
+
+    #[inline(always)]
+    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>) {
+        let packed = four(l, words, 4);
+        sink.take(l, 0, each!(packed, |_i, w| field(l, w, 0, 15)));
+        sink.take(l, 1, each!(packed, |_i, w| field(l, w, 4, 15)));
+    }
+
+    #[inline(always)]
+    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2] {
+        added(l, &words[0])
     }
 }
 

@@ -1,20 +1,15 @@
-use super::{Blocks, Unpacked, half};
+use super::{Blocks, Sink, Unpacked, WORDS, both, each, field, four, half};
+use crate::lanes::Lanes;
 
 /// 256 weights: `d`, `dmin`, 12 bytes of scales and minima, 128 bytes of two quants each, in which
 /// 32 low halves are followed by the 32 high halves of the same bytes.
 pub(crate) enum Q4K {}
 
-const BYTES: usize = 144;
-
 impl Blocks for Q4K {
     const LEN: usize = 256;
-    const BYTES: usize = BYTES;
+    const BYTES: usize = 144;
     const MINS: bool = true;
     const SCALES: bool = true;
-    #[cfg(target_arch = "x86_64")]
-    const AVX2: Option<crate::avx2::Dot> = Some(avx2::dot);
-    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    const SIMD128: Option<crate::simd128::Dot> = Some(simd128::dot);
 
     #[inline(always)]
     fn unpack(block: &[u8], out: &mut Unpacked) {
@@ -28,6 +23,39 @@ impl Blocks for Q4K {
                 quants[i + 32] = (b >> 4) as i8;
             }
         }
+    }
+
+    const GROUP: usize = 32;
+    const BITS: u32 = 4;
+    // Word 0 is `d` and `dmin`, 1 to 3 are scales and minima, 4 to 35 quants.
+    const CHUNKS: &'static [usize] = &[0, 16, 32, 48, 64, 80, 96, 112, 128];
+
+    #[inline(always)]
+    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>) {
+        for j in 0..4 {
+            for column in 0..2 {
+                let packed = four(l, words, 4 + 8 * j + 4 * column);
+                let low = each!(packed, |_i, w| field(l, w, 0, 15));
+                sink.take(l, 4 * j + column, low);
+                let high = each!(packed, |_i, w| field(l, w, 4, 15));
+                sink.take(l, 4 * j + 2 + column, high);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn scales<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Int; 4] {
+        scale_words(l, words)
+    }
+
+    #[inline(always)]
+    fn mins<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Int; 4] {
+        min_words(l, words)
+    }
+
+    #[inline(always)]
+    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2] {
+        both(l, &words[0])
     }
 }
 
@@ -65,83 +93,20 @@ pub(super) fn scales_and_mins(block: &[u8]) -> [u8; 16] {
     bytes
 }
 
-#[cfg(target_arch = "x86_64")]
-pub(super) mod avx2 {
-    use std::arch::x86_64::*;
-
-    use crate::avx2::{Token, load, term_with_min};
-
-    #[target_feature(enable = "avx2,f16c")]
-    pub(super) fn dot(row: &[u8], x: &Token<'_>) -> f32 {
-        let (blocks, _) = row.as_chunks::<{ super::BYTES }>();
-        let mut total = 0.0;
-        for (w, x) in blocks.iter().zip(x.wide_blocks()) {
-            let (scales, mins) = scales(w);
-            let mut sum = _mm256_setzero_si256();
-            for j in 0..4 {
-                let packed = load(w, 16 + 32 * j);
-                let mask = _mm256_set1_epi8(15);
-                let low = _mm256_and_si256(packed, mask);
-                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(packed), mask);
-                let low = _mm256_maddubs_epi16(low, load(x.quants, 64 * j));
-                let high = _mm256_maddubs_epi16(high, load(x.quants, 64 * j + 32));
-                let low = _mm256_madd_epi16(low, broadcast(scales, 2 * j));
-                let high = _mm256_madd_epi16(high, broadcast(scales, 2 * j + 1));
-                sum = _mm256_add_epi32(sum, _mm256_add_epi32(low, high));
-            }
-            total += term_with_min(w, sum, mins, &x);
-        }
-        total
-    }
-
-    /// The scales, twice, and the minima, as 16-bit numbers.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(in super::super) fn scales<const N: usize>(block: &[u8; N]) -> (__m256i, __m128i) {
-        let bytes = super::scales_and_mins(block);
-        let both = _mm256_cvtepu8_epi16(crate::avx2::load_half(&bytes, 0));
-        let scales = _mm256_permute4x64_epi64::<0b0100_0100>(both);
-        (scales, _mm256_extracti128_si256::<1>(both))
-    }
-
-    /// Scale number `i` in all places.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(in super::super) fn broadcast(scales: __m256i, i: usize) -> __m256i {
-        let i = i as i16;
-        _mm256_shuffle_epi8(scales, _mm256_set1_epi16((2 * i) | ((2 * i + 1) << 8)))
-    }
+/// What [`scales_and_mins`] gives first, from words 1 and 3.
+#[inline(always)]
+pub(super) fn scale_words<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Int; 4] {
+    let (scales, rest) = (l.load(&words[1]), l.load(&words[3]));
+    let last = l.or(field(l, rest, 0, 0x0f), field(l, scales, 2, 0x30));
+    let none = l.splat(0);
+    [field(l, scales, 0, 0x3f), last, none, none]
 }
 
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-pub(super) mod simd128 {
-    use std::arch::wasm32::*;
-
-    use crate::simd128::{Token, dot_u8, load, term_with_min};
-
-    pub(super) fn dot(row: &[u8], x: &Token<'_>) -> f32 {
-        let (blocks, _) = row.as_chunks::<{ super::BYTES }>();
-        let mut total = 0.0;
-        for (w, x) in blocks.iter().zip(x.wide_blocks()) {
-            let bytes = super::scales_and_mins(w);
-            let mut sum = i32x4_splat(0);
-            for j in 0..4 {
-                let packed = [load(w, 16 + 32 * j), load(w, 32 + 32 * j)];
-                let mask = u8x16_splat(15);
-                let low = i32x4_add(
-                    dot_u8(v128_and(packed[0], mask), x.quants, 64 * j),
-                    dot_u8(v128_and(packed[1], mask), x.quants, 64 * j + 16),
-                );
-                let high = i32x4_add(
-                    dot_u8(u8x16_shr(packed[0], 4), x.quants, 64 * j + 32),
-                    dot_u8(u8x16_shr(packed[1], 4), x.quants, 64 * j + 48),
-                );
-                let low = i32x4_mul(low, i32x4_splat(i32::from(bytes[2 * j])));
-                let high = i32x4_mul(high, i32x4_splat(i32::from(bytes[2 * j + 1])));
-                sum = i32x4_add(sum, i32x4_add(low, high));
-            }
-            total += term_with_min(w, sum, &bytes, &x);
-        }
-        total
-    }
+/// What [`scales_and_mins`] gives last, from words 2 and 3.
+#[inline(always)]
+pub(super) fn min_words<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Int; 4] {
+    let (mins, rest) = (l.load(&words[2]), l.load(&words[3]));
+    let last = l.or(field(l, rest, 4, 0x0f), field(l, mins, 2, 0x30));
+    let none = l.splat(0);
+    [field(l, mins, 0, 0x3f), last, none, none]
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// size.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The model
+    /// The model; any file of one that was split into several
     #[arg(value_name = "MODEL.gguf")]
     model: PathBuf,
     /// The folder for the fragments, created if it does not exist

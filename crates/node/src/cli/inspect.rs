@@ -4,8 +4,7 @@ use fragments::{Class, DEFAULT_FRAGMENT_SIZE, FragmentSummary, Plan, Summary};
 use gguf::Header;
 use inference::Hyperparameters;
 use serde::Serialize;
-use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 /// Say what a model is and how it is, or would be, cut
@@ -92,14 +91,13 @@ impl Options {
     }
 
     fn file(&self) -> Result<Report> {
-        let at = || format!("cannot read {}", self.model.display());
-        let file = File::open(&self.model).with_context(at)?;
-        let len = file.metadata().with_context(at)?.len();
-        let (header, _) = Header::read(&mut BufReader::new(file), Some(len)).with_context(at)?;
-        let mut report = Report::new(&header);
-        match Plan::new(&header, len, self.fragment_size) {
+        let model = fragments::open_model(&self.model)
+            .with_context(|| format!("cannot read {}", self.model.display()))?;
+        let (header, len) = (model.header(), model.total_len());
+        let mut report = Report::new(header);
+        match Plan::new(header, len, self.fragment_size) {
             Ok(plan) => {
-                report.summary = Some(Summary::of_plan(&header, len, self.fragment_size, &plan))
+                report.summary = Some(Summary::of_plan(header, len, self.fragment_size, &plan))
             }
             Err(error) => report.unsupported = Some(error.to_string()),
         }

@@ -1,9 +1,7 @@
 use anyhow::{Context, Result};
 use clap::Args;
-use gguf::Header;
 use inference::tokenizer::{Encode, Tokenizer};
-use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::path::PathBuf;
 
 /// Show the tokens of a text
@@ -25,15 +23,12 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Result<()> {
-        let at = || format!("cannot read {}", self.model.display());
         let tokenizer = if self.model.is_dir() {
             Tokenizer::new(&fragments::read_manifest(&self.model)?.header().metadata)?
         } else {
-            let file = File::open(&self.model).with_context(at)?;
-            let len = file.metadata().with_context(at)?.len();
-            let (header, _) =
-                Header::read(&mut BufReader::new(file), Some(len)).with_context(at)?;
-            Tokenizer::new(&header.metadata)?
+            let model = fragments::open_model(&self.model)
+                .with_context(|| format!("cannot read {}", self.model.display()))?;
+            Tokenizer::new(&model.header().metadata)?
         };
         let mut text = Vec::new();
         std::io::stdin()

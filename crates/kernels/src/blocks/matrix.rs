@@ -1,0 +1,157 @@
+use super::vector::dot;
+use super::{Columns, Strip, min_pair, scale, term};
+use crate::formats::{Blocks, Sink, WORDS};
+use crate::lanes::Lanes;
+
+/// A block of a strip, unpacked.
+struct Unpacked<L: Lanes, const UNITS: usize> {
+    quads: [[L::Word; 4]; UNITS],
+    /// One for each group.
+    scales: [L::Word; UNITS],
+    /// In pairs.
+    mins: [L::Word; UNITS],
+    d: [L::Floats; 2],
+    signed: bool,
+}
+
+impl<L: Lanes, const UNITS: usize> Sink<L> for Unpacked<L, UNITS> {
+    #[inline(always)]
+    fn take(&mut self, l: L, unit: usize, quads: [L::Int; 4]) {
+        for (quad, word) in quads.into_iter().zip(&mut self.quads[unit]) {
+            l.store(if self.signed { l.signed(quad) } else { quad }, word);
+        }
+    }
+}
+
+impl<L: Lanes, const UNITS: usize> Unpacked<L, UNITS> {
+    #[inline(always)]
+    fn fill<B: Blocks>(&mut self, l: L, words: &[L::Word; WORDS]) {
+        let groups = B::LEN / B::GROUP;
+        B::quads(l, words, self);
+        if B::SCALES {
+            let scales = B::scales(l, words);
+            for (group, word) in self.scales[..groups].iter_mut().enumerate() {
+                l.store(scale::<L, B>(l, &scales, group), word);
+            }
+        }
+        if B::MINS && B::SCALES {
+            let mins = B::mins(l, words);
+            for (pair, word) in self.mins[..groups / 2].iter_mut().enumerate() {
+                l.store(min_pair(l, &mins, pair), word);
+            }
+        }
+        for (d, to) in B::d(l, words).into_iter().zip(&mut self.d) {
+            l.store_float(d, to);
+        }
+    }
+}
+
+/// The products of a strip with several tokens.
+#[inline(always)]
+pub(super) fn product<L: Lanes, B: Blocks, const UNITS: usize>(
+    l: L,
+    strip: &Strip<'_>,
+    blocks: usize,
+    columns: &[Columns<L::Quad, UNITS>],
+    totals: &mut [L::Floats],
+) {
+    let mut words = [L::ZERO; WORDS];
+    let mut block = Unpacked::<L, UNITS> {
+        quads: [[L::ZERO; 4]; UNITS],
+        scales: [L::ZERO; UNITS],
+        mins: [L::ZERO; UNITS],
+        d: [L::ZEROS; 2],
+        signed: B::BITS == 8,
+    };
+    totals.fill(L::ZEROS);
+    for (b, columns) in columns.chunks_exact(totals.len()).take(blocks).enumerate() {
+        strip.words::<L, B>(l, b, &mut words);
+        block.fill::<B>(l, &words);
+        let mut rest = (columns, &mut *totals);
+        if L::TOKENS >= 8 {
+            rest = tiles::<L, B, UNITS, 8>(l, &block, rest);
+        }
+        rest = tiles::<L, B, UNITS, 4>(l, &block, rest);
+        rest = tiles::<L, B, UNITS, 2>(l, &block, rest);
+        tiles::<L, B, UNITS, 1>(l, &block, rest);
+    }
+}
+
+/// Tokens and their totals.
+type Tokens<'a, 't, L, const UNITS: usize> = (
+    &'a [Columns<<L as Lanes>::Quad, UNITS>],
+    &'t mut [<L as Lanes>::Floats],
+);
+
+/// Does what can be done `T` tokens at a time, and gives back the rest.
+#[inline(always)]
+fn tiles<'a, 't, L: Lanes, B: Blocks, const UNITS: usize, const T: usize>(
+    l: L,
+    block: &Unpacked<L, UNITS>,
+    (x, totals): Tokens<'a, 't, L, UNITS>,
+) -> Tokens<'a, 't, L, UNITS> {
+    let (x, x_rest) = x.as_chunks::<T>();
+    let (totals, totals_rest) = totals.as_chunks_mut::<T>();
+    for (x, totals) in x.iter().zip(totals) {
+        tile::<L, B, UNITS, T>(l, block, x, totals);
+    }
+    (x_rest, totals_rest)
+}
+
+/// Adds the terms of a block.
+#[inline(always)]
+fn tile<L: Lanes, B: Blocks, const UNITS: usize, const T: usize>(
+    l: L,
+    block: &Unpacked<L, UNITS>,
+    x: &[Columns<L::Quad, UNITS>; T],
+    totals: &mut [L::Floats; T],
+) {
+    let groups = B::LEN / B::GROUP;
+    let units = B::GROUP / 16;
+    let mut sums = [l.splat(0); T];
+    for group in 0..groups {
+        let mut dots = [l.splat(0); T];
+        for t in 0..T {
+            dots[t] = l.splat(x[t].starts[group]);
+        }
+        for unit in units * group..units * (group + 1) {
+            let quads = &block.quads[unit];
+            let quads = [
+                l.load(&quads[0]),
+                l.load(&quads[1]),
+                l.load(&quads[2]),
+                l.load(&quads[3]),
+            ];
+            for t in 0..T {
+                dots[t] = dot::<L, B>(l, dots[t], &quads, &x[t].quads[unit]);
+            }
+        }
+        if B::SCALES {
+            let scale = l.load(&block.scales[group]);
+            for t in 0..T {
+                sums[t] = l.add(sums[t], l.mul(dots[t], scale));
+            }
+        } else {
+            sums = dots;
+        }
+    }
+    let mut less = [l.splat(0); T];
+    if B::MINS && B::SCALES {
+        for pair in 0..groups / 2 {
+            let mins = l.load(&block.mins[pair]);
+            for t in 0..T {
+                less[t] = l.dot_pair(less[t], mins, x[t].sums[pair]);
+            }
+        }
+    } else if B::MINS {
+        for t in 0..T {
+            less[t] = l.splat(x[t].sums[0]);
+        }
+    }
+    let d = [l.load_float(&block.d[0]), l.load_float(&block.d[1])];
+    for t in 0..T {
+        let term = term::<L, B>(l, d, x[t].scale, sums[t], less[t]);
+        let total = l.add_float(l.load_float(&totals[t]), term);
+        l.store_float(total, &mut totals[t]);
+    }
+}

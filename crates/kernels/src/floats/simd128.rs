@@ -1,0 +1,63 @@
+//! Weights that are floats, with 128-bit SIMD of WebAssembly.
+
+use std::arch::wasm32::*;
+
+/// The values of eight single-precision numbers.
+#[inline(always)]
+pub(crate) fn widen_floats(raw: &[[u8; 4]; 8]) -> [f32; 8] {
+    to_array(load(raw, 0), load(raw, 4))
+}
+
+/// The values of eight bfloat16 numbers.
+#[inline(always)]
+pub(crate) fn widen_bfloats(raw: &[[u8; 2]; 8]) -> [f32; 8] {
+    let (raw, zero) = (load(raw, 0), u16x8_splat(0));
+    to_array(
+        i16x8_shuffle::<8, 0, 9, 1, 10, 2, 11, 3>(raw, zero),
+        i16x8_shuffle::<8, 4, 9, 5, 10, 6, 11, 7>(raw, zero),
+    )
+}
+
+/// The values of eight half-precision numbers.
+#[inline(always)]
+pub(crate) fn widen_halves(raw: &[[u8; 2]; 8]) -> [f32; 8] {
+    let raw = load(raw, 0);
+    to_array(
+        halves(u32x4_extend_low_u16x8(raw)),
+        halves(u32x4_extend_high_u16x8(raw)),
+    )
+}
+
+/// [`crate::f16::to_f32`] for four numbers: all its cases are computed, then chosen from.
+#[inline(always)]
+fn halves(bits: v128) -> v128 {
+    let sign = u32x4_shl(v128_and(bits, u32x4_splat(0x8000)), 16);
+    let magnitude = u32x4_shl(v128_and(bits, u32x4_splat(0x7fff)), 13);
+    let hidden = u32x4_splat(0x3880_0000);
+    let subnormal = f32x4_sub(u32x4_add(magnitude, hidden), hidden);
+    let normal = u32x4_add(magnitude, u32x4_splat(0x3800_0000));
+    let special = u32x4_add(magnitude, u32x4_splat(0x7000_0000));
+    let is_subnormal = u32x4_lt(magnitude, u32x4_splat(0x0080_0000));
+    let is_special = u32x4_ge(magnitude, u32x4_splat(0x0f80_0000));
+    let value = v128_bitselect(subnormal, normal, is_subnormal);
+    v128_or(sign, v128_bitselect(special, value, is_special))
+}
+
+#[inline(always)]
+fn to_array(low: v128, high: v128) -> [f32; 8] {
+    let mut out = [0.0f32; 8];
+    // SAFETY: the array holds the eight numbers of the two vectors.
+    unsafe {
+        v128_store(out.as_mut_ptr().cast(), low);
+        v128_store(out.as_mut_ptr().add(4).cast(), high);
+    }
+    out
+}
+
+/// 16 bytes from the middle of an array.
+#[inline(always)]
+fn load<T: Copy, const N: usize>(from: &[T; N], at: usize) -> v128 {
+    assert!((at * size_of::<T>()) + 16 <= size_of_val(from));
+    // SAFETY: the 16 bytes lie inside the array, and any bytes are a vector.
+    unsafe { v128_load(from.as_ptr().add(at).cast()) }
+}

@@ -1,0 +1,145 @@
+//! Vectors whose lanes are rows.
+//!
+//! The arithmetic of a row is a long chain: exact integers within a block, then one term after the
+//! other, in order. A vector along the row would have to be added up across its lanes at the end
+//! of every block. So the lanes here are *rows*: each lane does for its row what the scalar code
+//! does, the bits are the same by construction, and nothing is ever added across lanes. What it
+//! takes is that four neighbouring weights of every row lie side by side, which
+//! [`Lanes::transpose`] brings about, 16 bytes of each row at a time.
+//!
+//! [`Lanes`] is the little that an instruction set has to know. The formats and the products are
+//! written once, for any of them ([`crate::formats`], [`crate::blocks`]).
+//!
+//! A value that implements it is the proof that the machine has the instructions: whoever makes
+//! one has checked, and so every method is safe. All of them are `inline(always)`, because only
+//! inside a function compiled for the instructions do they become those instructions.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(crate) mod wasm;
+
+/// A vector instruction set.
+///
+/// A lane of an integer vector is a 32-bit integer, or four bytes of which the lowest is that of
+/// the leftmost column, or two 16-bit integers.
+pub(crate) trait Lanes: Copy {
+    /// Rows in a vector.
+    const LANES: usize;
+    /// Tokens that are worked on at once: as many as there are registers for.
+    const TOKENS: usize;
+    /// How integers lie in memory.
+    type Word: Copy;
+    /// Zeros in memory.
+    const ZERO: Self::Word;
+    type Int: Copy;
+    type Float: Copy;
+    /// How floats lie in memory.
+    type Floats: Copy + AsRef<[f32]>;
+    /// Zeros in memory.
+    const ZEROS: Self::Floats;
+    /// Four neighbouring activations of a token, ready to meet the weights of any row.
+    type Quad: Copy + Default;
+
+    /// Prepares activations; `signed`: the weights they will meet are signed bytes.
+    fn quad(activations: [i8; 4], signed: bool) -> Self::Quad;
+    /// What [`Lanes::dot_signed`] leaves out of the products with these activations.
+    fn left_out(activations: [i8; 4]) -> i32;
+
+    /// The four words of 16 bytes of each row, the first words of all rows first.
+    fn transpose(self, rows: &impl Rows) -> [Self::Int; 4];
+
+    fn load(self, from: &Self::Word) -> Self::Int;
+    fn store(self, v: Self::Int, to: &mut Self::Word);
+    fn splat(self, value: i32) -> Self::Int;
+    fn and(self, a: Self::Int, b: Self::Int) -> Self::Int;
+    fn or(self, a: Self::Int, b: Self::Int) -> Self::Int;
+    fn xor(self, a: Self::Int, b: Self::Int) -> Self::Int;
+    /// Towards the higher bits.
+    fn shl(self, a: Self::Int, by: u32) -> Self::Int;
+    /// Towards the lower bits, filling up with zeros.
+    fn shr(self, a: Self::Int, by: u32) -> Self::Int;
+    /// Towards the lower bits, filling up with the sign.
+    fn sar(self, a: Self::Int, by: u32) -> Self::Int;
+    fn add(self, a: Self::Int, b: Self::Int) -> Self::Int;
+    fn sub(self, a: Self::Int, b: Self::Int) -> Self::Int;
+    fn mul(self, a: Self::Int, b: Self::Int) -> Self::Int;
+
+    /// Adds the products of 16 unsigned weights below `2^BITS` with activations; `BITS` is at most
+    /// 6.
+    fn dot<const BITS: u32>(
+        self,
+        sum: Self::Int,
+        weights: &[Self::Int; 4],
+        x: &[Self::Quad; 4],
+    ) -> Self::Int;
+    /// Makes signed weights what [`Lanes::dot_signed`] expects.
+    fn signed(self, weights: Self::Int) -> Self::Int;
+    /// Adds the products of 16 signed weights with activations, but for [`Lanes::left_out`].
+    fn dot_signed(self, sum: Self::Int, weights: &[Self::Int; 4], x: &[Self::Quad; 4])
+    -> Self::Int;
+    /// Adds the products of two 16-bit integers with those in `b`.
+    fn dot_pair(self, sum: Self::Int, a: Self::Int, b: i32) -> Self::Int;
+
+    fn float(self, v: Self::Int) -> Self::Float;
+    /// The number that has these bits.
+    fn float_from_bits(self, v: Self::Int) -> Self::Float;
+    /// The bits of a number.
+    fn bits_of_float(self, v: Self::Float) -> Self::Int;
+    fn splat_float(self, value: f32) -> Self::Float;
+    fn add_float(self, a: Self::Float, b: Self::Float) -> Self::Float;
+    fn sub_float(self, a: Self::Float, b: Self::Float) -> Self::Float;
+    fn mul_float(self, a: Self::Float, b: Self::Float) -> Self::Float;
+    fn load_float(self, from: &Self::Floats) -> Self::Float;
+    fn store_float(self, v: Self::Float, to: &mut Self::Floats);
+
+    /// The values of the half-precision numbers in the low 16 bits; the others are ignored.
+    ///
+    /// Shifted into the place of a single-precision number, exponent and mantissa are right but
+    /// for a factor of 2^112, subnormal ones included; only infinity and NaN need their exponent.
+    #[inline(always)]
+    fn half(self, bits: Self::Int) -> Self::Float {
+        let sign = self.shl(self.and(bits, self.splat(0x8000)), 16);
+        let magnitude = self.shl(self.and(bits, self.splat(0x7fff)), 13);
+        let is_special = self.sar(self.sub(self.splat(0x0f7f_ffff), magnitude), 31);
+        let special = self.and(is_special, self.splat(0x7f80_0000));
+        let scale = self.float_from_bits(self.splat(0x7780_0000));
+        let value = self.bits_of_float(self.mul_float(self.float_from_bits(magnitude), scale));
+        self.float_from_bits(self.or(self.or(value, special), sign))
+    }
+
+    /// Hints that what lies there will be read soon. No address is wrong.
+    #[inline(always)]
+    fn prefetch(self, _at: *const u8) {}
+}
+
+/// 16 bytes of each row.
+pub(crate) trait Rows {
+    /// Those of the row in this lane.
+    fn chunk(&self, lane: usize) -> &[u8; 16];
+}
+
+/// Something that can be done with any instruction set; it runs compiled for the one at hand.
+pub(crate) trait Work {
+    /// Must be `inline(always)`, and what it calls.
+    fn with<L: Lanes>(self, lanes: L);
+}
+
+/// Methods that are an instruction or few.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! instructions {
+    ($(fn $name:ident($self:ident $(, $arg:ident: $ty:ty)*) $(-> $out:ty)? { $body:expr })*) => {$(
+        #[inline(always)]
+        fn $name($self $(, $arg: $ty)*) $(-> $out)? {
+            // SAFETY: `self` is the proof that the machine has the instructions, and they touch no
+            // memory but through references to as many bytes as they move.
+            unsafe { $body }
+        }
+    )*};
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) use instructions;

@@ -1,0 +1,236 @@
+//! WebAssembly with vectors of 128 bits: four rows in each of `N` of them, so that what is spread
+//! over all lanes is spread for `N` vectors at once.
+//!
+//! Plain simd128 has no products of bytes: activations are widened to 16 bits beforehand, the even
+//! ones apart from the odd ones, as are the weights when they are used. Relaxed SIMD has products
+//! of a signed byte with one of seven bits, and those it defines as exact are the same everywhere.
+//! A module that contains them is refused by engines that do not know them, hence two builds.
+
+use std::arch::wasm32::*;
+
+use super::{Lanes, Rows, Work};
+
+/// Methods that do the same to each of the `N` vectors.
+macro_rules! each {
+    ($(fn $name:ident($self:ident $(, $arg:ident: $ty:ty)*) = $body:expr;)*) => {$(
+        #[inline(always)]
+        fn $name($self $(, $arg: $ty)*) -> [v128; N] {
+            $self.each($body)
+        }
+    )*};
+}
+
+/// `RELAXED`: with the instructions of relaxed SIMD, which this build must have.
+#[derive(Clone, Copy)]
+pub(crate) struct Wasm<const RELAXED: bool, const N: usize>(());
+
+#[inline(always)]
+pub(crate) fn run(work: impl Work) {
+    work.with(Wasm::<false, 2>(()));
+}
+
+#[cfg(target_feature = "relaxed-simd")]
+#[inline(always)]
+pub(crate) fn run_relaxed(work: impl Work) {
+    work.with(Wasm::<true, 2>(()));
+}
+
+impl<const RELAXED: bool, const N: usize> Wasm<RELAXED, N> {
+    #[inline(always)]
+    fn each(self, f: impl Fn(usize) -> v128) -> [v128; N] {
+        let mut out = [i32x4_splat(0); N];
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = f(i);
+        }
+        out
+    }
+}
+
+impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
+    const LANES: usize = 4 * N;
+    const TOKENS: usize = 4;
+    type Word = [[u32; 4]; N];
+    const ZERO: [[u32; 4]; N] = [[0; 4]; N];
+    type Int = [v128; N];
+    type Float = [v128; N];
+    type Floats = Floats<N>;
+    const ZEROS: Floats<N> = Floats([[0.0; 4]; N]);
+    type Quad = [u32; 2];
+
+    #[inline(always)]
+    fn quad(activations: [i8; 4], signed: bool) -> [u32; 2] {
+        if !RELAXED {
+            let [a, b, c, d] = activations.map(|x| u32::from(i16::from(x) as u16));
+            return [a | c << 16, b | d << 16];
+        }
+        if signed {
+            // The magnitudes, which have seven bits, and a mask of the negative ones.
+            let mask = activations.map(|x| if x < 0 { 0xff } else { 0 });
+            let magnitudes = activations.map(i8::unsigned_abs);
+            [u32::from_le_bytes(magnitudes), u32::from_le_bytes(mask)]
+        } else {
+            [u32::from_le_bytes(activations.map(|x| x as u8)), 0]
+        }
+    }
+
+    #[inline(always)]
+    fn left_out(activations: [i8; 4]) -> i32 {
+        if !RELAXED {
+            return 0;
+        }
+        // A weight that meets a negative activation has its bits flipped, which makes it −w − 1.
+        let negative = activations.iter().filter(|&&x| x < 0);
+        -negative.map(|&x| i32::from(x)).sum::<i32>()
+    }
+
+    #[inline(always)]
+    fn transpose(self, rows: &impl Rows) -> [[v128; N]; 4] {
+        let mut out = [[i32x4_splat(0); N]; 4];
+        #[allow(
+            clippy::needless_range_loop,
+            reason = "it is the second index of the results"
+        )]
+        for n in 0..N {
+            let chunk = |lane: usize| {
+                // SAFETY: a chunk has the 16 bytes of a vector.
+                unsafe { v128_load(rows.chunk(4 * n + lane).as_ptr().cast()) }
+            };
+            let (a, b, c, d) = (chunk(0), chunk(1), chunk(2), chunk(3));
+            let (ab, cd) = (
+                i32x4_shuffle::<0, 4, 1, 5>(a, b),
+                i32x4_shuffle::<0, 4, 1, 5>(c, d),
+            );
+            let (ab_high, cd_high) = (
+                i32x4_shuffle::<2, 6, 3, 7>(a, b),
+                i32x4_shuffle::<2, 6, 3, 7>(c, d),
+            );
+            out[0][n] = i64x2_shuffle::<0, 2>(ab, cd);
+            out[1][n] = i64x2_shuffle::<1, 3>(ab, cd);
+            out[2][n] = i64x2_shuffle::<0, 2>(ab_high, cd_high);
+            out[3][n] = i64x2_shuffle::<1, 3>(ab_high, cd_high);
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn dot<const BITS: u32>(
+        self,
+        sum: [v128; N],
+        weights: &[[v128; N]; 4],
+        x: &[[u32; 2]; 4],
+    ) -> [v128; N] {
+        let mut sum = sum;
+        for (w, x) in weights.iter().zip(x) {
+            let x = x.map(|x| u32x4_splat(x));
+            for n in 0..N {
+                sum[n] = if RELAXED {
+                    dot_bytes(x[0], w[n], sum[n])
+                } else {
+                    let even = v128_and(w[n], u32x4_splat(0x00ff_00ff));
+                    let odd = u16x8_shr(w[n], 8);
+                    let even = i32x4_dot_i16x8(even, x[0]);
+                    i32x4_add(i32x4_add(sum[n], even), i32x4_dot_i16x8(odd, x[1]))
+                };
+            }
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn dot_signed(self, sum: [v128; N], weights: &[[v128; N]; 4], x: &[[u32; 2]; 4]) -> [v128; N] {
+        let mut sum = sum;
+        for (w, x) in weights.iter().zip(x) {
+            let x = x.map(|x| u32x4_splat(x));
+            for n in 0..N {
+                sum[n] = if RELAXED {
+                    dot_bytes(v128_xor(w[n], x[1]), x[0], sum[n])
+                } else {
+                    let even = i16x8_shr(i16x8_shl(w[n], 8), 8);
+                    let odd = i16x8_shr(w[n], 8);
+                    let even = i32x4_dot_i16x8(even, x[0]);
+                    i32x4_add(i32x4_add(sum[n], even), i32x4_dot_i16x8(odd, x[1]))
+                };
+            }
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn signed(self, weights: [v128; N]) -> [v128; N] {
+        weights
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[[u32; 4]; N]) -> [v128; N] {
+        // SAFETY: four words are the 16 bytes of a vector.
+        self.each(|i| unsafe { v128_load(from[i].as_ptr().cast()) })
+    }
+
+    #[inline(always)]
+    fn store(self, v: [v128; N], to: &mut [[u32; 4]; N]) {
+        for (v, to) in v.into_iter().zip(to) {
+            // SAFETY: four words are the 16 bytes of a vector.
+            unsafe { v128_store(to.as_mut_ptr().cast(), v) };
+        }
+    }
+
+    #[inline(always)]
+    fn load_float(self, from: &Floats<N>) -> [v128; N] {
+        // SAFETY: four numbers are the 16 bytes of a vector.
+        self.each(|i| unsafe { v128_load(from.0[i].as_ptr().cast()) })
+    }
+
+    #[inline(always)]
+    fn store_float(self, v: [v128; N], to: &mut Floats<N>) {
+        for (v, to) in v.into_iter().zip(&mut to.0) {
+            // SAFETY: four numbers are the 16 bytes of a vector.
+            unsafe { v128_store(to.as_mut_ptr().cast(), v) };
+        }
+    }
+
+    each! {
+        fn splat(self, value: i32) = |_| i32x4_splat(value);
+        fn and(self, a: [v128; N], b: [v128; N]) = |i| v128_and(a[i], b[i]);
+        fn or(self, a: [v128; N], b: [v128; N]) = |i| v128_or(a[i], b[i]);
+        fn xor(self, a: [v128; N], b: [v128; N]) = |i| v128_xor(a[i], b[i]);
+        fn shl(self, a: [v128; N], by: u32) = |i| i32x4_shl(a[i], by);
+        fn shr(self, a: [v128; N], by: u32) = |i| u32x4_shr(a[i], by);
+        fn sar(self, a: [v128; N], by: u32) = |i| i32x4_shr(a[i], by);
+        fn add(self, a: [v128; N], b: [v128; N]) = |i| i32x4_add(a[i], b[i]);
+        fn sub(self, a: [v128; N], b: [v128; N]) = |i| i32x4_sub(a[i], b[i]);
+        fn mul(self, a: [v128; N], b: [v128; N]) = |i| i32x4_mul(a[i], b[i]);
+        fn dot_pair(self, sum: [v128; N], a: [v128; N], b: i32) =
+            |i| i32x4_add(sum[i], i32x4_dot_i16x8(a[i], i32x4_splat(b)));
+        fn float(self, v: [v128; N]) = |i| f32x4_convert_i32x4(v[i]);
+        fn float_from_bits(self, v: [v128; N]) = |i| v[i];
+        fn bits_of_float(self, v: [v128; N]) = |i| v[i];
+        fn splat_float(self, value: f32) = |_| f32x4_splat(value);
+        fn add_float(self, a: [v128; N], b: [v128; N]) = |i| f32x4_add(a[i], b[i]);
+        fn sub_float(self, a: [v128; N], b: [v128; N]) = |i| f32x4_sub(a[i], b[i]);
+        fn mul_float(self, a: [v128; N], b: [v128; N]) = |i| f32x4_mul(a[i], b[i]);
+    }
+}
+
+/// Adds the products of 16 signed bytes with 16 of seven bits, four neighbours together.
+#[cfg(target_feature = "relaxed-simd")]
+#[inline(always)]
+fn dot_bytes(signed: v128, seven_bits: v128, sum: v128) -> v128 {
+    i32x4_relaxed_dot_i8x16_i7x16_add(signed, seven_bits, sum)
+}
+
+/// Never called: this build has no relaxed SIMD.
+#[cfg(not(target_feature = "relaxed-simd"))]
+#[inline(always)]
+fn dot_bytes(_: v128, _: v128, sum: v128) -> v128 {
+    sum
+}
+
+/// Numbers of `N` vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct Floats<const N: usize>([[f32; 4]; N]);
+
+impl<const N: usize> AsRef<[f32]> for Floats<N> {
+    fn as_ref(&self) -> &[f32] {
+        self.0.as_flattened()
+    }
+}
