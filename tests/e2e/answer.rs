@@ -21,7 +21,7 @@ struct Scene {
 fn scene(browser: &Browser) -> Result<Scene> {
     let network = Network::start()?;
     let tabs: Vec<Visitor> = (0..TABS)
-        .map(|_| Visitor::join(browser, &network.link(LEND)))
+        .map(|_| Visitor::join(browser, &network.link(), LEND))
         .collect::<Result<_>>()?;
     let mut lent = BTreeSet::new();
     for tab in &tabs {
@@ -41,6 +41,15 @@ fn scene(browser: &Browser) -> Result<Scene> {
         .filter(|index| !lent.contains(index))
         .collect();
     let worker = network.worker("worker", &rest)?;
+    for tab in &tabs {
+        tab.meets(&worker.peer_id()?)?;
+        for other in &tabs {
+            let (name, other) = (tab.peer_id()?, other.peer_id()?);
+            if name != other {
+                tab.meets(&other)?;
+            }
+        }
+    }
     Ok(Scene {
         network,
         tabs,
@@ -73,17 +82,18 @@ pub(crate) fn tabs_and_a_worker_answer_as_one_process_does() -> Result<()> {
 
 pub(crate) fn a_tab_closed_in_mid_answer_changes_no_token() -> Result<()> {
     Browser::with(|browser| {
+        // All of it by name: what is left out would be dropped, and the worker with it.
         let Scene {
-            network, mut tabs, ..
+            network,
+            mut tabs,
+            _worker,
         } = scene(browser)?;
         let alone = network.alone(QUESTION, MAX_TOKENS)?;
         let leaving = tabs.pop().context("no tab")?;
         let (name, lends) = (leaving.peer_id()?, leaving.lends()?);
-        let _spare = network.worker("spare", &Vec::from_iter(lends))?;
+        let spare = network.worker("spare", &Vec::from_iter(lends))?;
         let asking = &tabs[0];
-        until("the tab has seen the second worker", || {
-            Ok((asking.peers()?.len() >= 4).then_some(()))
-        })?;
+        asking.meets(&spare.peer_id()?)?;
         asking.be_predictable(MAX_TOKENS)?;
         asking.ask(QUESTION)?;
         until(
@@ -96,7 +106,8 @@ pub(crate) fn a_tab_closed_in_mid_answer_changes_no_token() -> Result<()> {
                     .any(|peer| peer.peer == name && peer.answered > 0);
                 Ok((begun && took_part).then_some(()))
             },
-        )?;
+        )
+        .with_context(|| format!("the tab that will leave is {name}; {:?}", asking.peers()))?;
         leaving.into_page().close()?;
         ensure!(
             asking.is_answering()?,

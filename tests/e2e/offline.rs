@@ -20,7 +20,7 @@ pub(crate) fn a_browser_may_install_the_page() -> Result<()> {
 pub(crate) fn without_a_network_the_page_opens_and_says_what_is_missing() -> Result<()> {
     let network = Network::start()?;
     Browser::with(|browser| {
-        let visitor = Visitor::join(browser, &network.link(2))?;
+        let visitor = Visitor::join(browser, &network.link(), 2)?;
         let lends = visitor.lends()?;
         visitor.wait_until("navigator.serviceWorker.controller !== null")?;
         drop(network);

@@ -27,13 +27,13 @@ pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Res
             Browser::with(|browser| {
                 let visitor = Visitor::open(browser, "about:blank")?;
                 visitor.emulate(screen, language)?;
-                visitor.go(&network.link(3))?;
+                visitor.go(&format!("{}&lend=3", network.link()))?;
                 visitor.wait_for("onboarding")?;
                 ensure!(visitor.eval("document.documentElement.lang")? == language);
                 shoot(&visitor, "onboarding")?;
                 visitor.accept()?;
-                visitor.wait_until_ready()?;
-                let neighbour = Visitor::join(browser, &network.link(3))?;
+                visitor.wait_until_it_lends(3)?;
+                let neighbour = Visitor::join(browser, &network.link(), 3)?;
                 visitor.show()?;
                 visitor.be_predictable(80)?;
                 visitor.ask(question)?;

@@ -74,14 +74,7 @@ impl Network {
         };
         let described = entry.told("model")?;
         let url = text(&entry.told("http")?, "url")?;
-        let address = text(
-            &entry.told_where("listening", |event| {
-                event["address"]
-                    .as_str()
-                    .is_some_and(|address| address.contains("/ws"))
-            })?,
-            "address",
-        )?;
+        let address = entry.websocket()?;
         let fragments = described["fragments"]
             .as_u64()
             .context("no number of fragments")?
@@ -149,19 +142,16 @@ impl Network {
         self.worker("full", &Vec::from_iter(0..self.fragments))
     }
 
-    /// The link that invites to this network, proposing how many fragments to lend.
+    /// The link that invites to this network.
     #[must_use]
-    pub fn link(&self, lend: u32) -> String {
-        self.link_by(&self.address, lend)
+    pub fn link(&self) -> String {
+        self.link_by(&self.address)
     }
 
     /// The same by another way in.
     #[must_use]
-    pub fn link_by(&self, address: &str, lend: u32) -> String {
-        format!(
-            "{}#model={}&bootstrap={address}&lend={lend}",
-            self.url, self.model
-        )
+    pub fn link_by(&self, address: &str) -> String {
+        format!("{}#model={}&bootstrap={address}", self.url, self.model)
     }
 
     /// A link to the entry that can be slow and can be cut, and the address by which it is entered.
@@ -207,16 +197,22 @@ impl Network {
         })
     }
 
-    /// The file of a fragment by its place in the manifest.
-    pub fn fragment_file(&self, index: u32) -> Result<PathBuf> {
-        let report: Value =
-            serde_json::from_str(&self.program.run(&[&"inspect", &self.folder(), &"--json"])?)?;
-        let id = report["fragments"][index as usize]["id"]
-            .as_str()
-            .with_context(|| format!("no fragment {index}"))?;
-        let file = self.folder().join(format!("{id}.fragment"));
-        ensure!(file.is_file(), "no file {}", file.display());
-        Ok(file)
+    /// The files of all fragments.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        let files = std::fs::read_dir(self.folder())?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<Vec<_>>>()?;
+        let files: Vec<_> = files
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|end| end == "fragment"))
+            .collect();
+        ensure!(
+            files.len() == self.fragments as usize,
+            "{} files for {} fragments",
+            files.len(),
+            self.fragments
+        );
+        Ok(files)
     }
 }
 

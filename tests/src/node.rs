@@ -151,6 +151,25 @@ impl Node {
         .with_context(|| self.log())
     }
 
+    /// Its name in the network.
+    pub fn peer_id(&self) -> Result<String> {
+        Ok(self.told("identity")?["peer"]
+            .as_str()
+            .context("no text")?
+            .to_owned())
+    }
+
+    /// Where browsers reach it.
+    pub fn websocket(&self) -> Result<String> {
+        let is_websocket = |event: &Value| {
+            event["address"]
+                .as_str()
+                .is_some_and(|address| address.contains("/ws"))
+        };
+        let event = self.told_where("listening", is_websocket)?;
+        Ok(event["address"].as_str().context("no text")?.to_owned())
+    }
+
     /// What it wrote to its standard error.
     #[must_use]
     pub fn log(&self) -> String {

@@ -51,11 +51,11 @@ impl Visitor {
         Ok(Self(browser.open(link)?))
     }
 
-    /// Opens an invitation and joins the network with what it proposes.
-    pub fn join(browser: &Browser, link: &str) -> Result<Self> {
-        let visitor = Self::open(browser, link)?;
+    /// Opens an invitation, joins the network and waits until that many fragments are lent.
+    pub fn join(browser: &Browser, link: &str, lend: u32) -> Result<Self> {
+        let visitor = Self::open(browser, &format!("{link}&lend={lend}"))?;
         visitor.accept()?;
-        visitor.wait_until_ready()?;
+        visitor.wait_until_it_lends(lend)?;
         Ok(visitor)
     }
 
@@ -76,13 +76,12 @@ impl Visitor {
         }
     }
 
-    /// Waits until all fragments to lend are here.
-    pub fn wait_until_ready(&self) -> Result<()> {
-        self.wait_until(
+    /// Waits until that many fragments are here and lent.
+    pub fn wait_until_it_lends(&self, fragments: u32) -> Result<()> {
+        self.wait_until(&format!(
             "document.querySelector('[data-testid=app]')?.dataset.screen === 'main'
-             && document.querySelector('[data-testid=progress]') === null
-             && document.querySelectorAll('[data-testid=held-row]').length > 0",
-        )
+             && document.querySelectorAll('[data-testid=held-row]').length >= {fragments}"
+        ))
     }
 
     /// Has the likeliest token taken every time, and answers of that length at most.
@@ -155,6 +154,18 @@ impl Visitor {
             }))",
         )?;
         Ok(serde_json::from_value(rows)?)
+    }
+
+    /// Waits until this peer is on the dashboard.
+    pub fn meets(&self, peer: &str) -> Result<()> {
+        until(&format!("the page shows the peer {peer}"), || {
+            Ok(self
+                .peers()?
+                .iter()
+                .any(|row| row.peer == peer)
+                .then_some(()))
+        })
+        .with_context(|| format!("it shows {:?}", self.peers()))
     }
 
     /// The tab's own name in the network.

@@ -70,11 +70,15 @@ fn all<'a>(shell: &'a Shell, web: &'a [String], options: &'a Options) -> Vec<Ste
         ),
         ("lints, native", Box::new(|| native_lints(shell, web))),
         ("lints, browser", Box::new(|| web_lints(shell, web))),
-        ("tests, native", Box::new(|| native_tests(shell, web))),
+        ("tests, native", Box::new(|| native_tests(shell))),
         ("bits in Chromium", Box::new(|| bits_in_chromium(shell))),
         (
             "kernels in Wasmtime",
             Box::new(|| kernels_in_wasmtime(shell)),
+        ),
+        (
+            "network in Chromium",
+            Box::new(|| network_in_chromium(shell)),
         ),
         (
             "page build",
@@ -132,16 +136,16 @@ fn web_lints(shell: &Shell, web: &[String]) -> Result<Tally> {
     check(clippy.args(["--", "--deny", "warnings"]))
 }
 
-/// All but the end-to-end tests, which need the page, and the packages that only the browser runs.
-fn native_tests(shell: &Shell, web: &[String]) -> Result<Tally> {
-    let mut packages = vec!["--locked", "--workspace", "--exclude", "e2e"];
-    packages.extend(web.iter().flat_map(|package| ["--exclude", package]));
+/// All but the end-to-end tests, which need the page. What the page's packages decide without a browser is tested here
+/// like everything else.
+fn native_tests(shell: &Shell) -> Result<Tally> {
+    let packages = ["--locked", "--workspace", "--exclude", "e2e"];
     if paths::on_path("cargo-nextest").is_none() {
-        return run_tests(shell.cargo(&["test", "--no-fail-fast"]).args(&packages));
+        return run_tests(shell.cargo(&["test", "--no-fail-fast"]).args(packages));
     }
-    let mut tally = run_tests(shell.cargo(&["nextest", "run"]).args(&packages))?;
+    let mut tally = run_tests(shell.cargo(&["nextest", "run"]).args(packages))?;
     // nextest does not run the examples in the documentation.
-    tally += run_tests(shell.cargo(&["test", "--doc"]).args(&packages))?;
+    tally += run_tests(shell.cargo(&["test", "--doc"]).args(packages))?;
     Ok(tally)
 }
 
@@ -159,10 +163,14 @@ fn bits_in_chromium(shell: &Shell) -> Result<Tally> {
         "--target",
         WASM,
     ]);
+    with_driver(&mut tests);
+    run_tests(&mut tests)
+}
+
+fn with_driver(tests: &mut Command) {
     if let Some(driver) = paths::on_path("chromedriver") {
         tests.env("CHROMEDRIVER", driver);
     }
-    run_tests(&mut tests)
 }
 
 /// And in one whose compiler is another.
@@ -186,6 +194,18 @@ fn kernels_in_wasmtime(shell: &Shell) -> Result<Tally> {
                 .join("debug/examples/wasmtime.wasm"),
         ),
     )
+}
+
+/// Browser nodes and the native one they meet through. What they need is built beforehand: inside its namespace the test
+/// reaches nothing from which it could be fetched.
+fn network_in_chromium(shell: &Shell) -> Result<Tally> {
+    let package = ["--locked", "--package", "network", "--test", "browser"];
+    let mut page = shell.cargo(&["test", "--no-run", "--target", WASM]);
+    shell::run(page.args(package))?;
+    let mut tests = shell.cargo(&["test"]);
+    tests.args(package).args(["--", "--ignored"]);
+    with_driver(&mut tests);
+    run_tests(&mut tests)
 }
 
 /// The tests use the node that the native tests have built: one profile, one build.

@@ -61,7 +61,8 @@ impl Language {
 
     /// A number with this language's decimal sign, at most one decimal.
     pub(crate) fn number(self, value: f64) -> String {
-        let text = if value >= 100.0 || value.fract() == 0.0 {
+        let tenths = (value * 10.0).round();
+        let text = if value >= 100.0 || tenths % 10.0 == 0.0 {
             format!("{value:.0}")
         } else {
             format!("{value:.1}")

@@ -16,17 +16,19 @@ const STEPS: [Stage; 4] = [
     Stage::Lent,
 ];
 
-/// Bytes here and bytes in all of what is being fetched now.
+/// Bytes here and bytes in all of what this tab lends or fetches, while it fetches something. What has come counts on:
+/// a bar that forgot it would stand still while fragments arrive one by one.
 fn progress(status: &Status) -> Option<(u64, u64)> {
     let known: Vec<(u64, u64)> = status
         .downloads
         .iter()
         .filter_map(|download| Some((download.have, download.total?)))
         .collect();
-    let sums = known.iter().fold((0, 0), |(have, total), download| {
+    let here: u64 = status.held.iter().map(|held| held.bytes).sum();
+    let sums = known.iter().fold((here, here), |(have, total), download| {
         (have + download.0, total + download.1)
     });
-    (sums.1 > 0).then_some(sums)
+    (!known.is_empty()).then_some(sums)
 }
 
 #[component]
@@ -120,7 +122,7 @@ pub(super) fn Progress() -> impl IntoView {
 
 #[cfg(test)]
 mod tests {
-    use web_bridge::status::Download;
+    use web_bridge::status::{Download, Held, Place};
 
     use super::*;
 
@@ -140,6 +142,16 @@ mod tests {
             ..Status::default()
         };
         assert_eq!(progress(&status), Some((3, 15)));
+        let lent = Held {
+            index: 1,
+            bytes: 20,
+            place: Place::Other,
+        };
+        let status = Status {
+            held: vec![lent],
+            ..status
+        };
+        assert_eq!(progress(&status), Some((23, 35)));
         assert_eq!(progress(&Status::default()), None);
     }
 }

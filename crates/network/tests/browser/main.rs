@@ -7,7 +7,8 @@
 //! cargo test -p network --test browser -- --ignored
 //! ```
 //!
-//! It needs `wasm-bindgen-test-runner` of the locked version and chromedriver (`CHROMEDRIVER`, or on the path).
+//! Both run in a network namespace of their own where the system allows it, so that nothing is fetched meanwhile. It
+//! needs `wasm-bindgen-test-runner` of the locked version and chromedriver (`CHROMEDRIVER`, or on the path).
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -27,6 +28,7 @@ async fn browsers_meet_through_a_native_node() {
     use futures::StreamExt;
     use network::{Config, Event, Identity, RelayLimits};
 
+    e2e::namespace::enter().unwrap();
     let mut config = Config::new(Identity::generate());
     config.listen = vec![BOOTSTRAP.parse().unwrap()];
     config.relay_server = Some(RelayLimits::default());
@@ -41,6 +43,7 @@ async fn browsers_meet_through_a_native_node() {
     let page = tokio::process::Command::new(env!("CARGO"))
         .args([
             "test",
+            "--offline",
             "--package",
             "network",
             "--target",
