@@ -136,7 +136,7 @@ fn bits(events: &[Event]) -> Bits {
             Event::Logits { values, .. } => {
                 logits.push(values.iter().map(|v| v.to_bits()).collect())
             }
-            Event::Token { token, .. } => tokens.push(*token),
+            Event::Thinking { token, .. } | Event::Token { token, .. } => tokens.push(*token),
             Event::Prompt { .. } | Event::Done(_) => {}
         }
     }
