@@ -8,6 +8,7 @@ mod lab;
 mod paths;
 mod policy;
 mod precache;
+mod relaxed;
 mod run;
 mod setup;
 mod shell;
@@ -47,9 +48,9 @@ enum Chore {
     /// Longer experiments that are not part of `test`.
     #[command(subcommand)]
     Lab(lab::Experiment),
-    /// Write the service worker's list of files; called by Trunk while it builds.
+    /// What Trunk cannot do itself; called by it while it builds.
     #[command(hide = true)]
-    Precache,
+    FinishPage,
 }
 
 fn main() -> ExitCode {
@@ -70,7 +71,7 @@ fn perform(chore: Chore) -> Result<ExitCode> {
         Chore::Web => web::build(&setup::prepare(setup::Purpose::Run)?)?,
         Chore::Size => size::check()?,
         Chore::Lab(experiment) => lab::run(&experiment)?,
-        Chore::Precache => precache::run()?,
+        Chore::FinishPage => web::finish()?,
     }
     Ok(ExitCode::SUCCESS)
 }

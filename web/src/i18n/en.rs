@@ -174,6 +174,8 @@ pub(crate) static ENGLISH: Text = Text {
     greedy: "Always the likeliest word",
     greedy_hint: "The same question then gets the same answer, word for word.",
     max_tokens: "Longest answer, in tokens",
+    cores_label: "Processor cores",
+    cores_hint: "How many compute at most, for others and for you. Fewer keep the device cool; takes effect at once.",
     leave: "Leave this network",
     leave_hint: "Stops lending and shows the welcome page. Stored fragments stay until you delete them.",
     privacy_title: "Privacy, in plain words",

@@ -177,6 +177,8 @@ pub(crate) static FRENCH: Text = Text {
     greedy: "Toujours le mot le plus probable",
     greedy_hint: "La même question reçoit alors la même réponse, mot pour mot.",
     max_tokens: "Plus longue réponse, en tokens",
+    cores_label: "Cœurs du processeur",
+    cores_hint: "Nombre maximal qui calcule, pour les autres et pour vous. Moins, c’est un appareil moins chaud ; effet immédiat.",
     leave: "Quitter ce réseau",
     leave_hint: "Arrête le prêt et revient à l’accueil. Les fragments stockés restent jusqu’à ce que vous les supprimiez.",
     privacy_title: "Vie privée, en clair",

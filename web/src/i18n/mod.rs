@@ -223,6 +223,8 @@ pub(crate) struct Text {
     pub(crate) greedy: Phrase,
     pub(crate) greedy_hint: Phrase,
     pub(crate) max_tokens: Phrase,
+    pub(crate) cores_label: Phrase,
+    pub(crate) cores_hint: Phrase,
     pub(crate) leave: Phrase,
     pub(crate) leave_hint: Phrase,
     pub(crate) privacy_title: Phrase,

@@ -165,7 +165,7 @@ impl State {
 
     /// The swarm gives up on one of the session's requests.
     pub(super) fn failed(&mut self, request: swarm::RequestId, failure: &Failure) {
-        let ours = |asking: &super::asking::Asking| asking.open.contains_key(&request);
+        let ours = |asking: &Asking| asking.open.contains_key(&request);
         if !self.asking.as_ref().is_some_and(ours) {
             return;
         }
