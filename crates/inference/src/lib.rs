@@ -9,6 +9,7 @@
 //! - [`compute`]: the pure function of a fragment and a request that workers answer with.
 //! - [`executor`]: tokens through a range of layers, with their keys and values.
 //! - [`session`]: embedding, executor, output head and [`sampling`] in turn.
+//! - [`thinking`]: a model's thoughts told apart from its answer.
 //! - [`local`]: answers from fragments in this process.
 //!
 //! This crate never waits, reads no clock, knows no network and starts no threads. Randomness is a seed.
@@ -57,6 +58,7 @@ mod rope;
 pub mod sampling;
 pub mod session;
 pub mod template;
+pub mod thinking;
 pub mod tokenizer;
 
 pub use executor::Executor;

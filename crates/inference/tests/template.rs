@@ -3,11 +3,14 @@
 
 mod common;
 
-use common::{Vocabulary, byte_level};
+use std::{fs, path::Path};
+
+use common::{Vocabulary, byte_level, plain_byte_level};
 use inference::{
-    template::{ChatTemplate, Date, Error, Message, Role},
+    template::{ChatTemplate, Context, Date, Error, Message, Role, render},
     tokenizer::{Encode, Tokenizer},
 };
+use serde_json::Value;
 
 fn message(role: Role, content: &str) -> Message {
     let content = content.to_owned();
@@ -115,4 +118,43 @@ fn a_template_that_refuses_says_why() {
 fn a_template_that_never_ends_is_stopped() {
     let loops = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}";
     assert!(matches!(put(jinja(loops), None), Err(Error::Template(_))));
+}
+
+#[test]
+fn a_file_without_a_template_but_with_chat_mls_tokens_gets_chat_ml() {
+    let vocabulary = plain_byte_level()
+        .piece("<|im_start|>", 3)
+        .piece("<|im_end|>", 3);
+    let (tokenizer, tokens) = put(vocabulary, None).unwrap();
+    let start = "<s><|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi <|im_end|>\n";
+    assert!(tokens.starts_with(&written(&tokenizer, start)));
+    let end = "<|im_end|>\n<|im_start|>assistant\n";
+    assert!(tokens.ends_with(&written(&tokenizer, end)));
+}
+
+#[test]
+fn templates_become_what_pythons_jinja_makes_of_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates");
+    let json: Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("cases.json")).unwrap()).unwrap();
+    let [year, month, day]: [u16; 3] = serde_json::from_value(json["today"].clone()).unwrap();
+    let [month, day] = [month, day].map(|number| number as u8);
+    let context = Context {
+        bos: "<s>".into(),
+        eos: "</s>".into(),
+        today: Some(Date { year, month, day }),
+    };
+    for case in json["cases"].as_array().unwrap() {
+        let name = case["template"].as_str().unwrap();
+        let source = fs::read_to_string(folder.join(name)).unwrap();
+        let messages: Vec<Message> = serde_json::from_value(case["messages"].clone()).unwrap();
+        let result = render(&source, &messages, &context);
+        let at = format!("{name}: {messages:?}");
+        match (result, &case["text"], &case["refused"]) {
+            (Ok(text), Value::String(expected), _) => assert_eq!(text, *expected, "{at}"),
+            (Err(Error::Refused(why)), _, Value::String(expected)) => assert_eq!(why, *expected),
+            (Err(Error::Template(_)), Value::Null, Value::Null) => {}
+            (other, ..) => panic!("{at}: {other:?}"),
+        }
+    }
 }

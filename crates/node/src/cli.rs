@@ -9,6 +9,7 @@ mod inspect;
 mod join;
 mod logits;
 mod node;
+mod perplexity;
 mod serve;
 mod tokenize;
 mod verify;
@@ -66,6 +67,7 @@ enum Command {
     Generate(generate::Options),
     Tokenize(tokenize::Options),
     Logits(logits::Options),
+    Perplexity(perplexity::Options),
 }
 
 impl Cli {
@@ -88,6 +90,7 @@ impl Cli {
             Command::Generate(options) => options.run(),
             Command::Tokenize(options) => options.run(),
             Command::Logits(options) => options.run(),
+            Command::Perplexity(options) => options.run(),
         }
     }
 }

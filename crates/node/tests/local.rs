@@ -339,6 +339,31 @@ fn what_is_wrong_is_said_in_words_that_help() {
     says(&[&logits[..], &[p("1,99999")]].concat(), "token 99999");
 }
 
+#[test]
+fn perplexity_is_llama_cpp_s_within_half_a_per_cent() {
+    let folder = demo_model().parent().unwrap().to_owned();
+    let expected = fs::read_to_string(folder.join("vectors/perplexity.json")).unwrap();
+    let expected: Value = serde_json::from_str(&expected).unwrap();
+    let text = folder.join(expected["text"].as_str().unwrap());
+    let lab = Lab::new();
+    let model = demo_model();
+    let said = lab.good([
+        Path::new("perplexity"),
+        &model,
+        Path::new("--file"),
+        &text,
+        Path::new("--json"),
+    ]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    for same in ["tokens", "window", "counted"] {
+        assert_eq!(said[same], expected[same], "{same}");
+    }
+    assert!(said["tokens"].as_u64().unwrap() >= 2000);
+    let [said, expected] = [&said, &expected].map(|value| value["perplexity"].as_f64().unwrap());
+    println!("{said} by this program, {expected} by llama.cpp");
+    assert!((said / expected - 1.0).abs() < 0.005, "{said}, {expected}");
+}
+
 /// The files are too large for the repository: `IAP2P_GOLDEN` names the folder that has them in `vocab`.
 #[test]
 fn real_vocabularies_make_llama_cpp_s_tokens_of_its_own_test_texts() {

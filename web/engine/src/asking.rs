@@ -195,7 +195,9 @@ impl State {
         while let Some(event) = self.session.as_mut().and_then(Session::poll_event) {
             match event {
                 Event::Prompt { read, total } => self.reading(read as u32, total as u32),
-                Event::Token { token, text } => self.token(token, text),
+                Event::Thinking { token, text } | Event::Token { token, text } => {
+                    self.token(token, text);
+                }
                 Event::Done(reason) => self.end(match reason {
                     FinishReason::End => EndReason::Complete,
                     FinishReason::Length | FinishReason::ContextFull => EndReason::Length,

@@ -14,11 +14,13 @@
 //! # Ok::<(), gguf::WriteError>(())
 //! ```
 
+mod presets;
 mod random;
 
 use std::io::Write;
 
 use crate::{Array, Strings, TensorInfo, TensorType, Value, WriteError, Writer};
+pub use presets::Preset;
 use random::Random;
 
 /// Random bytes are written in pieces of this size.
@@ -109,28 +111,7 @@ impl Shape {
 
     /// Writes the model. The same shape and seed give the same bytes.
     pub fn write(&self, seed: u64, output: impl Write) -> Result<(), WriteError> {
-        let writer = self.writer()?;
-        let tensors = writer.tensors().to_vec();
-        let mut data = writer.start(output)?;
-        let mut piece = Vec::new();
-        for (index, tensor) in (0u64..).zip(&tensors) {
-            // Each tensor from a seed of its own, so that changing one leaves the others.
-            let mut random = Random::new(seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let block = tensor.ty.block_bytes();
-            let scale = scale(tensor);
-            let mut left = tensor.byte_len();
-            while left > 0 {
-                let len = left.min((PIECE_BYTES / block * block) as u64);
-                piece.clear();
-                while (piece.len() as u64) < len {
-                    random.block(tensor, scale, &mut piece);
-                }
-                data.write(&piece)?;
-                left -= len;
-            }
-        }
-        data.finish()?;
-        Ok(())
+        fill(self.writer()?, seed, output)
     }
 
     fn writer(&self) -> Result<Writer, WriteError> {
@@ -232,6 +213,31 @@ impl Shape {
         }
         Ok(())
     }
+}
+
+/// Writes a file with random weights in its tensors. The same tensors and seed give the same bytes.
+pub fn fill(writer: Writer, seed: u64, output: impl Write) -> Result<(), WriteError> {
+    let tensors = writer.tensors().to_vec();
+    let mut data = writer.start(output)?;
+    let mut piece = Vec::new();
+    for (index, tensor) in (0u64..).zip(&tensors) {
+        // Each tensor from a seed of its own, so that changing one leaves the others.
+        let mut random = Random::new(seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let block = tensor.ty.block_bytes();
+        let scale = scale(tensor);
+        let mut left = tensor.byte_len();
+        while left > 0 {
+            let len = left.min((PIECE_BYTES / block * block) as u64);
+            piece.clear();
+            while (piece.len() as u64) < len {
+                random.block(tensor, scale, &mut piece);
+            }
+            data.write(&piece)?;
+            left -= len;
+        }
+    }
+    data.finish()?;
+    Ok(())
 }
 
 /// How large weights are: such that a layer neither blows up nor silences what goes through it.

@@ -51,6 +51,20 @@ impl Random {
                 out.extend_from_slice(&half(scale / 64.0));
                 self.bytes(32, out);
             }
+            TensorType::Q4_0 | TensorType::Q5_0 => {
+                out.extend_from_slice(&half(scale / 16.0));
+                self.bytes(tensor.ty.block_bytes() - 2, out);
+            }
+            TensorType::Q2_K => {
+                // Sub-scales average 8, quants 1.5.
+                self.bytes(16 + 64, out);
+                out.extend_from_slice(&half(scale / 16.0));
+                out.extend_from_slice(&half(scale / 16.0 * 1.5));
+            }
+            TensorType::Q3_K => {
+                self.bytes(32 + 64 + 12, out);
+                out.extend_from_slice(&half(scale / 64.0));
+            }
             // Norms multiply: they stay about one. Routers have more than one row.
             TensorType::F32 if tensor.rows() == 1 => {
                 out.extend_from_slice(&(1.0 + 0.1 * self.float()).to_le_bytes());

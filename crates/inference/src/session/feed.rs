@@ -4,6 +4,7 @@ use super::{Error, Event, FinishReason, Logits, Session};
 use crate::{
     compute::{Operation, Request, Response},
     executor::{Inputs, norm_rows},
+    thinking::Part,
     tokenizer::Token,
 };
 
@@ -198,7 +199,17 @@ impl Session {
         let tokenizer = self.model.tokenizer();
         let text = self.detokenizer.push(tokenizer, token);
         let is_end = tokenizer.vocabulary().is_end(token) && !self.generation.ignore_end;
-        self.events.push_back(Event::Token { token, text });
+        let before = self.splitter.part();
+        let mut said = self.splitter.push(token, &text);
+        if said.is_empty() {
+            // Every token is told of. Marks belong to the thoughts.
+            let part = match before {
+                Part::Thinking => before,
+                Part::Answer => self.splitter.part(),
+            };
+            said.push((part, String::new()));
+        }
+        self.tell(token, said);
         if is_end {
             self.finish(FinishReason::End);
         } else if self.is_complete() {

@@ -10,6 +10,7 @@ use crate::{
     executor::{self, Executor},
     model::{Model, SmallTensors},
     requests::{RequestId, RequestIds, Requests},
+    thinking::{Part, Splitter},
     tokenizer::{Detokenizer, Token},
 };
 use feed::{Feed, Task};
@@ -37,6 +38,7 @@ pub struct Session {
     answer: usize,
     generation: Generation,
     detokenizer: Detokenizer,
+    splitter: Splitter,
     feed: Feed,
     events: VecDeque<Event>,
 }
@@ -67,6 +69,7 @@ impl Session {
             answer: 0,
             generation: Generation::default(),
             detokenizer: Detokenizer::default(),
+            splitter: Splitter::default(),
             feed: Feed::Idle,
             events: VecDeque::new(),
         })
@@ -117,9 +120,11 @@ impl Session {
         let (before, said) = tokens.split_at(self.answer);
         let tokenizer = self.model.tokenizer();
         self.detokenizer = Detokenizer::new(tokenizer, before.last().copied());
+        self.splitter = Splitter::new(tokenizer, before);
         for &token in said {
-            // Was shown already; but a character may be half complete.
-            self.detokenizer.push(tokenizer, token);
+            // Was shown already; but a character, or a mark around thoughts, may be half complete.
+            let text = self.detokenizer.push(tokenizer, token);
+            self.splitter.push(token, &text);
         }
         self.feed_next()
     }
@@ -204,12 +209,23 @@ impl Session {
     }
 
     fn finish(&mut self, reason: FinishReason) {
-        let text = self.detokenizer.finish();
-        if let (false, Some(&token)) = (text.is_empty(), self.answer().last()) {
-            // A character that was never completed belongs to the last token.
-            self.events.push_back(Event::Token { token, text });
+        // A character that was never completed, or what looked like a mark, belongs to the last token.
+        if let Some(&token) = self.answer().last() {
+            let text = self.detokenizer.finish();
+            let mut said = self.splitter.push_text_of(token, &text);
+            said.extend(self.splitter.finish());
+            self.tell(token, said);
         }
         self.stop();
         self.events.push_back(Event::Done(reason));
+    }
+
+    /// Says what became certain with a token.
+    fn tell(&mut self, token: Token, said: Vec<(Part, String)>) {
+        self.events
+            .extend(said.into_iter().map(|(part, text)| match part {
+                Part::Thinking => Event::Thinking { token, text },
+                Part::Answer => Event::Token { token, text },
+            }));
     }
 }

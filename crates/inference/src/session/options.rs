@@ -85,6 +85,14 @@ pub enum Event {
         /// One value for each token of the vocabulary.
         values: Vec<f32>,
     },
+    /// The next token of what the model thinks before it answers; no text for the marks around it. Whoever shows
+    /// an answer folds this away. See [`thinking`](crate::thinking).
+    Thinking {
+        /// The token.
+        token: Token,
+        /// The text that is complete with it; often none.
+        text: String,
+    },
     /// The next token of the answer.
     Token {
         /// The token.

@@ -123,3 +123,11 @@ pub(crate) fn sentence_piece(pieces: &[(&str, f32)]) -> Vocabulary {
     }
     vocabulary
 }
+
+/// All bytes, and no tokens for instructions.
+pub(crate) fn plain_byte_level() -> Vocabulary {
+    let mut vocabulary = byte_level(&[]);
+    // Unused, in the place of `[INST]` and `[/INST]`.
+    vocabulary.kinds[3..5].fill(5);
+    vocabulary
+}

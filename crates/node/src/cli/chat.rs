@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// End an answer after this many tokens
     #[arg(long, value_name = "N", default_value_t = 1024)]
     max_tokens: usize,
+    /// Show what a model thinks before it answers, on the standard error output
+    #[arg(long)]
+    show_thinking: bool,
     #[command(flatten)]
     sampling: SamplingOptions,
 }
@@ -68,7 +71,12 @@ impl Options {
                 content: line,
             });
             flags.answering.store(true, Ordering::SeqCst);
-            let answer = answer(&ready, &mut session, &conversation, generation, &flags.stop);
+            let answering = Answering {
+                generation,
+                show_thinking: self.show_thinking,
+                stop: &flags.stop,
+            };
+            let answer = answering.run(&ready, &mut session, &conversation);
             flags.answering.store(false, Ordering::SeqCst);
             flags.stop.store(false, Ordering::SeqCst);
             match answer {
@@ -98,51 +106,89 @@ fn prompt() -> Result<()> {
     Ok(())
 }
 
-fn answer(
-    ready: &Ready,
-    session: &mut Session,
-    conversation: &[Message],
+/// How an answer is had.
+struct Answering<'a> {
     generation: Generation,
-    stop: &AtomicBool,
-) -> Result<String> {
-    let tokens = ready
-        .backend
-        .model()
-        .encode_chat(conversation, ask::today())?;
-    session.begin(&tokens, generation)?;
-    let (mut text, mut tally, mut full) = (String::new(), Tally::new(), false);
-    let mut first = None;
-    ready.backend.run(session, &mut tally, stop, |event| {
-        match event {
-            Event::Token { text: more, .. } => {
-                first.get_or_insert_with(Instant::now);
-                let mut out = std::io::stdout().lock();
-                out.write_all(more.as_bytes())?;
-                out.flush()?;
-                text.push_str(&more);
+    show_thinking: bool,
+    stop: &'a AtomicBool,
+}
+
+impl Answering<'_> {
+    /// The answer, without the thoughts before it.
+    fn run(
+        &self,
+        ready: &Ready,
+        session: &mut Session,
+        conversation: &[Message],
+    ) -> Result<String> {
+        let tokens = ready
+            .backend
+            .model()
+            .encode_chat(conversation, ask::today())?;
+        session.begin(&tokens, self.generation)?;
+        let (mut text, mut tally, mut full) = (String::new(), Tally::new(), false);
+        let (mut first, mut thoughts) = (None, 0usize);
+        ready.backend.run(session, &mut tally, self.stop, |event| {
+            match event {
+                Event::Thinking { text, .. } => {
+                    first.get_or_insert_with(Instant::now);
+                    self.think(&text, thoughts == 0)?;
+                    thoughts += 1;
+                }
+                Event::Token { text: more, .. } => {
+                    first.get_or_insert_with(Instant::now);
+                    if text.is_empty() && thoughts > 0 && !more.is_empty() {
+                        self.stop_thinking(thoughts)?;
+                    }
+                    let mut out = std::io::stdout().lock();
+                    out.write_all(more.as_bytes())?;
+                    out.flush()?;
+                    text.push_str(&more);
+                }
+                Event::Done(reason) => full = reason == FinishReason::ContextFull,
+                Event::Prompt { .. } | Event::Logits { .. } => {}
             }
-            Event::Done(reason) => full = reason == FinishReason::ContextFull,
-            Event::Prompt { .. } | Event::Logits { .. } => {}
+            Ok(())
+        })?;
+        writeln!(std::io::stdout())?;
+        if full {
+            eprintln!("(the conversation is as long as this model can follow; start a new one)");
         }
-        Ok(())
-    })?;
-    writeln!(std::io::stdout())?;
-    if full {
-        eprintln!("(the conversation is as long as this model can follow; start a new one)");
+        if let Some(first) = first {
+            let tokens = session.answer().len().saturating_sub(1);
+            let speed = tokens as f64 / first.elapsed().as_secs_f64().max(1e-9);
+            let who: Vec<_> = tally
+                .iter()
+                .map(|(peer, requests)| format!("{peer} {requests}"))
+                .collect();
+            eprintln!(
+                "({speed:.1} tokens/s; requests computed: {})",
+                who.join(", ")
+            );
+        }
+        Ok(text)
     }
-    if let Some(first) = first {
-        let tokens = session.answer().len().saturating_sub(1);
-        let speed = tokens as f64 / first.elapsed().as_secs_f64().max(1e-9);
-        let who: Vec<_> = tally
-            .iter()
-            .map(|(peer, requests)| format!("{peer} {requests}"))
-            .collect();
-        eprintln!(
-            "({speed:.1} tokens/s; requests computed: {})",
-            who.join(", ")
-        );
+
+    /// Thoughts are folded into a word, for people only, unless they are wanted.
+    fn think(&self, text: &str, first: bool) -> Result<()> {
+        let mut err = std::io::stderr().lock();
+        if self.show_thinking {
+            write!(err, "{text}")?;
+        } else if first && err.is_terminal() {
+            write!(err, "(thinking…")?;
+        }
+        Ok(err.flush()?)
     }
-    Ok(text)
+
+    fn stop_thinking(&self, thoughts: usize) -> Result<()> {
+        let mut err = std::io::stderr().lock();
+        if self.show_thinking {
+            writeln!(err, "\n")?;
+        } else if err.is_terminal() {
+            writeln!(err, " {thoughts} tokens)")?;
+        }
+        Ok(err.flush()?)
+    }
 }
 
 async fn heed_ctrl_c(flags: Arc<Flags>) {

@@ -91,7 +91,7 @@ impl Options {
         let mut first_token = None;
         backend.run(&mut session, &mut tally, &AtomicBool::new(false), |event| {
             match event {
-                Event::Token { text: more, .. } => {
+                Event::Thinking { text: more, .. } | Event::Token { text: more, .. } => {
                     first_token.get_or_insert_with(Instant::now);
                     if !self.json {
                         let mut out = std::io::stdout().lock();

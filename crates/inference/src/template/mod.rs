@@ -1,13 +1,14 @@
 //! A conversation as the tokens a model was trained on.
 
+mod date;
+mod jinja;
+
 use gguf::Metadata;
-use minijinja::{Environment, Error as JinjaError, ErrorKind, Value, context};
 use serde::{Deserialize, Serialize};
 
 use crate::tokenizer::{self, Encode, Token, Tokenizer};
-
-/// Steps a template may take. A real one needs some thousands; it comes from a stranger's file.
-const MAX_STEPS: u64 = 5_000_000;
+pub use date::Date;
+pub use jinja::{Context, render};
 
 /// Who says something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,17 @@ pub enum Role {
     Assistant,
 }
 
+impl Role {
+    /// As templates name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
 /// Something said in a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -30,24 +42,16 @@ pub struct Message {
     pub content: String,
 }
 
-/// A day, for the templates that tell the model what day it is. This crate has no clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Date {
-    /// The year, such as 2026.
-    pub year: u16,
-    /// 1 for January.
-    pub month: u8,
-    /// 1 to 31.
-    pub day: u8,
-}
-
 /// A conversation cannot be put as the model wants it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The template of the file refused or failed.
-    #[error("the model's chat template: {0:#}")]
-    Template(#[from] JinjaError),
+    /// The template of the file does not want this conversation, and says why.
+    #[error("the model's chat template refuses this conversation: {0}")]
+    Refused(String),
+    /// The template of the file is no template, or failed.
+    #[error("the model's chat template cannot be used: {0:#}")]
+    Template(#[source] minijinja::Error),
     /// The text has no tokens.
     #[error(transparent)]
     Tokenizer(#[from] tokenizer::Error),
@@ -58,9 +62,11 @@ pub enum Error {
 pub enum ChatTemplate {
     /// As the file's own template says.
     Jinja(String),
-    /// Mistral's V13 format, for files with its tokens and no template.
+    /// Mistral's V13 format, for files with its tokens (`[INST]`) and no template.
     Mistral(MistralTokens),
-    /// Names and colons, for models that were never taught to converse.
+    /// ChatML, for files with its tokens (`<|im_start|>`) and no template.
+    ChatMl,
+    /// Names and colons, for models that were never taught to converse: no template, and none of these tokens.
     Plain,
 }
 
@@ -87,6 +93,7 @@ impl ChatTemplate {
                 system: pair("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
                 end: vocabulary.eos,
             }),
+            None if pair("<|im_start|>", "<|im_end|>").is_some() => Self::ChatMl,
             None => Self::Plain,
         })
     }
@@ -101,14 +108,19 @@ impl ChatTemplate {
         let bos = tokenizer.vocabulary().bos.filter(|_| tokenizer.adds_bos());
         let mut tokens = match self {
             Self::Jinja(source) => {
-                let text = render(source, tokenizer, messages, today)?;
-                let options = Encode {
-                    parse_special: true,
-                    add_special: false,
+                let piece = |token: Option<Token>| {
+                    let piece = token.and_then(|token| tokenizer.vocabulary().piece(token));
+                    piece.unwrap_or_default().to_owned()
                 };
-                tokenizer.encode(&text, options)?
+                let context = Context {
+                    bos: piece(tokenizer.vocabulary().bos),
+                    eos: piece(tokenizer.vocabulary().eos),
+                    today,
+                };
+                tokenizer.encode(&render(source, messages, &context)?, WITH_SPECIAL)?
             }
             Self::Mistral(format) => format.encode(tokenizer, messages)?,
+            Self::ChatMl => chat_ml(tokenizer, messages)?,
             Self::Plain => tokenizer.encode(&plain(messages), Encode::default())?,
         };
         // Templates may or may not write it.
@@ -155,6 +167,24 @@ impl MistralTokens {
     }
 }
 
+/// For what is not what somebody typed.
+const WITH_SPECIAL: Encode = Encode {
+    parse_special: true,
+    add_special: false,
+};
+
+fn chat_ml(tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<Token>, tokenizer::Error> {
+    let mut tokens = Vec::new();
+    for Message { role, content } in messages {
+        let start = format!("<|im_start|>{}\n", role.name());
+        tokens.extend(tokenizer.encode(&start, WITH_SPECIAL)?);
+        tokens.extend(tokenizer.encode(content, Encode::default())?);
+        tokens.extend(tokenizer.encode("<|im_end|>\n", WITH_SPECIAL)?);
+    }
+    tokens.extend(tokenizer.encode("<|im_start|>assistant\n", WITH_SPECIAL)?);
+    Ok(tokens)
+}
+
 fn plain(messages: &[Message]) -> String {
     let mut text = String::new();
     for Message { role, content } in messages {
@@ -165,80 +195,4 @@ fn plain(messages: &[Message]) -> String {
         };
     }
     text + "Assistant:"
-}
-
-/// Runs a template as the `transformers` library does, whose conventions files rely on.
-fn render(
-    source: &str,
-    tokenizer: &Tokenizer,
-    messages: &[Message],
-    today: Option<Date>,
-) -> Result<String, JinjaError> {
-    let mut environment = Environment::new();
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
-    environment.set_fuel(Some(MAX_STEPS));
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_function("raise_exception", |message: String| {
-        Err::<Value, _>(JinjaError::new(ErrorKind::InvalidOperation, message))
-    });
-    if let Some(today) = today {
-        environment.add_function("strftime_now", move |format: String| today.format(&format));
-    }
-    let piece = |token: Option<Token>| {
-        let piece = token.and_then(|token| tokenizer.vocabulary().piece(token));
-        piece.unwrap_or_default().to_owned()
-    };
-    let values = context! {
-        messages,
-        add_generation_prompt => true,
-        bos_token => piece(tokenizer.vocabulary().bos),
-        eos_token => piece(tokenizer.vocabulary().eos),
-    };
-    environment.render_str(source, values)
-}
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
-impl Date {
-    /// As Python's `strftime`, for the codes that say a day.
-    fn format(self, format: &str) -> Result<String, JinjaError> {
-        let mut text = String::new();
-        let mut rest = format.chars();
-        while let Some(c) = rest.next() {
-            if c != '%' {
-                text.push(c);
-                continue;
-            }
-            let month = MONTHS.get(usize::from(self.month).wrapping_sub(1)).copied();
-            let month = month.unwrap_or_default();
-            text += &match rest.next() {
-                Some('d') => format!("{:02}", self.day),
-                Some('m') => format!("{:02}", self.month),
-                Some('Y') => self.year.to_string(),
-                Some('y') => format!("{:02}", self.year % 100),
-                Some('B') => month.to_owned(),
-                Some('b') => month.chars().take(3).collect(),
-                Some('%') => "%".to_owned(),
-                code => {
-                    let message = format!("strftime_now knows no {code:?}");
-                    return Err(JinjaError::new(ErrorKind::InvalidOperation, message));
-                }
-            };
-        }
-        Ok(text)
-    }
 }
