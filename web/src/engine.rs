@@ -90,7 +90,11 @@ fn hear(ui: Ui, port: &Port, network: Network) {
             read,
             total,
         } => ui.chat.read(answer, read, total),
-        FromEngine::Text { answer, piece } => ui.chat.grow(answer, &piece),
+        FromEngine::Text {
+            answer,
+            piece,
+            thought,
+        } => ui.chat.grow(answer, &piece, thought),
         FromEngine::End { answer, ending } => {
             probe::answer(&ending);
             ui.chat.end(answer, ending);

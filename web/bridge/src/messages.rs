@@ -190,6 +190,8 @@ pub enum FromEngine {
         answer: u32,
         /// The text that is complete with one more token; often none.
         piece: String,
+        /// It belongs to what the model thinks before it answers.
+        thought: bool,
     },
     /// The answer is over.
     End {

@@ -195,9 +195,8 @@ impl State {
         while let Some(event) = self.session.as_mut().and_then(Session::poll_event) {
             match event {
                 Event::Prompt { read, total } => self.reading(read as u32, total as u32),
-                Event::Thinking { token, text } | Event::Token { token, text } => {
-                    self.token(token, text);
-                }
+                Event::Thinking { token, text } => self.token(token, text, true),
+                Event::Token { token, text } => self.token(token, text, false),
                 Event::Done(reason) => self.end(match reason {
                     FinishReason::End => EndReason::Complete,
                     FinishReason::Length | FinishReason::ContextFull => EndReason::Length,
@@ -218,14 +217,18 @@ impl State {
         }
     }
 
-    fn token(&mut self, token: u32, piece: String) {
+    fn token(&mut self, token: u32, piece: String, thought: bool) {
         let now = milliseconds();
         if let Some(asking) = &mut self.asking {
             asking.tokens.push(token);
             asking.first.get_or_insert(now);
             asking.last = now;
             let answer = asking.answer;
-            self.tell(&FromEngine::Text { answer, piece });
+            self.tell(&FromEngine::Text {
+                answer,
+                piece,
+                thought,
+            });
         }
     }
 

@@ -81,6 +81,7 @@ pub(crate) static ENGLISH: Text = Text {
     new_chat: "New conversation",
     you: "You",
     model: "The model",
+    thoughts: "What the model thought first",
     thinking: "The network is computing…",
     reading: |read, total| format!("The network is reading the question: {read} of {total} tokens"),
     waiting_for: |list| format!("Waiting for a device that holds {list}…"),

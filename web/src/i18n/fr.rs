@@ -81,6 +81,7 @@ pub(crate) static FRENCH: Text = Text {
     new_chat: "Nouvelle discussion",
     you: "Vous",
     model: "Le modèle",
+    thoughts: "Ce que le modèle a d’abord pensé",
     thinking: "Le réseau calcule…",
     reading: |read, total| format!("Le réseau lit la question : {read} tokens sur {total}"),
     waiting_for: |list| format!("En attente d’un appareil qui garde {list}…"),

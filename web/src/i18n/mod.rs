@@ -150,6 +150,7 @@ pub(crate) struct Text {
     pub(crate) new_chat: Phrase,
     pub(crate) you: Phrase,
     pub(crate) model: Phrase,
+    pub(crate) thoughts: Phrase,
     pub(crate) thinking: Phrase,
     pub(crate) reading: fn(u32, u32) -> String,
     pub(crate) waiting_for: fn(&str) -> String,
