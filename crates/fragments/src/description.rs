@@ -1,11 +1,12 @@
 //! How a fragment describes itself: the message between its prefix and its payload.
 
+use architecture::Role;
 use gguf::{Header, TensorType};
 use prost::Message;
 
 use crate::{
     fragment::{FragmentError, StoredPart, StoredSlice},
-    part::{Class, PartKind, Role},
+    part::{Class, PartKind},
     plan::Part,
 };
 
@@ -80,6 +81,8 @@ const ATTENTION: u32 = 4;
 const FEED_FORWARD: u32 = 5;
 const OPAQUE: u32 = 6;
 const GAP: u32 = 7;
+const LATENT: u32 = 8;
+const LATENT_ATTENTION: u32 = 9;
 
 pub(crate) fn describe(header: &Header, class: Class, parts: &[Part]) -> Description {
     let class = match class {
@@ -112,6 +115,20 @@ fn part_message(header: &Header, part: &Part) -> PartMessage {
             None,
             kv_heads.start.into(),
             kv_heads.end.into(),
+        ),
+        PartKind::Latent { layer, rows } => (
+            LATENT,
+            Some(layer),
+            None,
+            rows.start.into(),
+            rows.end.into(),
+        ),
+        PartKind::LatentAttention { layer, heads } => (
+            LATENT_ATTENTION,
+            Some(layer),
+            None,
+            heads.start.into(),
+            heads.end.into(),
         ),
         PartKind::FeedForward {
             layer,
@@ -191,6 +208,14 @@ fn read_part(part: PartMessage, offset: &mut u32) -> Result<StoredPart, Fragment
         (ATTENTION, Some(layer), None) => PartKind::Attention {
             layer,
             kv_heads: range()?,
+        },
+        (LATENT, Some(layer), None) => PartKind::Latent {
+            layer,
+            rows: range()?,
+        },
+        (LATENT_ATTENTION, Some(layer), None) => PartKind::LatentAttention {
+            layer,
+            heads: range()?,
         },
         (FEED_FORWARD, Some(layer), expert) => PartKind::FeedForward {
             layer,

@@ -1,17 +1,18 @@
 use std::ops::Range;
 
+use architecture::Role;
 use gguf::{Header, TensorType};
 use prost::Message;
 
 use crate::{
     description::{self, MAX_DESCRIPTION, PREFIX_LEN},
     id::FragmentId,
-    part::{Class, PartKind, Role},
+    part::{Class, PartKind},
     plan::FragmentPlan,
 };
 
 const MAGIC: &[u8; 7] = b"IAP2P-F";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A fragment file: a prefix, a description of its parts, and the parts' bytes.
 ///

@@ -57,6 +57,7 @@ mod store;
 mod summary;
 mod verify;
 
+pub use architecture::Role;
 pub use assemble::SourceError;
 pub use cut::{CutError, cut};
 #[cfg(all(feature = "fs", not(target_arch = "wasm32")))]
@@ -70,7 +71,7 @@ pub use join::{JoinError, join};
 pub use manifest::{MAX_MANIFEST_BYTES, Manifest, ManifestError};
 pub use memory::{Fragments, cut_files_in_memory, cut_in_memory};
 pub use model_files::ModelFiles;
-pub use part::{Class, PartKind, Role};
+pub use part::{Class, PartKind};
 pub use plan::{
     DEFAULT_FRAGMENT_SIZE, FragmentPlan, MAX_FRAGMENT_SIZE, MAX_FRAGMENTS, MAX_SLICES, Part, Plan,
     PlanError, Slice, TILE,

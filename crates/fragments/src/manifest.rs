@@ -11,9 +11,7 @@ use crate::{
 };
 
 const MAGIC: &[u8; 7] = b"IAP2P-M";
-const VERSION: u8 = 1;
-/// Of manifests of models that were split into several files, which older programs cannot read.
-const SPLIT_VERSION: u8 = 2;
+const VERSION: u8 = 2;
 
 /// The longest manifest: the longest header and the digests of the most fragments, with room for padding.
 pub const MAX_MANIFEST_BYTES: usize = 192 << 20;
@@ -185,7 +183,7 @@ impl Manifest {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(MAGIC.len() + 1 + self.message.encoded_len());
         bytes.extend_from_slice(MAGIC);
-        bytes.push(self.message.version());
+        bytes.push(VERSION);
         bytes.extend_from_slice(&self.message.encode_to_vec());
         bytes
     }
@@ -199,7 +197,7 @@ impl Manifest {
             .strip_prefix(MAGIC)
             .ok_or(ManifestError::NotAManifest)?;
         let message = match rest.split_first() {
-            Some((&(VERSION | SPLIT_VERSION), rest)) => Encoded::decode(rest)?,
+            Some((&VERSION, rest)) => Encoded::decode(rest)?,
             Some((&version, _)) => return Err(ManifestError::UnsupportedVersion(version)),
             None => return Err(ManifestError::NotAManifest),
         };
@@ -351,14 +349,6 @@ impl Manifest {
 }
 
 impl Encoded {
-    fn version(&self) -> u8 {
-        if self.files.is_empty() {
-            VERSION
-        } else {
-            SPLIT_VERSION
-        }
-    }
-
     /// The model's header, and what of it is in which file.
     fn headers(&self) -> Result<(Header, Vec<Extent>), ManifestError> {
         let parse = |bytes: &[u8], file_len| {

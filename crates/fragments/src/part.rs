@@ -40,7 +40,24 @@ pub enum PartKind {
         /// The key–value heads.
         kv_heads: Range<u32>,
     },
-    /// Rows of gate and up and the matching columns of down: a slice of the sum over the hidden width.
+    /// Rows of a projection from the hidden state to a latent that all heads share. Its slice's role says
+    /// which: the queries' or that of keys and values.
+    Latent {
+        /// The layer.
+        layer: u32,
+        /// The rows.
+        rows: Range<u32>,
+    },
+    /// Latent attention: what leads some heads' queries into the latent of keys and values and out of it,
+    /// and the matching columns of the output projection.
+    LatentAttention {
+        /// The layer.
+        layer: u32,
+        /// The heads.
+        heads: Range<u32>,
+    },
+    /// Rows of gate and up, with their biases where there are some, and the matching columns of down: a slice
+    /// of the sum over the hidden width.
     FeedForward {
         /// The layer.
         layer: u32,
@@ -67,61 +84,11 @@ impl PartKind {
     pub fn layer(&self) -> Option<u32> {
         match *self {
             Self::Small { layer } => layer,
-            Self::Attention { layer, .. } | Self::FeedForward { layer, .. } => Some(layer),
+            Self::Attention { layer, .. }
+            | Self::Latent { layer, .. }
+            | Self::LatentAttention { layer, .. }
+            | Self::FeedForward { layer, .. } => Some(layer),
             _ => None,
         }
     }
-}
-
-macro_rules! roles {
-    ($($(#[$doc:meta])* $variant:ident = $id:literal;)*) => {
-        /// What a tensor is in the model.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-        #[serde(rename_all = "kebab-case")]
-        #[non_exhaustive]
-        pub enum Role { $($(#[$doc])* $variant,)* }
-
-        impl Role {
-            pub(crate) fn id(self) -> u32 {
-                match self { $(Self::$variant => $id),* }
-            }
-
-            pub(crate) fn from_id(id: u32) -> Option<Self> {
-                match id { $($id => Some(Self::$variant),)* _ => None }
-            }
-        }
-    };
-}
-
-roles! {
-    /// Anything that has no role of its own; its name says what it is.
-    Other = 0;
-    /// The token embedding.
-    Embedding = 1;
-    /// The output head.
-    Output = 2;
-    /// The query projection.
-    Q = 3;
-    /// The key projection.
-    K = 4;
-    /// The value projection.
-    V = 5;
-    /// The output projection of attention.
-    AttentionOutput = 6;
-    /// The gate of a feed-forward layer or expert.
-    Gate = 7;
-    /// Its up projection.
-    Up = 8;
-    /// Its down projection.
-    Down = 9;
-    /// What chooses the experts.
-    Router = 10;
-    /// The norm before attention.
-    AttentionNorm = 11;
-    /// The norm before the feed-forward layer.
-    FeedForwardNorm = 12;
-    /// The norm before the output head.
-    OutputNorm = 13;
-    /// Factors on the frequencies of the rotary embedding.
-    RopeFactors = 14;
 }

@@ -109,7 +109,9 @@ impl Kind {
             PartKind::Small { .. } => Self::Small,
             PartKind::Embedding { .. } => Self::Embedding,
             PartKind::OutputHead { .. } => Self::OutputHead,
-            PartKind::Attention { .. } => Self::Attention,
+            PartKind::Attention { .. }
+            | PartKind::Latent { .. }
+            | PartKind::LatentAttention { .. } => Self::Attention,
             PartKind::FeedForward { expert: None, .. } => Self::FeedForward,
             PartKind::FeedForward {
                 expert: Some(_), ..

@@ -230,7 +230,7 @@ fn a_damaged_manifest_is_named_and_written_again() {
     let place = place();
     let manifest = cut_again(&place).unwrap();
     let path = place.folder.join(MANIFEST_FILE);
-    fs::write(&path, b"IAP2P-M\x01noise").unwrap();
+    fs::write(&path, b"IAP2P-M\x02noise").unwrap();
     let error = read_manifest(&place.folder).unwrap_err().to_string();
     assert!(error.contains(MANIFEST_FILE), "{error}");
     cut_again(&place).unwrap();

@@ -181,7 +181,7 @@ fn every_changed_byte_of_a_split_models_manifest_is_refused_or_another_model() {
     older[7] = 1;
     assert!(matches!(
         Manifest::decode(&older),
-        Err(ManifestError::Invalid(_))
+        Err(ManifestError::UnsupportedVersion(1))
     ));
 }
 

@@ -110,6 +110,8 @@ fn a_part_answers_only_what_it_can() {
             let operations = [
                 Operation::Embed(vec![]),
                 Operation::Qkv,
+                Operation::Latent,
+                Operation::LatentQueries,
                 Operation::AttentionOutput,
                 Operation::FeedForward,
                 Operation::Logits,
@@ -124,6 +126,11 @@ fn a_part_answers_only_what_it_can() {
                         matches!(operation, Operation::Qkv | Operation::AttentionOutput)
                     }
                     PartKind::FeedForward { .. } => operation == Operation::FeedForward,
+                    PartKind::Latent { .. } => operation == Operation::Latent,
+                    PartKind::LatentAttention { .. } => matches!(
+                        operation,
+                        Operation::LatentQueries | Operation::AttentionOutput
+                    ),
                     _ => false,
                 };
                 let operation = match operation {

@@ -40,16 +40,17 @@ fn a_model_of_experts_says_what_it_says_in_llama_cpp() {
 }
 
 #[test]
-fn a_larger_dense_model_says_what_it_says_in_llama_cpp() {
-    if let Some(folder) = golden() {
-        check(&folder.join("golden"), "dense", 10 << 20);
-    }
-}
-
-#[test]
-fn a_larger_model_of_experts_says_what_it_says_in_llama_cpp() {
-    if let Some(folder) = golden() {
-        check(&folder.join("golden"), "moe", 1 << 20);
+fn larger_models_of_every_architecture_say_what_they_say_in_llama_cpp() {
+    let Some(folder) = golden() else { return };
+    for (name, size) in [
+        ("dense", 10 << 20),
+        ("moe", 1 << 20),
+        ("mla", 1 << 20),
+        ("qwen3", 1 << 20),
+        ("qwen3moe", 1 << 20),
+        ("mistral3", 1 << 20),
+    ] {
+        check(&folder.join("golden"), name, size);
     }
 }
 

@@ -28,7 +28,7 @@ fn what_the_format_lets_files_leave_out_means_what_the_format_says() {
     let model = model(&leaving_out).unwrap();
     let h = model.hyperparameters();
     assert_eq!((h.head_dim_k, h.head_dim_v, h.rope.dimensions), (8, 8, 8));
-    assert_eq!((h.rope.base, h.rope.linear_factor), (10_000.0, 1.0));
+    assert_eq!((h.rope.base, h.rope.factor), (10_000.0, 1.0));
     let stating = Tiny::new()
         .set("llama.attention.key_length", Value::U32(8))
         .set("llama.attention.value_length", Value::U32(8))
@@ -82,7 +82,7 @@ fn architectures_are_refused_by_name() {
     let message = refusal(&Tiny::new().set("general.architecture", Value::String("mamba".into())));
     assert_eq!(
         message,
-        "architecture \"mamba\" is not supported (llama is)"
+        "architecture \"mamba\" is not supported (llama, mistral3, qwen3, qwen3moe, deepseek2 are)"
     );
 }
 
@@ -116,10 +116,11 @@ fn impossible_dimensions_are_refused_by_name() {
     assert!(zero.starts_with("attention.head_count is 0"), "{zero}");
     let rope = refusal(&Tiny::new().set("llama.rope.dimension_count", Value::U32(10)));
     assert!(rope.starts_with("rope.dimension_count is 10"), "{rope}");
-    let yarn = refusal(&Tiny::new().set("llama.rope.scaling.type", Value::String("yarn".into())));
+    let scaling = Value::String("longrope".into());
+    let scaling = refusal(&Tiny::new().set("llama.rope.scaling.type", scaling));
     assert_eq!(
-        yarn,
-        "rope scaling \"yarn\" is not supported (none and linear are)"
+        scaling,
+        "rope scaling \"longrope\" is not supported (none, linear and yarn are)"
     );
     let used = Tiny::new()
         .set("llama.expert_count", Value::U32(4))

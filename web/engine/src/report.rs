@@ -185,7 +185,11 @@ impl State {
             Some(PartKind::Embedding { .. }) => Place::Embedding,
             Some(PartKind::OutputHead { .. }) => Place::Output,
             Some(PartKind::Small { .. }) => Place::Small,
-            Some(PartKind::Attention { layer, .. }) => Place::Attention(*layer),
+            Some(
+                PartKind::Attention { layer, .. }
+                | PartKind::Latent { layer, .. }
+                | PartKind::LatentAttention { layer, .. },
+            ) => Place::Attention(*layer),
             Some(PartKind::FeedForward {
                 layer,
                 expert: Some(expert),

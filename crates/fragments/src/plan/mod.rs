@@ -1,12 +1,15 @@
+mod layers;
 mod layout;
 mod pack;
+mod stream;
 mod streams;
 
 use std::ops::Range;
 
+use architecture::Role;
 use gguf::Header;
 
-use crate::part::{Class, PartKind, Role};
+use crate::part::{Class, PartKind};
 pub(crate) use layout::{Gaps, MAX_PADDING, gaps};
 
 /// The fragment size where none is chosen: 10 MiB.
@@ -29,7 +32,8 @@ pub const TILE: u32 = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The fragments in the manifest's order: small tensors, embedding, output head, then layer by layer
-    /// attention, feed-forward and experts, and what the plan does not understand last.
+    /// attention, feed-forward and experts, and what the plan does not understand last. Room that a layer
+    /// leaves in its fragments may be filled by the next ones.
     pub fragments: Vec<FragmentPlan>,
 }
 
@@ -47,13 +51,14 @@ pub struct FragmentPlan {
 }
 
 /// One part of a fragment. The parts of one layer's attention, or of one (layer, expert), are in the order
-/// of the plan the leaves of the tree along which their results are added.
+/// of their heads or columns the leaves of the tree along which their results are added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// What it is for.
     pub kind: PartKind,
     /// The tensors' slices it consists of. Attention has q, k, v and the output projection in this order,
-    /// feed-forward gate, up and down.
+    /// latent attention queries, keys' latent, values and the output projection, feed-forward gate, up, down
+    /// and what is added to the first two.
     pub slices: Vec<Slice>,
 }
 

@@ -1,376 +1,117 @@
-use std::ops::Range;
+use gguf::Header;
 
-use gguf::{Header, TensorInfo};
-
-use super::{Part, Slice, TILE, layout::Attention};
-use crate::{
-    description::{part_bound, slice_bound},
-    part::{Class, PartKind, Role},
+use super::{
+    layout::{Layout, gaps},
+    stream::{Rows, Stream},
 };
+use crate::description::{DESCRIPTION_BOUND, PREFIX_LEN};
 
-/// A sequence of atoms, that is of what must not be cut further: rows, tiles, groups of heads. Consecutive
-/// atoms in one fragment make one part.
-pub(super) struct Stream {
-    pub(super) class: Class,
-    /// Number of atoms.
-    pub(super) count: u64,
-    pub(super) atom_bytes: u64,
-    /// Bytes of the last atom, which may be smaller.
-    pub(super) last_bytes: u64,
-    /// Bytes that describe a part of it at most.
-    pub(super) description: u64,
-    shape: Shape,
+/// What every fragment has besides its parts.
+pub(super) const FIXED: u64 = PREFIX_LEN as u64 + DESCRIPTION_BOUND;
+
+/// What goes into fragments next.
+pub(super) enum Step<'h> {
+    Stream(Stream<'h>),
+    /// What follows starts a new fragment.
+    Close,
+    /// What follows belongs to the next layer: it starts a new fragment, too, but may also fill what the
+    /// layers before left over.
+    Layer,
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum Rows {
-    Embedding,
-    Output,
-    Small(Option<u32>),
-    Opaque,
-}
-
-enum Shape {
-    Rows {
-        tensor: u32,
-        rows: Rows,
-    },
-    /// One row that is longer than a fragment, in blocks.
-    Blocks {
-        tensor: u32,
-        row: u64,
-    },
-    Attention {
-        layer: u32,
-        tensors: [u32; 4],
-        heads_per_atom: u32,
-        kv_heads: u32,
-    },
-    FeedForward {
-        layer: u32,
-        expert: Option<u32>,
-        tensors: [u32; 3],
-        width: u32,
-    },
-    Gap {
-        position: u64,
-    },
-}
-
-impl Stream {
-    /// The rows of a tensor.
-    pub(super) fn rows(header: &Header, tensor: u32, rows: Rows) -> Self {
-        let info = &header.tensors[tensor as usize];
-        let class = match rows {
-            Rows::Opaque => Class::Conditional,
-            _ => Class::AlwaysActive,
-        };
-        let shape = Shape::Rows { tensor, rows };
-        Self::uniform(class, info.rows(), info.row_bytes(), bound(&[info]), shape)
-    }
-
-    /// The blocks of one row of a tensor.
-    pub(super) fn blocks(header: &Header, tensor: u32, row: u64) -> Self {
-        let info = &header.tensors[tensor as usize];
-        let count = info.row_len() / info.ty.block_len() as u64;
-        let shape = Shape::Blocks { tensor, row };
-        Self::uniform(
-            Class::Conditional,
-            count,
-            info.ty.block_bytes() as u64,
-            bound(&[info]),
-            shape,
-        )
-    }
-
-    /// The key–value heads of a layer, as few at a time as make whole blocks of the output projection's
-    /// columns.
-    pub(super) fn attention(header: &Header, layer: u32, attention: &Attention) -> Self {
-        let Attention { tensors, kv_heads } = *attention;
-        let infos = tensors.map(|index| &header.tensors[index as usize]);
-        let [q, k, v, output] = infos;
-        let columns = output.row_len() / u64::from(kv_heads);
-        let block = output.ty.block_len() as u64;
-        // All heads together are whole blocks, so this ends.
-        let heads_per_atom = (1..kv_heads)
-            .find(|&n| (columns * u64::from(n)).is_multiple_of(block))
-            .unwrap_or(kv_heads);
-        let bytes = |heads: u32| {
-            let share = |n: u64| n / u64::from(kv_heads) * u64::from(heads);
-            let rows: u64 = [q, k, v]
-                .map(|tensor| share(tensor.rows()) * tensor.row_bytes())
-                .iter()
-                .sum();
-            rows + output.rows() * column_bytes(output, share(output.row_len()))
-        };
-        let count = kv_heads.div_ceil(heads_per_atom);
-        Self {
-            class: Class::AlwaysActive,
-            count: u64::from(count),
-            atom_bytes: bytes(heads_per_atom),
-            last_bytes: bytes(kv_heads - (count - 1) * heads_per_atom),
-            description: bound(&infos),
-            shape: Shape::Attention {
-                layer,
-                tensors,
-                heads_per_atom,
-                kv_heads,
-            },
-        }
-    }
-
-    /// The tiles of a feed-forward layer or expert.
-    pub(super) fn feed_forward(
-        header: &Header,
-        layer: u32,
-        tensors: [u32; 3],
-        expert: Option<u32>,
-    ) -> Self {
-        let infos = tensors.map(|index| &header.tensors[index as usize]);
-        let [gate, up, down] = infos;
-        // The layout checked that it fits.
-        let width = gate.shape[1] as u32;
-        let bytes = |columns: u32| {
-            u64::from(columns) * (gate.row_bytes() + up.row_bytes())
-                + down.shape[1] * column_bytes(down, u64::from(columns))
-        };
-        let count = width.div_ceil(TILE);
-        Self {
-            class: if expert.is_some() {
-                Class::Conditional
-            } else {
-                Class::AlwaysActive
-            },
-            count: u64::from(count),
-            atom_bytes: bytes(TILE.min(width)),
-            last_bytes: bytes(width - (count - 1) * TILE),
-            description: bound(&infos),
-            shape: Shape::FeedForward {
-                layer,
-                expert,
-                tensors,
-                width,
-            },
-        }
-    }
-
-    /// Bytes of the file that belong to no tensor.
-    pub(super) fn gap(gap: &Range<u64>) -> Self {
-        let shape = Shape::Gap {
-            position: gap.start,
-        };
-        Self::uniform(
-            Class::Conditional,
-            gap.end - gap.start,
-            1,
-            bound(&[]),
-            shape,
-        )
-    }
-
-    fn uniform(class: Class, count: u64, atom_bytes: u64, description: u64, shape: Shape) -> Self {
-        Self {
-            class,
-            count,
-            atom_bytes,
-            last_bytes: atom_bytes,
-            description,
-            shape,
-        }
-    }
-
-    /// The first tensor it takes from.
-    pub(super) fn tensor(&self) -> Option<u32> {
-        match self.shape {
-            Shape::Rows { tensor, .. } | Shape::Blocks { tensor, .. } => Some(tensor),
-            Shape::Attention { tensors, .. } => Some(tensors[0]),
-            Shape::FeedForward { tensors, .. } => Some(tensors[0]),
-            Shape::Gap { .. } => None,
-        }
-    }
-
-    /// How many atoms from `start` on fit into `room` bytes.
-    pub(super) fn fitting(&self, start: u64, room: u64) -> u64 {
-        let left = self.count - start;
-        let full = (room / self.atom_bytes).min(left);
-        if full + 1 == left && full * self.atom_bytes + self.last_bytes <= room {
-            left
+/// Everything that goes into fragments, in the plan's order. For a size of 0, no fragment being that small,
+/// only what is needed to find the smallest that works.
+pub(super) fn streams<E>(
+    header: &Header,
+    file_len: u64,
+    size: u64,
+    step: &mut impl FnMut(Step) -> Result<(), E>,
+) -> Result<(), E> {
+    let layout = Layout::new(header);
+    let mut opaque = layout.opaque.clone();
+    let small = layout.layers.iter().flat_map(|(&number, layer)| {
+        let small = layer.small.iter();
+        small.map(move |&tensor| (Some(number), tensor))
+    });
+    let of_no_layer = layout.small.iter().map(|&tensor| (None, tensor));
+    for (layer, tensor) in of_no_layer.chain(small) {
+        let stream = Stream::rows(header, tensor, Rows::Small(layer));
+        if fits(&stream, size) {
+            step(Step::Stream(stream))?;
         } else {
-            full
+            opaque.push(tensor);
         }
     }
-
-    /// The part with these atoms, at this offset in the payload.
-    pub(super) fn part(&self, header: &Header, atoms: Range<u64>, offset: u32) -> Part {
-        let mut slices = Slices {
-            header,
-            slices: Vec::new(),
-            offset,
-        };
-        let whole = |tensor: u32| 0..header.tensors[tensor as usize].row_len();
-        let kind = match self.shape {
-            Shape::Rows { tensor, rows } => {
-                let role = role(header, tensor, rows);
-                slices.add(tensor, role, atoms.clone(), whole(tensor));
-                // The layout checked that they fit.
-                let rows32 = atoms.start as u32..atoms.end as u32;
-                match rows {
-                    Rows::Embedding => PartKind::Embedding { rows: rows32 },
-                    Rows::Output => PartKind::OutputHead { rows: rows32 },
-                    Rows::Small(layer) => PartKind::Small { layer },
-                    Rows::Opaque => PartKind::Opaque,
-                }
-            }
-            Shape::Blocks { tensor, row } => {
-                let block = header.tensors[tensor as usize].ty.block_len() as u64;
-                slices.add(
-                    tensor,
-                    Role::Other,
-                    row..row + 1,
-                    atoms.start * block..atoms.end * block,
-                );
-                PartKind::Opaque
-            }
-            Shape::Attention {
-                layer,
-                tensors,
-                heads_per_atom,
-                kv_heads,
-            } => {
-                // There are no more atoms than heads.
-                let head = |atom: u64| (atom as u32 * heads_per_atom).min(kv_heads);
-                let heads = head(atoms.start)..head(atoms.end);
-                let share = |n: u64| {
-                    let each = n / u64::from(kv_heads);
-                    each * u64::from(heads.start)..each * u64::from(heads.end)
-                };
-                for (tensor, role) in tensors.into_iter().zip([Role::Q, Role::K, Role::V]) {
-                    slices.add(
-                        tensor,
-                        role,
-                        share(header.tensors[tensor as usize].rows()),
-                        whole(tensor),
-                    );
-                }
-                let output = &header.tensors[tensors[3] as usize];
-                slices.add(
-                    tensors[3],
-                    Role::AttentionOutput,
-                    0..output.rows(),
-                    share(output.row_len()),
-                );
-                PartKind::Attention {
-                    layer,
-                    kv_heads: heads,
-                }
-            }
-            Shape::FeedForward {
-                layer,
-                expert,
-                tensors: [gate, up, down],
-                width,
-            } => {
-                // The width fits 32 bits, so its tiles do.
-                let column = |atom: u64| (atom * u64::from(TILE)).min(u64::from(width)) as u32;
-                let columns = column(atoms.start)..column(atoms.end);
-                let wide = u64::from(columns.start)..u64::from(columns.end);
-                let number = u64::from(expert.unwrap_or(0));
-                let first = number * u64::from(width);
-                let rows = first + wide.start..first + wide.end;
-                slices.add(gate, Role::Gate, rows.clone(), whole(gate));
-                slices.add(up, Role::Up, rows, whole(up));
-                let out = header.tensors[down as usize].shape[1];
-                slices.add(down, Role::Down, number * out..(number + 1) * out, wide);
-                PartKind::FeedForward {
-                    layer,
-                    expert,
-                    columns,
-                }
-            }
-            Shape::Gap { position } => {
-                // No more than fits a fragment.
-                let len = (atoms.end - atoms.start) as u32;
-                PartKind::Gap {
-                    position: position + atoms.start,
-                    offset,
-                    len,
-                }
-            }
-        };
-        Part {
-            kind,
-            slices: slices.slices,
+    step(Step::Close)?;
+    let ends = [
+        (layout.embedding, Rows::Embedding),
+        (layout.output, Rows::Output),
+    ];
+    for (tensor, rows) in ends {
+        if let Some(tensor) = tensor {
+            step(Step::Stream(Stream::rows(header, tensor, rows)))?;
+            step(Step::Close)?;
         }
     }
-
-    /// Bytes of these atoms.
-    pub(super) fn bytes(&self, atoms: &Range<u64>) -> u64 {
-        let count = atoms.end - atoms.start;
-        if atoms.end == self.count {
-            (count - 1) * self.atom_bytes + self.last_bytes
+    layers(header, &layout, size, step)?;
+    step(Step::Close)?;
+    opaque.sort_unstable();
+    for tensor in opaque {
+        let stream = Stream::rows(header, tensor, Rows::Opaque);
+        if fits(&stream, size) {
+            step(Step::Stream(stream))?;
+        } else if size == 0 {
+            step(Step::Stream(Stream::blocks(header, tensor, 0)))?;
         } else {
-            count * self.atom_bytes
+            for row in 0..stream.count {
+                step(Step::Stream(Stream::blocks(header, tensor, row)))?;
+            }
         }
     }
-}
-
-struct Slices<'h> {
-    header: &'h Header,
-    slices: Vec<Slice>,
-    offset: u32,
-}
-
-impl Slices<'_> {
-    fn add(&mut self, tensor: u32, role: Role, rows: Range<u64>, columns: Range<u64>) {
-        let info = &self.header.tensors[tensor as usize];
-        // A part fits a fragment, whose size has 32 bits.
-        let len =
-            ((rows.end - rows.start) * column_bytes(info, columns.end - columns.start)) as u32;
-        self.slices.push(Slice {
-            tensor,
-            role,
-            rows,
-            columns,
-            offset: self.offset,
-            len,
-        });
-        self.offset += len;
+    for gap in gaps(header, file_len).long {
+        step(Step::Stream(Stream::gap(&gap)))?;
     }
+    Ok(())
 }
 
-fn role(header: &Header, tensor: u32, rows: Rows) -> Role {
-    let name = header.tensors[tensor as usize].name.as_str();
-    match rows {
-        Rows::Embedding => Role::Embedding,
-        Rows::Output => Role::Output,
-        Rows::Opaque => Role::Other,
-        Rows::Small(None) => match name {
-            "output_norm.weight" => Role::OutputNorm,
-            "rope_freqs.weight" => Role::RopeFactors,
-            _ => Role::Other,
-        },
-        Rows::Small(Some(_)) => match name.rsplit('.').nth(1) {
-            _ if !name.ends_with(".weight") => Role::Other,
-            Some("ffn_gate_inp") => Role::Router,
-            Some("attn_norm") => Role::AttentionNorm,
-            Some("ffn_norm") => Role::FeedForwardNorm,
-            Some("rope_freqs") => Role::RopeFactors,
-            _ => Role::Other,
-        },
+fn layers<E>(
+    header: &Header,
+    layout: &Layout,
+    size: u64,
+    step: &mut impl FnMut(Step) -> Result<(), E>,
+) -> Result<(), E> {
+    for (&number, layer) in &layout.layers {
+        step(Step::Layer)?;
+        for &(_, tensor) in &layer.latents {
+            step(Step::Stream(Stream::rows(
+                header,
+                tensor,
+                Rows::Latent(number),
+            )))?;
+        }
+        if let Some(attention) = &layer.attention {
+            step(Step::Stream(Stream::attention(header, number, attention)))?;
+        }
+        if let Some(tensors) = &layer.feed_forward {
+            step(Step::Stream(Stream::feed_forward(
+                header, number, tensors, None,
+            )))?;
+        }
+        if let Some((tensors, experts)) = &layer.experts {
+            // All experts are alike: one is enough to know the smallest size.
+            for expert in 0..if size == 0 { 1 } else { *experts } {
+                step(Step::Stream(Stream::feed_forward(
+                    header,
+                    number,
+                    tensors,
+                    Some(expert),
+                )))?;
+            }
+        }
     }
+    Ok(())
 }
 
-fn column_bytes(tensor: &TensorInfo, columns: u64) -> u64 {
-    tensor
-        .ty
-        .row_bytes(columns)
-        .expect("columns are cut between blocks")
-}
-
-fn bound(tensors: &[&TensorInfo]) -> u64 {
-    part_bound()
-        + tensors
-            .iter()
-            .map(|tensor| slice_bound(&tensor.name))
-            .sum::<u64>()
+fn fits(stream: &Stream, size: u64) -> bool {
+    stream.atom_bytes.saturating_add(FIXED + stream.description) <= size
 }

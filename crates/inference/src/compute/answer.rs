@@ -31,52 +31,61 @@ pub fn answer<B: AsRef<[u8]>>(
     match &request.operation {
         Operation::Embed(tokens) => part.embed(tokens),
         Operation::Qkv => part.products(&[Role::Q, Role::K, Role::V], input),
-        Operation::AttentionOutput => part.products(&[Role::AttentionOutput], input),
+        Operation::AttentionOutput => match part.part.kind {
+            PartKind::LatentAttention { .. } => part.latent_output(input),
+            _ => part.products(&[Role::AttentionOutput], input),
+        },
+        Operation::Latent => part.products(&[part.latent()?], input),
+        Operation::LatentQueries => part.latent_queries(input),
         Operation::FeedForward => part.feed_forward(input),
         Operation::Logits => part.products(&[part.head()], input),
     }
 }
 
-struct Part<'a, B> {
+pub(super) struct Part<'a, B> {
     fragment: &'a Fragment<B>,
     part: &'a StoredPart,
     request: &'a Request,
 }
 
 /// A slice of a tensor, its sizes checked.
-struct Weights<'a> {
-    slice: &'a StoredSlice,
-    bytes: &'a [u8],
-    rows: usize,
-    columns: usize,
+#[derive(Clone, Copy)]
+pub(super) struct Weights<'a> {
+    pub(super) slice: &'a StoredSlice,
+    pub(super) bytes: &'a [u8],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
 }
 
 impl<'a, B: AsRef<[u8]>> Part<'a, B> {
-    fn slice(&self, role: Role) -> Result<Weights<'a>, Error> {
-        let mut slices = self.part.slices.iter();
-        let slice = slices
-            .find(|slice| slice.role == role)
-            .ok_or_else(|| self.wrong_operation())?;
+    pub(super) fn slice(&self, role: Role) -> Result<Weights<'a>, Error> {
+        self.optional(role)?.ok_or_else(|| self.wrong_operation())
+    }
+
+    fn optional(&self, role: Role) -> Result<Option<Weights<'a>>, Error> {
+        let Some(slice) = self.part.slice(role) else {
+            return Ok(None);
+        };
         let len = |range: &std::ops::Range<u64>| {
             let len = range.end.checked_sub(range.start);
             usize::try_from(len.ok_or_else(|| self.inconsistent())?).map_err(|_| Error::TooLarge)
         };
-        Ok(Weights {
+        Ok(Some(Weights {
             slice,
             bytes: self.fragment.slice_bytes(slice),
             rows: len(&slice.rows)?,
             columns: len(&slice.columns)?,
-        })
+        }))
     }
 
-    fn wrong_operation(&self) -> Error {
+    pub(super) fn wrong_operation(&self) -> Error {
         Error::WrongOperation {
             part: self.request.part,
             operation: self.request.operation.name(),
         }
     }
 
-    fn inconsistent(&self) -> Error {
+    pub(super) fn inconsistent(&self) -> Error {
         Error::Inconsistent(self.request.part)
     }
 
@@ -151,12 +160,11 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
             return Err(self.inconsistent());
         }
         let mut hidden = self.product(&gate, input)?;
-        math::swiglu(&mut hidden, &self.product(&up, input)?)?;
-        let encoding = match self.request.arithmetic {
-            Arithmetic::Quantised => needed(&down)?,
-            Arithmetic::Reference => Encoding::F32,
-        };
-        let hidden = Activations::encode(encoding, down.columns, &hidden)?;
+        self.bias(&mut hidden, Role::GateBias, gate.rows)?;
+        let mut factors = self.product(&up, input)?;
+        self.bias(&mut factors, Role::UpBias, up.rows)?;
+        math::swiglu(&mut hidden, &factors)?;
+        let hidden = self.encode(&down, hidden)?;
         Ok(Response {
             tokens: input.tokens(),
             width: down.rows,
@@ -164,7 +172,47 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
         })
     }
 
-    fn product(&self, weights: &Weights, input: &Activations) -> Result<Vec<f32>, Error> {
+    /// Adds a bias to each row of results, if the part has one.
+    fn bias(&self, rows: &mut [f32], role: Role, width: usize) -> Result<(), Error> {
+        let Some(bias) = self.optional(role)? else {
+            return Ok(());
+        };
+        if bias.columns != width || bias.rows != 1 {
+            return Err(self.inconsistent());
+        }
+        let mut values = zeros(1, width)?;
+        reference::dequantise(bias.slice.ty, bias.bytes, &mut values)?;
+        for row in rows.chunks_exact_mut(width.max(1)) {
+            for (value, bias) in row.iter_mut().zip(&values) {
+                *value += bias;
+            }
+        }
+        Ok(())
+    }
+
+    /// Results on the way to the next weights, as these want them.
+    pub(super) fn encode(&self, weights: &Weights, values: Vec<f32>) -> Result<Activations, Error> {
+        let encoding = match self.request.arithmetic {
+            Arithmetic::Quantised => needed(weights)?,
+            Arithmetic::Reference => Encoding::F32,
+        };
+        Ok(Activations::encode(encoding, weights.columns, &values)?)
+    }
+
+    /// Which latent the part has rows of.
+    fn latent(&self) -> Result<Role, Error> {
+        let roles = [Role::QueryDown, Role::KeyValueDown];
+        let found = roles
+            .into_iter()
+            .find(|&role| self.part.slice(role).is_some());
+        found.ok_or_else(|| self.wrong_operation())
+    }
+
+    pub(super) fn product(
+        &self,
+        weights: &Weights,
+        input: &Activations,
+    ) -> Result<Vec<f32>, Error> {
         if input.width() != weights.columns {
             return Err(Error::Width {
                 expected: weights.columns,
@@ -201,7 +249,7 @@ fn needed(weights: &Weights) -> Result<Encoding, Error> {
     encoding_for(ty).ok_or(Error::Kernel(kernels::Error::Unsupported(ty)))
 }
 
-fn zeros(tokens: usize, width: usize) -> Result<Vec<f32>, Error> {
+pub(super) fn zeros(tokens: usize, width: usize) -> Result<Vec<f32>, Error> {
     let len = tokens.checked_mul(width).filter(|&len| len <= MAX_VALUES);
     Ok(vec![0.0; len.ok_or(Error::TooLarge)?])
 }

@@ -4,6 +4,7 @@
 //! is allocated is bounded by their own length and the fragment's.
 
 mod answer;
+mod latent;
 mod wire;
 
 use std::sync::Arc;
@@ -37,7 +38,13 @@ pub enum Operation {
     Embed(Vec<Token>),
     /// Queries, keys and values: for each token those of the part, in this order.
     Qkv,
-    /// The heads of a part through the output projection: a partial sum.
+    /// Latent attention: the part's rows of a projection to a latent.
+    Latent,
+    /// Latent attention: the queries of the part's heads, each led into the latent of keys and values, with the
+    /// part that positions turn behind it.
+    LatentQueries,
+    /// What the heads of a part see through the output projection: a partial sum. In latent attention, what
+    /// they see is led out of the latent first.
     AttentionOutput,
     /// The hidden columns of a part through gate, up and down: a partial sum.
     FeedForward,
@@ -138,6 +145,8 @@ impl Operation {
         match self {
             Self::Embed(_) => "embed",
             Self::Qkv => "qkv",
+            Self::Latent => "latent",
+            Self::LatentQueries => "latent queries",
             Self::AttentionOutput => "attention output",
             Self::FeedForward => "feed forward",
             Self::Logits => "logits",

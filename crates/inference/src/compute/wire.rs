@@ -69,6 +69,8 @@ pub fn encode_request(request: &Request) -> Vec<u8> {
         Operation::AttentionOutput => (3, Vec::new()),
         Operation::FeedForward => (4, Vec::new()),
         Operation::Logits => (5, Vec::new()),
+        Operation::Latent => (6, Vec::new()),
+        Operation::LatentQueries => (7, Vec::new()),
     };
     let input = request.input.as_ref().map(|input| WireActivations {
         encoding: ENCODINGS
@@ -109,6 +111,8 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request, WireError> {
             3 => Operation::AttentionOutput,
             4 => Operation::FeedForward,
             5 => Operation::Logits,
+            6 => Operation::Latent,
+            7 => Operation::LatentQueries,
             _ => return Err(WireError::Range("the operation")),
         },
         arithmetic: match wire.arithmetic {

@@ -12,6 +12,8 @@ pub(super) struct Heads {
     pub(super) key: usize,
     /// Width of a value.
     pub(super) value: usize,
+    /// What the products of queries and keys are multiplied by.
+    pub(super) scale: f32,
 }
 
 impl Heads {
@@ -56,24 +58,27 @@ impl LayerCache {
         head.values.extend_from_slice(value);
     }
 
-    /// Lets the query heads of a group look at all tokens so far. What they see is added to `out`, which is
-    /// zero; `scores` is room to work in. Every sum runs in the order of positions.
+    /// Lets the query heads of a group look at the first `positions` tokens. What they see is added to `out`,
+    /// which is zero; `scores` is room to work in. Every sum runs in the order of positions.
     pub(super) fn attend(
         &self,
         head: usize,
         queries: &[f32],
+        positions: usize,
         heads: Heads,
         scores: &mut Vec<f32>,
         out: &mut [f32],
     ) {
         let HeadCache { keys, values } = &self.heads[head];
-        let positions = keys.len() / heads.key;
-        let scale = 1.0 / (heads.key as f32).sqrt();
+        let (keys, values) = (
+            &keys[..positions * heads.key],
+            &values[..positions * heads.value],
+        );
         scores.clear();
         scores.resize(heads.group * positions, 0.0);
         for (position, key) in keys.chunks_exact(heads.key).enumerate() {
             for (index, query) in queries.chunks_exact(heads.key).enumerate() {
-                scores[index * positions + position] = math::dot(query, key) * scale;
+                scores[index * positions + position] = math::dot(query, key) * heads.scale;
             }
         }
         for scores in scores.chunks_exact_mut(positions) {

@@ -33,6 +33,11 @@ impl Inputs {
         }
     }
 
+    /// The activations as they are.
+    pub(crate) fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     pub(crate) fn get(
         &mut self,
         encoding: Encoding,

@@ -1,13 +1,16 @@
 //! Tokens through a range of layers.
 
+mod attention;
 mod batch;
 mod cache;
 mod experts;
+mod feed_forward;
 mod inputs;
-mod layer;
+mod latent;
 
 use std::{ops::Range, sync::Arc};
 
+use architecture::Role;
 use batch::{Batch, Phase};
 use cache::{Heads, LayerCache};
 pub(crate) use inputs::{Inputs, norm_rows};
@@ -73,11 +76,13 @@ pub struct Executor {
 }
 
 /// What an answer is for. Indices are those of the model's layout and of the phase's sums.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Task {
-    Qkv { part: usize },
+    Latent { of: Role, columns: Range<usize> },
+    Heads { part: usize },
     AttentionOutput { part: usize },
-    FeedForward { group: usize, part: usize },
+    FeedForward { part: usize },
+    Expert { group: usize, part: usize },
 }
 
 impl Executor {
@@ -111,14 +116,16 @@ impl Executor {
         if layers.is_empty() || layers.end > h.layers {
             return Err(Error::Layers(layers));
         }
+        let kept = h.kept();
         let heads = Heads {
             group: h.group(),
-            key: h.head_dim_k,
-            value: h.head_dim_v,
+            key: kept.key,
+            value: kept.value,
+            scale: h.attention_scale,
         };
         Ok(Self {
             rope: Rope::new(&h.rope, small.rope_factors.as_deref()),
-            cache: vec![LayerCache::new(h.n_head_kv); layers.len()],
+            cache: vec![LayerCache::new(kept.heads); layers.len()],
             context: context.min(h.context_length),
             model,
             small,
@@ -172,12 +179,15 @@ impl Executor {
             return Err(Error::ContextFull { wanted, limit });
         }
         let positions = self.position..wanted;
+        let temperature = self.model.hyperparameters().temperature;
+        let scale = |position| temperature.map(|temperature| temperature.at(position));
         let batch = Batch {
             start: self.position,
             hidden,
+            scales: positions.clone().map(scale).collect(),
             rotations: positions.map(|position| self.rope.at(position)).collect(),
             layer: self.layers.start,
-            phase: Phase::FeedForward(Vec::new()),
+            phase: Phase::Between,
         };
         self.start_attention(batch)
     }
@@ -198,21 +208,35 @@ impl Executor {
         };
         let values = response.values;
         match (task, &mut batch.phase) {
-            (Task::Qkv { part }, _) => self.attend(part, values, &batch)?,
+            (Task::Latent { of, columns }, Phase::Latents(latents)) => {
+                latents.put(of == Role::QueryDown, &columns, &values);
+                if latents.is_complete() {
+                    return self.finish_latents(batch);
+                }
+            }
+            (Task::Heads { part }, _) => self.attend(part, values, &batch)?,
             (Task::AttentionOutput { part }, Phase::Attention(sum)) => {
                 sum.put(part, values);
                 if sum.is_complete() {
                     return self.finish_attention(batch);
                 }
             }
-            (Task::FeedForward { group, part }, Phase::FeedForward(groups)) => {
-                groups[group].1.put(part, values);
-                if groups.iter().all(|(_, sum)| sum.is_complete()) {
+            (Task::FeedForward { part }, Phase::FeedForward(waiting)) => {
+                if let Some(sum) = &mut waiting.always {
+                    sum.put(part, values);
+                }
+                if waiting.is_complete() {
+                    return self.finish_feed_forward(batch);
+                }
+            }
+            (Task::Expert { group, part }, Phase::FeedForward(waiting)) => {
+                waiting.routed[group].1.put(part, values);
+                if waiting.is_complete() {
                     return self.finish_feed_forward(batch);
                 }
             }
             // Requests of a phase are all closed before the next begins.
-            (Task::AttentionOutput { .. } | Task::FeedForward { .. }, _) => {}
+            _ => {}
         }
         self.batch = Some(batch);
         Ok(())

@@ -33,21 +33,29 @@ pub(crate) struct Rows {
     pub(crate) encoding: Encoding,
 }
 
-/// The parts of a layer in the plan's order, which is that of the sums.
+/// The parts of a layer. Those of a sum are in the order of their heads or columns, which is that of its
+/// leaves.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layer {
+    /// Rows of the projection to the queries' latent in order, in latent attention that has one.
+    pub(crate) query_latent: Vec<Rows>,
+    /// Rows of the projection to the latent of keys and values, in latent attention.
+    pub(crate) key_value_latent: Vec<Rows>,
     pub(crate) attention: Vec<Attention>,
-    /// One list for each expert; a single one in a dense layer.
-    pub(crate) feed_forward: Vec<Vec<FeedForward>>,
+    /// The layer without experts, or the expert all tokens share; nothing where there is none.
+    pub(crate) feed_forward: Vec<FeedForward>,
+    /// One list for each expert.
+    pub(crate) experts: Vec<Vec<FeedForward>>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Attention {
     pub(crate) address: Address,
-    pub(crate) kv_heads: Range<usize>,
-    /// What q, k and v share; single precision if they share none.
+    /// Key and value heads; in latent attention simply the heads.
+    pub(crate) heads: Range<usize>,
+    /// What the projections of the input share; single precision if they share none.
     pub(crate) input: Encoding,
-    /// The output projection's.
+    /// What the heads' results meet first: the output projection, or in latent attention the values'.
     pub(crate) output: Encoding,
 }
 
@@ -61,15 +69,14 @@ pub(crate) struct FeedForward {
 
 impl Layout {
     pub(super) fn new(manifest: &Manifest, h: &Hyperparameters) -> Result<Self, Error> {
-        let experts = h.experts.map_or(1, |experts| experts.count);
-        let layer = Layer {
-            attention: Vec::new(),
-            feed_forward: vec![Vec::new(); experts],
+        let layer = |number| Layer {
+            experts: vec![Vec::new(); h.experts_of(number).map_or(0, |experts| experts.count)],
+            ..Layer::default()
         };
         let mut layout = Self {
             embedding: Vec::new(),
             head: Vec::new(),
-            layers: vec![layer; h.layers as usize],
+            layers: (0..h.layers).map(layer).collect(),
             small: Vec::new(),
         };
         for (fragment, part, contents) in manifest.plan().parts() {
@@ -80,6 +87,7 @@ impl Layout {
         if layout.head.is_empty() {
             layout.head = layout.embedding.clone();
         }
+        layout.sort();
         layout.check(h)?;
         Ok(layout)
     }
@@ -116,13 +124,43 @@ impl Layout {
                     self.small.push(fragment);
                 }
             }
-            PartKind::Attention { layer, kv_heads } => {
+            PartKind::Attention {
+                layer,
+                kv_heads: heads,
+            } => {
                 if let Some(layer) = self.layers.get_mut(*layer as usize) {
                     layer.attention.push(Attention {
                         address,
-                        kv_heads: wide(kv_heads),
+                        heads: wide(heads),
                         input: encoding(&[Role::Q, Role::K, Role::V]),
                         output: encoding(&[Role::AttentionOutput]),
+                    });
+                }
+            }
+            PartKind::LatentAttention { layer, heads } => {
+                if let Some(layer) = self.layers.get_mut(*layer as usize) {
+                    layer.attention.push(Attention {
+                        address,
+                        heads: wide(heads),
+                        input: encoding(&[Role::Q, Role::QueryUp]),
+                        output: encoding(&[Role::ValueUp]),
+                    });
+                }
+            }
+            PartKind::Latent { layer, rows } => {
+                let layer = self.layers.get_mut(*layer as usize);
+                let latent = |role| part.slices.iter().any(|slice| slice.role == role);
+                let roles = [Role::QueryDown, Role::KeyValueDown];
+                if let (Some(layer), Some(role)) = (layer, roles.into_iter().find(|&it| latent(it)))
+                {
+                    let of = match role {
+                        Role::QueryDown => &mut layer.query_latent,
+                        _ => &mut layer.key_value_latent,
+                    };
+                    of.push(Rows {
+                        rows: wide(rows),
+                        address,
+                        encoding: encoding(&[role]),
                     });
                 }
             }
@@ -132,8 +170,11 @@ impl Layout {
                 columns,
             } => {
                 let layer = self.layers.get_mut(*layer as usize);
-                let expert = expert.unwrap_or(0) as usize;
-                if let Some(parts) = layer.and_then(|layer| layer.feed_forward.get_mut(expert)) {
+                let parts = layer.and_then(|layer| match expert {
+                    None => Some(&mut layer.feed_forward),
+                    Some(expert) => layer.experts.get_mut(*expert as usize),
+                });
+                if let Some(parts) = parts {
                     parts.push(FeedForward {
                         address,
                         columns: wide(columns),
@@ -145,28 +186,65 @@ impl Layout {
         }
     }
 
-    /// Checks that nothing is left out or there twice: a sum with a hole in it would be wrong unnoticed.
-    fn check(&self, h: &Hyperparameters) -> Result<(), Error> {
-        let incomplete = |what: String| Err(Error::Incomplete(what));
-        for (what, rows) in [("embedding", &self.embedding), ("output head", &self.head)] {
-            if !complete(rows.iter().map(|rows| &rows.rows), h.n_vocab) {
-                return incomplete(format!("complete {what}"));
+    /// Brings parts into the order of what they hold: in the plan, some fill the room that others left.
+    fn sort(&mut self) {
+        for layer in &mut self.layers {
+            for rows in [&mut layer.query_latent, &mut layer.key_value_latent] {
+                rows.sort_by_key(|part| part.rows.start);
+            }
+            layer.attention.sort_by_key(|part| part.heads.start);
+            for parts in layer.experts.iter_mut().chain([&mut layer.feed_forward]) {
+                parts.sort_by_key(|part| part.columns.start);
             }
         }
-        for (index, layer) in self.layers.iter().enumerate() {
-            if !complete(
-                layer.attention.iter().map(|part| &part.kv_heads),
-                h.n_head_kv,
-            ) {
-                return incomplete(format!("complete attention in layer {index}"));
+    }
+
+    /// Checks that nothing is left out or there twice: a sum with a hole in it would be wrong unnoticed.
+    fn check(&self, h: &Hyperparameters) -> Result<(), Error> {
+        for (what, parts) in [("embedding", &self.embedding), ("output head", &self.head)] {
+            if !complete(parts.iter().map(|part| &part.rows), h.n_vocab) {
+                return Err(Error::Incomplete(format!("complete {what}")));
             }
-            for (expert, parts) in layer.feed_forward.iter().enumerate() {
-                if !complete(parts.iter().map(|part| &part.columns), h.n_ff) {
-                    return incomplete(format!("complete expert {expert} in layer {index}"));
-                }
+        }
+        for (number, layer) in (0..).zip(&self.layers) {
+            if let Some(what) = layer.incomplete(h, number) {
+                return Err(Error::Incomplete(format!(
+                    "complete {what} in layer {number}"
+                )));
             }
         }
         Ok(())
+    }
+}
+
+impl Layer {
+    /// What the layer lacks, if anything.
+    fn incomplete(&self, h: &Hyperparameters, number: u32) -> Option<String> {
+        let rows = |parts: &[Rows], end| complete(parts.iter().map(|part| &part.rows), end);
+        let columns =
+            |parts: &[FeedForward], end| complete(parts.iter().map(|part| &part.columns), end);
+        let queries = h.latent.and_then(|latent| latent.queries).unwrap_or(0);
+        let kept = h.latent.map_or(0, |_| h.kept().key);
+        let experts = h.experts_of(number);
+        let always = match experts {
+            Some(experts) => experts.shared,
+            None => h.n_ff.unwrap_or(0),
+        };
+        let width = experts.map_or(0, |experts| experts.width);
+        if !rows(&self.query_latent, queries) || !rows(&self.key_value_latent, kept) {
+            return Some("latents".to_owned());
+        }
+        if !complete(self.attention.iter().map(|part| &part.heads), h.n_head_kv) {
+            return Some("attention".to_owned());
+        }
+        if !columns(&self.feed_forward, always) {
+            return Some("feed-forward layer".to_owned());
+        }
+        let expert = self
+            .experts
+            .iter()
+            .position(|parts| !columns(parts, width))?;
+        Some(format!("expert {expert}"))
     }
 }
 

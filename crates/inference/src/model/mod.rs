@@ -5,13 +5,14 @@ mod small;
 mod tensors;
 
 use fragments::{Fragment, Manifest, ModelId};
-use gguf::MetadataError;
+use gguf::{Header, MetadataError};
 
-pub(crate) use layout::{Address, Layout};
+pub(crate) use layout::{Address, Attention, Layer, Layout};
+pub(crate) use small::SmallLayer;
 pub use small::SmallTensors;
 
 use crate::{
-    hyperparameters::{self, Hyperparameters},
+    hyperparameters::{self, Hyperparameters, YarnLogMultiplier},
     template::{self, ChatTemplate, Date, Message},
     tokenizer::{self, Token, Tokenizer},
 };
@@ -83,12 +84,32 @@ pub struct Model {
     layout: Layout,
 }
 
+/// Refuses by name what is not supported: architecture, tensors, types. What passes can be computed, unless
+/// its vocabulary is of an unknown kind.
+pub fn check(header: &Header) -> Result<Hyperparameters, Error> {
+    check_with(header, YarnLogMultiplier::default())
+}
+
+fn check_with(
+    header: &Header,
+    log_multiplier: YarnLogMultiplier,
+) -> Result<Hyperparameters, Error> {
+    let hyperparameters = Hyperparameters::with(header, log_multiplier)?;
+    tensors::check(header, &hyperparameters)?;
+    Ok(hyperparameters)
+}
+
 impl Model {
     /// Reads a manifest; refuses by name what is not supported.
     pub fn new(manifest: Manifest) -> Result<Self, Error> {
+        Self::with(manifest, YarnLogMultiplier::default())
+    }
+
+    /// The same, for a model that is to answer otherwise than in llama.cpp. Whoever goes on with another's
+    /// session must have chosen the same.
+    pub fn with(manifest: Manifest, log_multiplier: YarnLogMultiplier) -> Result<Self, Error> {
         let header = manifest.header();
-        let hyperparameters = Hyperparameters::new(header)?;
-        tensors::check(header, &hyperparameters)?;
+        let hyperparameters = check_with(header, log_multiplier)?;
         let tokenizer = Tokenizer::new(&header.metadata)?;
         let (pieces, rows) = (tokenizer.vocabulary().len(), hyperparameters.n_vocab);
         // A few files pad the embedding; no token may lack its row.
@@ -152,7 +173,7 @@ impl Model {
         &self,
         fragments: impl IntoIterator<Item = &'a Fragment<B>>,
     ) -> Result<SmallTensors, Error> {
-        SmallTensors::read(&self.hyperparameters, fragments)
+        SmallTensors::read(self.manifest.header(), &self.hyperparameters, fragments)
     }
 
     pub(crate) fn layout(&self) -> &Layout {

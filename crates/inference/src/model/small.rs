@@ -1,13 +1,14 @@
 use std::collections::HashMap;
 
+use architecture::{Home, Presence, Role, locate};
 use fragments::{Fragment, PartKind, StoredSlice};
-use gguf::TensorType;
+use gguf::{Header, TensorType};
 use kernels::{Activations, Encoding, encoding_for, matmul, reference};
 
 use super::Error;
 use crate::{compute::Arithmetic, hyperparameters::Hyperparameters};
 
-/// Norms and routers: what an executor needs at hand, because it is used between requests.
+/// Norms, routers and what is added: what an executor needs at hand, because it is used between requests.
 #[derive(Debug)]
 pub struct SmallTensors {
     pub(crate) output_norm: Vec<f32>,
@@ -15,11 +16,24 @@ pub struct SmallTensors {
     pub(crate) layers: Vec<SmallLayer>,
 }
 
-#[derive(Debug)]
+/// A layer's small tensors by their roles, as single-precision values.
+#[derive(Debug, Default)]
 pub(crate) struct SmallLayer {
-    pub(crate) attention_norm: Vec<f32>,
-    pub(crate) feed_forward_norm: Vec<f32>,
+    vectors: Vec<(Role, Vec<f32>)>,
     pub(crate) router: Option<Router>,
+}
+
+impl SmallLayer {
+    /// What is kept for a role, if the model has it.
+    pub(crate) fn optional(&self, role: Role) -> Option<&[f32]> {
+        let found = self.vectors.iter().find(|(other, _)| *other == role);
+        found.map(|(_, values)| values.as_slice())
+    }
+
+    /// The norm of this role. Which ones there are was checked when the tensors were read.
+    pub(crate) fn norm(&self, role: Role) -> &[f32] {
+        self.optional(role).unwrap_or(&[])
+    }
 }
 
 /// Scores the experts for a token.
@@ -32,6 +46,7 @@ pub(crate) struct Router {
 
 impl SmallTensors {
     pub(super) fn read<'a, B: AsRef<[u8]> + 'a>(
+        header: &Header,
         h: &Hyperparameters,
         fragments: impl IntoIterator<Item = &'a Fragment<B>>,
     ) -> Result<Self, Error> {
@@ -46,32 +61,46 @@ impl SmallTensors {
             }
         }
         let mut layers = Vec::with_capacity(h.layers as usize);
-        for layer in 0..h.layers {
-            let name = |name: &str| format!("blk.{layer}.{name}.weight");
-            let router = match h.experts {
-                None => None,
-                Some(experts) => {
-                    let (ty, weights) = tensors.take(&name("ffn_gate_inp"))?;
-                    let experts = experts.count;
-                    Some(Router {
-                        ty,
-                        weights,
-                        experts,
-                    })
+        for number in 0..h.layers {
+            let mut layer = SmallLayer::default();
+            for tensor in h.tensors(number) {
+                let name = format!("blk.{number}.{}", tensor.name);
+                let role = match locate(&name) {
+                    Some((_, known)) if known.home == Home::Small => known.role,
+                    _ => continue,
+                };
+                if tensor.presence == Presence::Optional && header.tensor(&name).is_none() {
+                    continue;
                 }
-            };
-            layers.push(SmallLayer {
-                attention_norm: tensors.vector(&name("attn_norm"), h.n_embd)?,
-                feed_forward_norm: tensors.vector(&name("ffn_norm"), h.n_embd)?,
-                router,
-            });
+                match (role, h.experts) {
+                    (Role::Router, Some(experts)) => {
+                        let (ty, weights) = tensors.take(&name)?;
+                        let experts = experts.count;
+                        layer.router = Some(Router {
+                            ty,
+                            weights,
+                            experts,
+                        });
+                    }
+                    _ => {
+                        let len = tensor
+                            .shape
+                            .first()
+                            .and_then(|&dim| h.dim(dim))
+                            .unwrap_or(0);
+                        let values = tensors.vector(&name, len as usize)?;
+                        layer.vectors.push((role, values));
+                    }
+                }
+            }
+            layers.push(layer);
         }
         let factors = "rope_freqs.weight";
         Ok(Self {
             output_norm: tensors.vector("output_norm.weight", h.n_embd)?,
-            rope_factors: match tensors.named.contains_key(factors) {
-                true => Some(tensors.vector(factors, h.rope.dimensions / 2)?),
-                false => None,
+            rope_factors: match header.tensor(factors) {
+                Some(_) => Some(tensors.vector(factors, h.rope.dimensions / 2)?),
+                None => None,
             },
             layers,
         })

@@ -1,3 +1,4 @@
+use architecture::{Presence, Tensor};
 use gguf::{Header, TensorInfo};
 use kernels::encoding_for;
 
@@ -7,35 +8,17 @@ use crate::hyperparameters::Hyperparameters;
 /// Checks that the file has the tensors its metadata promise, in these dimensions and in types that can
 /// be computed, and none that would change the answer unnoticed.
 pub(super) fn check(header: &Header, h: &Hyperparameters) -> Result<(), Error> {
-    let (embd, ff, vocab) = (h.n_embd as u64, h.n_ff as u64, h.n_vocab as u64);
-    let (heads, kv) = (h.n_head as u64, h.n_head_kv as u64);
-    let (dk, dv) = (h.head_dim_k as u64, h.head_dim_v as u64);
     let mut check = Check {
         header,
+        h,
         known: Vec::new(),
     };
-    check.required("token_embd.weight", &[embd, vocab])?;
-    check.required("output_norm.weight", &[embd])?;
-    check.optional("output.weight", &[embd, vocab])?;
-    check.optional("rope_freqs.weight", &[h.rope.dimensions as u64 / 2])?;
+    for tensor in h.architecture.model {
+        check.tensor(tensor.name.to_owned(), tensor)?;
+    }
     for layer in 0..h.layers {
-        let name = |name: &str| format!("blk.{layer}.{name}");
-        check.required(&name("attn_norm.weight"), &[embd])?;
-        check.required(&name("attn_q.weight"), &[embd, heads * dk])?;
-        check.required(&name("attn_k.weight"), &[embd, kv * dk])?;
-        check.required(&name("attn_v.weight"), &[embd, kv * dv])?;
-        check.required(&name("attn_output.weight"), &[heads * dv, embd])?;
-        check.required(&name("ffn_norm.weight"), &[embd])?;
-        if let Some(experts) = h.experts {
-            let count = experts.count as u64;
-            check.required(&name("ffn_gate_inp.weight"), &[embd, count])?;
-            check.required(&name("ffn_gate_exps.weight"), &[embd, ff, count])?;
-            check.required(&name("ffn_up_exps.weight"), &[embd, ff, count])?;
-            check.required(&name("ffn_down_exps.weight"), &[ff, embd, count])?;
-        } else {
-            check.required(&name("ffn_gate.weight"), &[embd, ff])?;
-            check.required(&name("ffn_up.weight"), &[embd, ff])?;
-            check.required(&name("ffn_down.weight"), &[ff, embd])?;
+        for tensor in h.tensors(layer) {
+            check.tensor(format!("blk.{layer}.{}", tensor.name), tensor)?;
         }
     }
     check.finish()
@@ -43,37 +26,34 @@ pub(super) fn check(header: &Header, h: &Hyperparameters) -> Result<(), Error> {
 
 struct Check<'a> {
     header: &'a Header,
+    h: &'a Hyperparameters,
     known: Vec<&'a str>,
 }
 
-impl<'a> Check<'a> {
-    fn required(&mut self, name: &str, shape: &[u64]) -> Result<(), Error> {
-        if self.optional(name, shape)? {
-            Ok(())
-        } else {
-            Err(Error::MissingTensor(name.to_owned()))
-        }
-    }
-
-    fn optional(&mut self, name: &str, shape: &[u64]) -> Result<bool, Error> {
-        let Some(tensor) = self.header.tensor(name) else {
-            return Ok(false);
+impl Check<'_> {
+    fn tensor(&mut self, name: String, expected: &Tensor) -> Result<(), Error> {
+        let Some(tensor) = self.header.tensor(&name) else {
+            return match expected.presence {
+                Presence::Optional => Ok(()),
+                _ => Err(Error::MissingTensor(name)),
+            };
         };
-        if significant(tensor) != shape {
+        let shape: Option<Vec<u64>> = expected.shape.iter().map(|&dim| self.h.dim(dim)).collect();
+        // A model that has a tensor has its dimensions.
+        let shape = shape.unwrap_or_default();
+        if significant(&tensor.shape) != significant(&shape) {
             return Err(Error::Shape {
-                name: name.to_owned(),
-                expected: shape.to_vec(),
+                name,
+                expected: shape,
                 found: tensor.shape.clone(),
             });
         }
         if encoding_for(tensor.ty).is_none() {
-            return Err(Error::UnsupportedType {
-                name: name.to_owned(),
-                ty: tensor.ty,
-            });
+            let ty = tensor.ty;
+            return Err(Error::UnsupportedType { name, ty });
         }
         self.known.push(&tensor.name);
-        Ok(true)
+        Ok(())
     }
 
     fn finish(mut self) -> Result<(), Error> {
@@ -90,12 +70,8 @@ impl<'a> Check<'a> {
     }
 }
 
-/// A tensor's dimensions without the ones that some writers append.
-fn significant(tensor: &TensorInfo) -> &[u64] {
-    let len = tensor
-        .shape
-        .iter()
-        .rposition(|&n| n != 1)
-        .map_or(1, |at| at + 1);
-    tensor.shape.get(..len).unwrap_or(&tensor.shape)
+/// Dimensions without the ones at the end, which some writers append and others leave out.
+fn significant(shape: &[u64]) -> &[u64] {
+    let len = shape.iter().rposition(|&n| n != 1).map_or(1, |at| at + 1);
+    shape.get(..len).unwrap_or(shape)
 }

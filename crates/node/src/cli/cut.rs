@@ -1,9 +1,10 @@
 use crate::progress::Bar;
 use anyhow::{Context, Result};
 use clap::Args;
-use fragments::DEFAULT_FRAGMENT_SIZE;
+use fragments::{DEFAULT_FRAGMENT_SIZE, ModelFiles};
+use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Cut a GGUF model into fragments
 ///
@@ -25,10 +26,12 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Result<()> {
+        let context = || format!("cannot cut {}", self.model.display());
+        refuse_unsupported(&self.model).with_context(context)?;
         let mut bar = Bar::default();
         let manifest =
             fragments::cut_to_folder(&self.model, &self.folder, self.fragment_size, &mut bar)
-                .with_context(|| format!("cannot cut {}", self.model.display()))?;
+                .with_context(context)?;
         drop(bar);
         let count = manifest.fragment_ids().len();
         writeln!(
@@ -39,4 +42,12 @@ impl Options {
         )?;
         Ok(())
     }
+}
+
+/// A model that nobody could compute is better refused before gigabytes are written.
+fn refuse_unsupported(model: &Path) -> Result<()> {
+    let files = fragments::model_paths(model)?;
+    let files = files.iter().map(File::open).collect::<Result<_, _>>()?;
+    inference::model::check(ModelFiles::open(files)?.header())?;
+    Ok(())
 }

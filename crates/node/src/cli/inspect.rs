@@ -237,7 +237,7 @@ impl From<&Hyperparameters> for Dimensions {
             heads: h.n_head,
             kv_heads: h.n_head_kv,
             head_dim: h.head_dim_k,
-            feed_forward: h.n_ff,
+            feed_forward: h.n_ff.unwrap_or(0),
             experts: h.experts.map_or(0, |experts| experts.count),
             experts_used: h.experts.map_or(0, |experts| experts.used),
             vocabulary: h.n_vocab,
