@@ -4,6 +4,7 @@
 //! set-up themselves and say what they are doing. Nothing here is part of the product; nothing of the product
 //! depends on it.
 
+mod bench;
 mod lab;
 mod paths;
 mod policy;
@@ -45,6 +46,9 @@ enum Chore {
     Web,
     /// Add up what the page costs to load, compressed.
     Size,
+    /// Measure how fast it is, and write the tables of docs/benchmarks.md.
+    #[command(subcommand)]
+    Bench(bench::Benchmark),
     /// Longer experiments that are not part of `test`.
     #[command(subcommand)]
     Lab(lab::Experiment),
@@ -70,6 +74,7 @@ fn perform(chore: Chore) -> Result<ExitCode> {
         Chore::Setup => drop(setup::prepare(setup::Purpose::Test)?),
         Chore::Web => web::build(&setup::prepare(setup::Purpose::Run)?)?,
         Chore::Size => size::check()?,
+        Chore::Bench(benchmark) => bench::run(&benchmark)?,
         Chore::Lab(experiment) => lab::run(&experiment)?,
         Chore::FinishPage => web::finish()?,
     }
