@@ -1,6 +1,6 @@
 // Keeps the application for visits without a network.
 //
-// `cargo xtask precache` writes the list of files with their SHA-256 into this script, so that a new version of
+// `cargo xtask web` writes the list of files with their SHA-256 into this script, so that a new version of
 // any file is a new version of the script, and browsers notice. All versions share one cache whose keys carry the
 // digest: an update fetches only what changed, the running version keeps its files until the new one takes over,
 // and nobody ever gets a mixture of two.

@@ -7,6 +7,7 @@ mod workers;
 
 use std::rc::Rc;
 
+use futures_util::lock::Mutex;
 use leptos::prelude::*;
 use serde_bytes::ByteBuf;
 use wasm_bindgen_futures::spawn_local;
@@ -17,6 +18,8 @@ use web_bridge::{
 
 use crate::{invite::Swarm, platform::history, probe, state::Ui};
 use network::Network;
+use workers::Workers;
+pub(crate) use workers::cores;
 
 /// Starts everything. What goes wrong is shown.
 pub(crate) fn start(ui: Ui, swarm: Swarm) {
@@ -31,11 +34,15 @@ async fn run(ui: Ui, swarm: Swarm) -> Result<(), String> {
     let identity = identity::own().await;
     let peer = identity.peer_id();
     ui.peer.set(Some(peer.to_string()));
-    let port = workers::start(move |reason| ui.crashed(reason)).await?;
+    let mut workers = Workers::start(move |reason| ui.crashed(reason)).await?;
+    let (lend, cores) = ui
+        .settings
+        .with_untracked(|settings| (settings.lend, settings.cores));
+    workers.employ(cores.unwrap_or_else(workers::cores)).await?;
+    let port = workers.engine();
     let network = Network::start(identity, &swarm.bootstrap)?;
     hear(ui, &port, network.clone());
-    connect(ui, &port);
-    let lend = ui.settings.with_untracked(|settings| settings.lend);
+    connect(ui, workers);
     let join = Join {
         peer: ByteBuf::from(peer.to_bytes()),
         model: swarm.model,
@@ -52,10 +59,19 @@ async fn run(ui: Ui, swarm: Swarm) -> Result<(), String> {
 }
 
 /// Wishes of the user go to the engine from now on.
-fn connect(ui: Ui, port: &Port) {
-    let port = port.clone();
+fn connect(ui: Ui, workers: Workers<impl Fn(String) + Clone + 'static>) {
+    let port = workers.engine();
+    let workers = Rc::new(Mutex::new(workers));
     ui.connect(Rc::new(move |wish: &ToEngine| {
-        if let Err(error) = port.send(wish) {
+        if let ToEngine::Workers(wanted) = *wish {
+            let workers = workers.clone();
+            spawn_local(async move {
+                // One after the other: each finds the workers that the one before has started.
+                if let Err(reason) = workers.lock().await.employ(wanted).await {
+                    ui.crashed(reason);
+                }
+            });
+        } else if let Err(error) = port.send(wish) {
             leptos::logging::error!("{error}");
         }
     }));
@@ -74,7 +90,11 @@ fn hear(ui: Ui, port: &Port, network: Network) {
             read,
             total,
         } => ui.chat.read(answer, read, total),
-        FromEngine::Text { answer, piece } => ui.chat.grow(answer, &piece),
+        FromEngine::Text {
+            answer,
+            piece,
+            thought,
+        } => ui.chat.grow(answer, &piece, thought),
         FromEngine::End { answer, ending } => {
             probe::answer(&ending);
             ui.chat.end(answer, ending);

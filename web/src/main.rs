@@ -1,6 +1,6 @@
 //! The page: user interface on the main thread, and the network, which exists only there.
 //!
-//! Everything that takes more than a few milliseconds happens in the workers of the package `web-worker`; this
+//! Everything that takes more than a few milliseconds happens in the workers `web-engine` and `web-compute`; this
 //! program shows what they report ([`web_bridge::status`]), tells them what the user wants, and carries messages
 //! between them and libp2p.
 // Leptos makes the properties of every component `pub`.

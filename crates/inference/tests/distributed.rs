@@ -11,6 +11,7 @@ use fragments::Fragment;
 use inference::{
     Answerer, LocalAnswerer, RequestId, Sampling, Session,
     compute::{Response, decode_request, decode_response, encode_request, encode_response},
+    executor::CacheKind,
     session::{Config, Event, FinishReason, Generation, Logits},
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
@@ -172,14 +173,19 @@ proptest! {
         count in 1..6usize,
         batch in 1..20usize,
         faults: bool,
+        kind in prop::sample::select(CacheKind::ALL.to_vec()),
     ) {
         let mut chance = Chance(seed);
-        for (loaded, alone) in MODELS.iter().zip(&*ALONE) {
+        for loaded in &*MODELS {
             let workers = workers(loaded, count, &mut chance);
-            let mut session = loaded.session(Config { batch, ..Config::default() });
+            let config = Config { cache: Some(kind), ..Config::default() };
+            let mut session = loaded.session(config);
+            session.begin(&PROMPT, WARM).unwrap();
+            let alone = bits(&run_alone(&mut session, loaded));
+            let mut session = loaded.session(Config { batch, ..config });
             session.begin(&PROMPT, WARM).unwrap();
             let events = run_distributed(&mut session, &workers, &mut chance, faults);
-            prop_assert_eq!(&bits(&events), alone);
+            prop_assert_eq!(bits(&events), alone);
         }
     }
 }

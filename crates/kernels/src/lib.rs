@@ -20,8 +20,8 @@
 //! Which instructions compute it ([`Isa`]) then changes nothing but the speed; the tests compare
 //! bits. The vector kernels are written once, over vectors whose lanes are rows; an instruction
 //! set is a small table of operations, and a format says how its bytes become integers.
-//! The crate knows nothing of models, files or networks, starts no threads, and never
-//! panics, whatever the bytes and lengths it is given: weights and activations come from strangers.
+//! The crate knows nothing of models, files or networks, starts no threads (but may use those
+//! of a rayon pool, with the feature `threads`), and never panics, whatever the bytes and lengths it is given: weights and activations come from strangers.
 //!
 //! ```
 //! use gguf::TensorType;
@@ -48,20 +48,10 @@ compile_error!(
 );
 
 mod activations;
-#[cfg(any(
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    target_feature = "simd128"
-))]
 mod blocks;
 mod encoding;
 mod error;
 pub mod f16;
-#[cfg(any(
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    target_feature = "simd128"
-))]
 mod floats;
 mod formats;
 mod isa;

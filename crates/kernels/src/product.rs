@@ -5,11 +5,6 @@ use gguf::TensorType;
 use crate::activations::{Quantised, Values};
 use crate::formats::{Blocks, Plain, with_blocks, with_plain};
 use crate::{Activations, Error, Isa, encoding_for, scalar};
-#[cfg(any(
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    target_feature = "simd128"
-))]
 use crate::{blocks::Product, floats, lanes};
 
 /// Multiplies packed weights with activations: `y[t·rows + r] = Σ w[r, c] · x[t, c]`.
@@ -17,6 +12,9 @@ use crate::{blocks::Product, floats, lanes};
 /// `weights` are `rows` packed rows of as many weights as the activations are wide. All sizes are
 /// checked; on an error nothing was written. The bits of `y` depend on the arguments only, not on
 /// the machine; each row and each token is computed independently of how many others there are.
+///
+/// With the feature `threads`, a large product is shared out among the threads of the current rayon
+/// pool, by rows.
 pub fn matmul(
     ty: TensorType,
     weights: &[u8],
@@ -54,8 +52,67 @@ pub fn matmul_with(
         return Ok(());
     }
     let mut y: Vec<&mut [f32]> = y.chunks_exact_mut(rows).collect();
-    products(isa, ty, weights, row_bytes, x, &mut y).ok_or(Error::Unsupported(ty))
+    shared(isa, ty, weights, row_bytes, x, &mut y).ok_or(Error::Unsupported(ty))
 }
+
+/// [`products`], its rows shared out among threads where that pays.
+#[cfg(feature = "threads")]
+fn shared(
+    isa: Isa,
+    ty: TensorType,
+    weights: &[u8],
+    row_bytes: usize,
+    x: &Activations,
+    y: &mut [&mut [f32]],
+) -> Option<()> {
+    use rayon::prelude::*;
+
+    /// Bytes of weights times tokens that are worth the way to another thread: about 10 µs.
+    const LEAST: usize = 256 << 10;
+    /// Shares for each thread, so that one that is held up does not hold up the others.
+    const SHARES: usize = 4;
+
+    let rows = weights.len() / row_bytes;
+    let (threads, work) = (
+        rayon::current_num_threads(),
+        weights.len().saturating_mul(y.len()),
+    );
+    // Whole strips of the widest vectors.
+    let share = (work / LEAST).min(threads * SHARES).max(1);
+    let share = rows.div_ceil(share).next_multiple_of(STRIP);
+    if threads == 1 || share >= rows {
+        return products(isa, ty, weights, row_bytes, x, y);
+    }
+    let mut shares: Vec<Vec<&mut [f32]>> = Vec::new();
+    shares.resize_with(rows.div_ceil(share), || Vec::with_capacity(y.len()));
+    for y in y {
+        for (places, y) in shares.iter_mut().zip(y.chunks_mut(share)) {
+            places.push(y);
+        }
+    }
+    weights
+        .par_chunks(share * row_bytes)
+        .zip(shares)
+        .map(|(weights, mut y)| products(isa, ty, weights, row_bytes, x, &mut y))
+        .collect()
+}
+
+/// [`products`], all in this thread.
+#[cfg(not(feature = "threads"))]
+fn shared(
+    isa: Isa,
+    ty: TensorType,
+    weights: &[u8],
+    row_bytes: usize,
+    x: &Activations,
+    y: &mut [&mut [f32]],
+) -> Option<()> {
+    products(isa, ty, weights, row_bytes, x, y)
+}
+
+/// Rows of the widest vectors.
+#[cfg(feature = "threads")]
+const STRIP: usize = 16;
 
 /// The products of some rows with all tokens, a slice of `y` for each.
 fn products(
@@ -106,35 +163,50 @@ fn blocks<B: Blocks>(
     x: &Quantised,
     y: &mut [&mut [f32]],
 ) {
-    let _product = |y| Product::<B> {
+    if isa == Isa::Scalar {
+        scalar::blocks::<B>(weights, row_bytes, x, y);
+    } else if y.len() == 1 {
+        vectors::<B, true>(isa, weights, row_bytes, x, y);
+    } else {
+        vectors::<B, false>(isa, weights, row_bytes, x, y);
+    }
+}
+
+fn vectors<B: Blocks, const ONE: bool>(
+    isa: Isa,
+    weights: &[u8],
+    row_bytes: usize,
+    x: &Quantised,
+    y: &mut [&mut [f32]],
+) {
+    let product = Product::<B, ONE> {
         weights,
         row_bytes,
         x,
         y,
         format: PhantomData,
     };
-    // SAFETY, of the blocks below: `matmul_with` has checked that this machine has the
-    // instructions.
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: see above.
-        Isa::Avx512 => unsafe { lanes::avx512::run(_product(y)) },
+        // SAFETY: `matmul_with` has checked that this machine has the instructions.
+        Isa::Avx512 => unsafe { lanes::avx512::run(product) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: see above.
-        Isa::AvxVnni => unsafe { lanes::avx2::run_vnni(_product(y)) },
+        // SAFETY: as above.
+        Isa::AvxVnni => unsafe { lanes::avx2::run_vnni(product) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: see above.
-        Isa::Avx2 => unsafe { lanes::avx2::run(_product(y)) },
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { lanes::avx2::run(product) },
         #[cfg(target_arch = "aarch64")]
-        // SAFETY: see above.
-        Isa::NeonDot => unsafe { lanes::neon::run_dot(_product(y)) },
+        // SAFETY: as above.
+        Isa::NeonDot => unsafe { lanes::neon::run_dot(product) },
         #[cfg(target_arch = "aarch64")]
-        Isa::Neon => lanes::neon::run(_product(y)),
+        Isa::Neon => lanes::neon::run(product),
         #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
-        Isa::RelaxedSimd => lanes::wasm::run_relaxed(_product(y)),
+        Isa::RelaxedSimd => lanes::wasm::run_relaxed(product),
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        Isa::Simd128 => lanes::wasm::run(_product(y)),
-        _ => scalar::blocks::<B>(weights, row_bytes, x, y),
+        Isa::Simd128 => lanes::wasm::run(product),
+        // The others are not of this architecture, and refused before.
+        _ => {}
     }
 }
 

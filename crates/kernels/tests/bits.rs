@@ -43,6 +43,28 @@ fn many_tokens_are_many_times_one_token() {
     }
 }
 
+#[cfg(feature = "threads")]
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let random = &mut Random(3);
+    for ty in supported() {
+        for tokens in [1, 5] {
+            let (rows, cols) = (1237, 2048);
+            let weights = weights(ty, rows, cols, false, random);
+            let input = values(cols * tokens, false, random);
+            let x = Activations::encode(encoding_for(ty).unwrap(), cols, &input).unwrap();
+            let with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+                let mut y = vec![0.0; rows * tokens];
+                let product = || matmul(ty, &weights, rows, &x, &mut y).unwrap();
+                pool.build().unwrap().install(product);
+                y
+            };
+            assert_eq!(with(1), with(3), "{}", ty.name());
+        }
+    }
+}
+
 #[test]
 fn every_target_and_instruction_set_computes_the_bits_on_record() {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {

@@ -32,7 +32,7 @@ pub(crate) struct Cli {
         global = true,
         env = "IAP2P_LOG",
         value_name = "FILTER",
-        default_value = "warn"
+        default_value = "warn,libp2p_kad=error"
     )]
     log: String,
 

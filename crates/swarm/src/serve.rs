@@ -158,6 +158,12 @@ impl Node {
         );
     }
 
+    /// Changes how many computations the shell runs at one time; those that run already go on.
+    pub fn set_compute_slots(&mut self, slots: usize) {
+        self.config.compute_slots = slots;
+        self.run_jobs();
+    }
+
     /// Fills the free compute slots.
     pub(crate) fn run_jobs(&mut self) {
         while self.server.running.len() < self.config.compute_slots.max(1) {

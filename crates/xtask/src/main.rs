@@ -4,10 +4,12 @@
 //! set-up themselves and say what they are doing. Nothing here is part of the product; nothing of the product
 //! depends on it.
 
+mod bench;
 mod lab;
 mod paths;
 mod policy;
 mod precache;
+mod relaxed;
 mod run;
 mod setup;
 mod shell;
@@ -44,12 +46,15 @@ enum Chore {
     Web,
     /// Add up what the page costs to load, compressed.
     Size,
+    /// Measure how fast it is, and write the tables of docs/benchmarks.md.
+    #[command(subcommand)]
+    Bench(bench::Benchmark),
     /// Longer experiments that are not part of `test`.
     #[command(subcommand)]
     Lab(lab::Experiment),
-    /// Write the service worker's list of files; called by Trunk while it builds.
+    /// What Trunk cannot do itself; called by it while it builds.
     #[command(hide = true)]
-    Precache,
+    FinishPage,
 }
 
 fn main() -> ExitCode {
@@ -69,8 +74,9 @@ fn perform(chore: Chore) -> Result<ExitCode> {
         Chore::Setup => drop(setup::prepare(setup::Purpose::Test)?),
         Chore::Web => web::build(&setup::prepare(setup::Purpose::Run)?)?,
         Chore::Size => size::check()?,
+        Chore::Bench(benchmark) => bench::run(&benchmark)?,
         Chore::Lab(experiment) => lab::run(&experiment)?,
-        Chore::Precache => precache::run()?,
+        Chore::FinishPage => web::finish()?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,12 +1,9 @@
 //! The service worker's list of files.
 //!
-//! Trunk runs this after a build, before it moves the result to `dist/`. The service worker is the only file of the
+//! The service worker is the only file of the
 //! page that is not simply copied: it carries the names and digests of all others.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
@@ -16,15 +13,12 @@ use crate::paths;
 const SCRIPT: &str = "service-worker.js";
 const PLACE: &str = "/*FILES*/";
 
-/// Writes the service worker with the list of everything Trunk has built.
-pub(crate) fn run() -> Result<()> {
-    let folder = env::var_os("TRUNK_STAGING_DIR")
-        .map(PathBuf::from)
-        .context("no TRUNK_STAGING_DIR: Trunk calls this while it builds, see Trunk.toml")?;
+/// Writes the service worker with the list of everything that has been built into this folder.
+pub(crate) fn write(folder: &Path) -> Result<()> {
     let template = paths::root().join("service-worker").join(SCRIPT);
     let template = fs::read_to_string(&template)
         .with_context(|| format!("cannot read {}", template.display()))?;
-    let files = list(&folder)?;
+    let files = list(folder)?;
     let script = fill(&template, &files)?;
     fs::write(folder.join(SCRIPT), script)?;
     println!("{SCRIPT}: {} files", files.len());

@@ -1,9 +1,11 @@
 //! The page: Trunk builds the application and its worker into `dist/`.
 
-use anyhow::Result;
+use std::{env, path::PathBuf};
+
+use anyhow::{Context, Result};
 
 use crate::{
-    paths,
+    paths, precache, relaxed,
     shell::{self, Shell},
 };
 
@@ -24,4 +26,14 @@ pub(crate) fn build(shell: &Shell) -> Result<()> {
         paths::dist().display()
     );
     Ok(())
+}
+
+/// The end of a build, before Trunk moves the result to `dist/`: the second compute worker, and the list of all files
+/// in the service worker.
+pub(crate) fn finish() -> Result<()> {
+    let folder = env::var_os("TRUNK_STAGING_DIR")
+        .map(PathBuf::from)
+        .context("no TRUNK_STAGING_DIR: Trunk calls this while it builds, see Trunk.toml")?;
+    relaxed::build(&Shell::with_tools([])?, &folder)?;
+    precache::write(&folder)
 }

@@ -5,21 +5,13 @@ use serde_bytes::ByteBuf;
 
 use crate::status::{Ending, Status};
 
-/// First message to a new worker: what it is to be. The engine's comes with one port per compute worker.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Role {
-    /// Runs the swarm and the session; speaks with the page.
-    Engine,
-    /// Computes on fragments; speaks with the engine over the port that comes along.
-    Compute,
-}
-
 /// A worker's sign of life. What is sent to a worker before it is lost.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Ready {
-    /// Whether this build carries the SIMD kernels.
-    pub simd: bool,
-}
+pub struct Ready;
+
+/// To a compute worker: answer whoever is at the other end of the port that comes along.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Serve;
 
 /// Who said what in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +56,10 @@ pub struct Join {
 /// From the page to the engine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum ToEngine {
+    /// There is one more compute worker, at the other end of the port that comes along.
+    Worker,
+    /// Have at most so many compute workers work from now on.
+    Workers(u32),
     /// Join the swarm. Comes once.
     Join(Join),
     /// Lend another number of fragments from now on.
@@ -194,6 +190,8 @@ pub enum FromEngine {
         answer: u32,
         /// The text that is complete with one more token; often none.
         piece: String,
+        /// It belongs to what the model thinks before it answers.
+        thought: bool,
     },
     /// The answer is over.
     End {

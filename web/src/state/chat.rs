@@ -18,6 +18,8 @@ pub(crate) struct Message {
     pub(crate) id: u32,
     pub(crate) speaker: Speaker,
     pub(crate) text: RwSignal<String>,
+    /// What the model thought before it answered.
+    pub(crate) thoughts: RwSignal<String>,
     /// How the answer ended; `None` while it grows, and for questions.
     pub(crate) ending: RwSignal<Option<Ending>>,
 }
@@ -43,7 +45,20 @@ pub(crate) struct Chat {
 struct Kept {
     speaker: Speaker,
     text: String,
+    #[serde(default)]
+    thoughts: String,
     ending: Option<Ending>,
+}
+
+impl Kept {
+    fn new(speaker: Speaker, text: String) -> Self {
+        Self {
+            speaker,
+            text,
+            thoughts: String::new(),
+            ending: None,
+        }
+    }
 }
 
 impl Chat {
@@ -62,19 +77,20 @@ impl Chat {
             .get(KEY)
             .and_then(|text| serde_json::from_str(&text).ok());
         for kept in kept.into_iter().flatten() {
-            chat.append(kept.speaker, kept.text, kept.ending);
+            chat.append(kept);
         }
         chat
     }
 
-    fn append(self, speaker: Speaker, text: String, ending: Option<Ending>) {
+    fn append(self, kept: Kept) {
         let id = self.next.get_value();
         self.next.set_value(id + 1);
         let message = Message {
             id,
-            speaker,
-            text: RwSignal::new(text),
-            ending: RwSignal::new(ending),
+            speaker: kept.speaker,
+            text: RwSignal::new(kept.text),
+            thoughts: RwSignal::new(kept.thoughts),
+            ending: RwSignal::new(kept.ending),
         };
         self.messages.update(|messages| messages.push(message));
     }
@@ -84,6 +100,7 @@ impl Chat {
             let keep = |message: &Message| Kept {
                 speaker: message.speaker,
                 text: message.text.get_untracked(),
+                thoughts: message.thoughts.get_untracked(),
                 ending: message.ending.get_untracked(),
             };
             messages.iter().map(keep).collect()
@@ -99,7 +116,7 @@ impl Chat {
         if question.is_empty() || self.busy.get_untracked() {
             return;
         }
-        self.append(Speaker::User, question.to_owned(), None);
+        self.append(Kept::new(Speaker::User, question.to_owned()));
         self.answer(ui);
     }
 
@@ -126,7 +143,7 @@ impl Chat {
 
     fn answer(self, ui: Ui) {
         let turns = self.turns();
-        self.append(Speaker::Assistant, String::new(), None);
+        self.append(Kept::new(Speaker::Assistant, String::new()));
         self.busy.set(true);
         self.reading.set(None);
         self.speed.set(None);
@@ -178,12 +195,17 @@ impl Chat {
         }
     }
 
-    /// An answer grows by one token's text.
-    pub(crate) fn grow(self, answer: u32, piece: &str) {
+    /// An answer, or what is thought before it, grows by one token's text.
+    pub(crate) fn grow(self, answer: u32, piece: &str, thought: bool) {
         let Some(message) = self.growing(answer) else {
             return;
         };
-        message.text.update(|text| text.push_str(piece));
+        let text = if thought {
+            message.thoughts
+        } else {
+            message.text
+        };
+        text.update(|text| text.push_str(piece));
         let now = clock::now();
         let (tokens, first) = self.progress.get_value();
         if tokens == 0 {

@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) theme: Theme,
     /// Fragments to lend, for each tab.
     pub(crate) lend: u32,
+    /// Cores that compute for others; all of them unless said otherwise.
+    pub(crate) cores: Option<u32>,
     /// Take the likeliest token every time.
     pub(crate) greedy: bool,
     /// Longest answer.
@@ -52,6 +54,7 @@ impl Default for Settings {
             language: None,
             theme: Theme::Auto,
             lend: 1,
+            cores: None,
             greedy: false,
             max_tokens: 256,
             swarm: None,

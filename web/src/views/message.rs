@@ -37,6 +37,7 @@ fn Answer(message: Message, last: Signal<Option<u32>>) -> impl IntoView {
     let t = ui.t();
     let growing = move || message.ending.with(Option::is_none);
     let waiting = Memo::new(move |_| growing() && message.text.with(String::is_empty));
+    let thoughtful = Memo::new(move |_| message.thoughts.with(|thoughts| !thoughts.is_empty()));
     let failed = move || {
         message.ending.with(
             |ending| match ending.as_ref().map(|ending| &ending.reason) {
@@ -49,6 +50,7 @@ fn Answer(message: Message, last: Signal<Option<u32>>) -> impl IntoView {
     view! {
         <article class="message answer" class:growing=growing>
             <h3 class="visually-hidden">{t.model}</h3>
+            <Show when=move || thoughtful.get()><Thoughts message/></Show>
             <div class="answer-text" data-testid="message-answer"><Prose text=message.text/></div>
             <Show when=move || waiting.get()>
                 <p class="thinking" role="status">
@@ -70,6 +72,19 @@ fn Answer(message: Message, last: Signal<Option<u32>>) -> impl IntoView {
                 </div>
             </Show>
         </article>
+    }
+}
+
+/// What the model thought before it answered: folded away, there for who wants to read it.
+#[component]
+fn Thoughts(message: Message) -> impl IntoView {
+    let t = ui().t();
+    let thoughts = move || message.thoughts.with(|thoughts| thoughts.trim().to_owned());
+    view! {
+        <details class="thoughts" data-testid="message-thoughts">
+            <summary>{t.thoughts}</summary>
+            <p>{thoughts}</p>
+        </details>
     }
 }
 

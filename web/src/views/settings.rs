@@ -6,6 +6,7 @@ use web_bridge::messages::ToEngine;
 use super::{privacy::Privacy, storage::StoragePanel, welcome::affordable};
 use crate::{
     components::Stepper,
+    engine,
     i18n::{Language, Text},
     platform::{self, quota},
     start,
@@ -99,6 +100,16 @@ fn Lending() -> impl IntoView {
         ui.set(|settings| settings.lend = wanted);
         ui.tell(&ToEngine::Lend(wanted));
     };
+    let cores = engine::cores();
+    let employed = Signal::derive(move || {
+        let chosen = ui.settings.with(|settings| settings.cores);
+        chosen.unwrap_or(cores).clamp(1, cores)
+    });
+    let employ = move |wanted| {
+        // Who wants all of them wants those of the next device, too.
+        ui.set(|settings| settings.cores = (wanted < cores).then_some(wanted));
+        ui.tell(&ToEngine::Workers(wanted));
+    };
     view! {
         <section class="panel">
             <h3>{t.lending_title}</h3>
@@ -106,6 +117,11 @@ fn Lending() -> impl IntoView {
                 <label for="lending">{t.lend_label}</label>
                 <Stepper id="lending" value=lend max testid="settings-lend" describedby="lending-hint" change/>
                 <p id="lending-hint" class="quiet">{t.lending_hint}</p>
+            </div>
+            <div class="field">
+                <label for="cores">{t.cores_label}</label>
+                <Stepper id="cores" value=employed max=cores min=1 testid="settings-cores" describedby="cores-hint" change=employ/>
+                <p id="cores-hint" class="quiet">{t.cores_hint}</p>
             </div>
             <button type="button" class="danger" data-testid="leave" aria-describedby="leave-hint"
                 on:click=move |_| start::leave(ui)>{t.leave}</button>

@@ -128,7 +128,7 @@ impl Executor {
             let groups = queries.chunks_exact(heads.group * heads.key);
             let groups = groups.zip(seen.chunks_exact_mut(each));
             for (head, (queries, seen)) in part.heads.clone().zip(groups) {
-                cache.attend(head, queries, positions, heads, &mut self.scores, seen);
+                cache.attend(head, queries, positions, heads, &mut self.room, seen);
             }
         }
         Ok(seen)

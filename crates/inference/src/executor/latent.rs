@@ -114,7 +114,7 @@ impl Executor {
             }
             scale(queries, batch.scales[token]);
             let positions = batch.start + token + 1;
-            cache.attend(0, queries, positions, heads, &mut self.scores, seen);
+            cache.attend(0, queries, positions, heads, &mut self.room, seen);
         }
         seen
     }

@@ -1,6 +1,6 @@
 use super::vector::dot;
 use super::{Columns, Strip, min_pair, scale, term};
-use crate::formats::{Blocks, Sink, WORDS};
+use crate::formats::{Block, Blocks, Sink};
 use crate::lanes::Lanes;
 
 /// A block of a strip, unpacked.
@@ -25,22 +25,22 @@ impl<L: Lanes, const UNITS: usize> Sink<L> for Unpacked<L, UNITS> {
 
 impl<L: Lanes, const UNITS: usize> Unpacked<L, UNITS> {
     #[inline(always)]
-    fn fill<B: Blocks>(&mut self, l: L, words: &[L::Word; WORDS]) {
+    fn fill<B: Blocks>(&mut self, l: L, packed: &impl Block<L>) {
         let groups = B::LEN / B::GROUP;
-        B::quads(l, words, self);
+        B::quads(l, packed, self);
         if B::SCALES {
-            let scales = B::scales(l, words);
+            let scales = B::scales(l, packed);
             for (group, word) in self.scales[..groups].iter_mut().enumerate() {
                 l.store(scale::<L, B>(l, &scales, group), word);
             }
         }
         if B::MINS && B::SCALES {
-            let mins = B::mins(l, words);
+            let mins = B::mins(l, packed);
             for (pair, word) in self.mins[..groups / 2].iter_mut().enumerate() {
                 l.store(min_pair(l, &mins, pair), word);
             }
         }
-        for (d, to) in B::d(l, words).into_iter().zip(&mut self.d) {
+        for (d, to) in B::d(l, packed).into_iter().zip(&mut self.d) {
             l.store_float(d, to);
         }
     }
@@ -55,7 +55,6 @@ pub(super) fn product<L: Lanes, B: Blocks, const UNITS: usize>(
     columns: &[Columns<L::Quad, UNITS>],
     totals: &mut [L::Floats],
 ) {
-    let mut words = [L::ZERO; WORDS];
     let mut block = Unpacked::<L, UNITS> {
         quads: [[L::ZERO; 4]; UNITS],
         scales: [L::ZERO; UNITS],
@@ -65,8 +64,7 @@ pub(super) fn product<L: Lanes, B: Blocks, const UNITS: usize>(
     };
     totals.fill(L::ZEROS);
     for (b, columns) in columns.chunks_exact(totals.len()).take(blocks).enumerate() {
-        strip.words::<L, B>(l, b, &mut words);
-        block.fill::<B>(l, &words);
+        block.fill::<B>(l, &strip.block::<L, B>(l, b));
         let mut rest = (columns, &mut *totals);
         if L::TOKENS >= 8 {
             rest = tiles::<L, B, UNITS, 8>(l, &block, rest);

@@ -22,8 +22,11 @@ use crate::lanes::{Lanes, Work};
 /// Tokens of one pass over the weights: what of their activations stays in the cache.
 const PASS: usize = 128;
 
-/// Products of rows of weights with all tokens.
-pub(crate) struct Product<'a, 'y, B> {
+/// Products of rows of weights with all tokens; `ONE`: there is one token only.
+///
+/// That is known when this is compiled so that each of the two is a function of its own: engines of
+/// WebAssembly do better with two than with one that does everything.
+pub(crate) struct Product<'a, 'y, B, const ONE: bool> {
     pub(crate) weights: &'a [u8],
     pub(crate) row_bytes: usize,
     pub(crate) x: &'a Quantised,
@@ -32,19 +35,24 @@ pub(crate) struct Product<'a, 'y, B> {
     pub(crate) format: std::marker::PhantomData<B>,
 }
 
-impl<B: Blocks> Work for Product<'_, '_, B> {
+impl<B: Blocks, const ONE: bool> Work for Product<'_, '_, B, ONE> {
+    const ONE_TOKEN: bool = ONE;
+
     #[inline(always)]
     fn with<L: Lanes>(self, l: L) {
         if B::LEN == 256 {
-            products::<L, B, 16>(l, self);
+            products::<L, B, 16, ONE>(l, self);
         } else {
-            products::<L, B, 2>(l, self);
+            products::<L, B, 2, ONE>(l, self);
         }
     }
 }
 
 #[inline(always)]
-fn products<L: Lanes, B: Blocks, const UNITS: usize>(l: L, product: Product<'_, '_, B>) {
+fn products<L: Lanes, B: Blocks, const UNITS: usize, const ONE: bool>(
+    l: L,
+    product: Product<'_, '_, B, ONE>,
+) {
     let Product {
         weights,
         row_bytes,
@@ -76,8 +84,8 @@ fn products<L: Lanes, B: Blocks, const UNITS: usize>(l: L, product: Product<'_, 
             next = first + L::LANES;
             let strip = Strip::new::<L>(weights, row_bytes, first);
             let totals = &mut totals[..y.len()];
-            if let [total] = totals {
-                *total = vector::product::<L, B, UNITS>(l, &strip, blocks, &columns);
+            if ONE {
+                totals[0] = vector::product::<L, B, UNITS>(l, &strip, blocks, &columns);
             } else {
                 matrix::product::<L, B, UNITS>(l, &strip, blocks, &columns, totals);
             }

@@ -1,6 +1,6 @@
 use std::marker::PhantomData;
 
-use crate::formats::{Blocks, WORDS};
+use crate::formats::{Block, Blocks};
 use crate::lanes::{Lanes, Rows};
 
 /// Packed rows, one after the other, as many as a vector has lanes.
@@ -19,51 +19,62 @@ impl<'a> Strip<'a> {
         }
     }
 
-    /// Block number `b` of each row as words.
+    /// Block number `b` of each row.
     #[inline(always)]
-    pub(super) fn words<L: Lanes, B: Blocks>(&self, l: L, b: usize, words: &mut [L::Word; WORDS]) {
+    pub(super) fn block<L: Lanes, B: Blocks>(&self, l: L, b: usize) -> StripBlock<'a> {
         assert!(
             self.bytes.len() == L::LANES * self.row_bytes && (b + 1) * B::BYTES <= self.row_bytes
         );
-        let (chunks, _) = words.as_chunks_mut::<4>();
-        for (&at, words) in B::CHUNKS.iter().zip(chunks) {
-            debug_assert!(at + 16 <= B::BYTES);
-            let chunk = Chunk {
-                // SAFETY: the block is within the row, as asserted above, and so this place.
-                start: unsafe { self.bytes.as_ptr().add(b * B::BYTES + at) },
-                stride: self.row_bytes,
-                lanes: L::LANES,
-                lifetime: PhantomData,
-            };
-            let transposed = l.transpose(&chunk);
-            for (v, word) in transposed.into_iter().zip(words) {
-                l.store(v, word);
-            }
-        }
         // What comes after this strip lies together: a little of it is fetched with each block.
         let size = L::LANES * B::BYTES;
         let ahead = self.bytes.as_ptr_range().end.wrapping_add(b * size);
         for line in (0..size).step_by(64) {
             l.prefetch(ahead.wrapping_add(line));
         }
+        StripBlock {
+            // SAFETY: the block is within the row, as asserted above.
+            start: unsafe { self.bytes.as_ptr().add(b * B::BYTES) },
+            len: B::BYTES,
+            stride: self.row_bytes,
+            lanes: L::LANES,
+            lifetime: PhantomData,
+        }
     }
 }
 
-/// 16 bytes at the same place of each row of a strip.
-struct Chunk<'a> {
-    /// Of the first row. As many rows as there are lanes have 16 bytes there, `stride` apart.
+/// The same block of each row of a strip.
+pub(super) struct StripBlock<'a> {
+    /// Of the first row. As many rows as there are `lanes` have `len` bytes there, `stride` apart.
     start: *const u8,
+    len: usize,
     stride: usize,
     lanes: usize,
     lifetime: PhantomData<&'a [u8]>,
 }
 
+impl<L: Lanes> Block<L> for StripBlock<'_> {
+    #[inline(always)]
+    fn chunk(&self, l: L, at: usize) -> [L::Int; 4] {
+        assert!(at + 16 <= self.len && L::LANES == self.lanes);
+        l.transpose(&Chunk { block: self, at })
+    }
+}
+
+/// 16 bytes at the same place, not too near to the end, of the same block of each row of a strip.
+struct Chunk<'a> {
+    block: &'a StripBlock<'a>,
+    at: usize,
+}
+
 impl Rows for Chunk<'_> {
     #[inline(always)]
     fn chunk(&self, lane: usize) -> &[u8; 16] {
-        debug_assert!(lane < self.lanes);
-        // SAFETY: the bytes are those of a strip that outlives this, see `start`; instruction sets
-        // ask for the lanes they have.
-        unsafe { &*self.start.add(lane * self.stride).cast() }
+        debug_assert!(lane < self.block.lanes);
+        // SAFETY: instruction sets ask for the lanes they have; there the row has the bytes, which
+        // live as long as the block.
+        unsafe {
+            let row = self.block.start.add(lane * self.block.stride);
+            &*row.add(self.at).cast()
+        }
     }
 }

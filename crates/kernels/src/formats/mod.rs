@@ -51,17 +51,13 @@ pub(crate) trait Blocks {
     const BITS: u32;
     /// What the quants that [`Blocks::quads`] gives are too large by.
     const OFFSET: i32 = 0;
-    /// Where in the block each 16 bytes begin that the functions below are given as four words:
-    /// the first four words are those at the first of these places, and so on. They may overlap.
-    const CHUNKS: &'static [usize];
-
     /// Gives the quants, 16 columns at a time.
-    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>);
+    fn quads<L: Lanes>(l: L, block: &impl Block<L>, sink: &mut impl Sink<L>);
 
     /// The scales as bytes, the lowest of the first word being that of the first group; signed
     /// after [`Blocks::SCALE_OFFSET`] is subtracted.
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, _words: &[L::Word; WORDS]) -> [L::Int; 4] {
+    fn scales<L: Lanes>(l: L, _block: &impl Block<L>) -> [L::Int; 4] {
         [l.splat(0); 4]
     }
     /// Whether the bytes of [`Blocks::scales`] are signed.
@@ -72,16 +68,20 @@ pub(crate) trait Blocks {
     /// The minima as bytes, in the order of the scales. Where there is only one group, they are
     /// all one and not asked for.
     #[inline(always)]
-    fn mins<L: Lanes>(l: L, _words: &[L::Word; WORDS]) -> [L::Int; 4] {
+    fn mins<L: Lanes>(l: L, _block: &impl Block<L>) -> [L::Int; 4] {
         [l.splat(0); 4]
     }
 
     /// `d`, and `dmin` where there are minima.
-    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2];
+    fn d<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Float; 2];
 }
 
-/// Words of the largest block: 14 chunks.
-pub(crate) const WORDS: usize = 56;
+/// A block of as many rows as there are lanes.
+pub(crate) trait Block<L: Lanes> {
+    /// The four words of the 16 bytes that begin at this place of the block, which must all be
+    /// within it. Must be `inline(always)`.
+    fn chunk(&self, l: L, at: usize) -> [L::Int; 4];
+}
 
 /// What takes quants.
 pub(crate) trait Sink<L: Lanes> {
@@ -102,22 +102,14 @@ fn field<L: Lanes>(l: L, w: L::Int, by: u32, mask: u8) -> L::Int {
     l.and(w, bytes(l, mask))
 }
 
-/// `(w << by) & mask`, for each byte.
+/// The bits of each byte from place `from` on, moved to place `to`, where `mask` is.
 #[inline(always)]
-fn raised<L: Lanes>(l: L, w: L::Int, by: u32, mask: u8) -> L::Int {
-    let w = if by == 0 { w } else { l.shl(w, by) };
-    l.and(w, bytes(l, mask))
-}
-
-/// Four words.
-#[inline(always)]
-fn four<L: Lanes>(l: L, words: &[L::Word; WORDS], at: usize) -> [L::Int; 4] {
-    [
-        l.load(&words[at]),
-        l.load(&words[at + 1]),
-        l.load(&words[at + 2]),
-        l.load(&words[at + 3]),
-    ]
+fn moved<L: Lanes>(l: L, w: L::Int, from: usize, to: usize, mask: u8) -> L::Int {
+    if from < to {
+        l.and(l.shl(w, (to - from) as u32), bytes(l, mask))
+    } else {
+        field(l, w, (from - to) as u32, mask)
+    }
 }
 
 /// The same for each of four words. Not a function of a closure, because a closure is compiled for
@@ -135,19 +127,32 @@ macro_rules! each {
 }
 use each;
 
+/// The same for each of some numbers, one after the other: an array that is indexed with them stays
+/// in registers only if they are constants.
+macro_rules! unroll {
+    (for $i:ident in [$($value:expr),*] $body:block) => {
+        $({ let $i: usize = $value; $body })*
+    };
+}
+pub(crate) use unroll;
+
 /// `d` and `dmin`, which share a word.
 #[inline(always)]
-fn both<L: Lanes>(l: L, word: &L::Word) -> [L::Float; 2] {
-    let word = l.load(word);
+fn both<L: Lanes>(l: L, word: L::Int) -> [L::Float; 2] {
     [l.half(word), l.half(l.shr(word, 16))]
 }
 
 /// `d`, and minus the minimum that shares its word: that of a type that adds it.
 #[inline(always)]
-fn added<L: Lanes>(l: L, word: &L::Word) -> [L::Float; 2] {
-    let word = l.load(word);
+fn added<L: Lanes>(l: L, word: L::Int) -> [L::Float; 2] {
     let min = l.xor(l.shr(word, 16), l.splat(0x8000));
     [l.half(word), l.half(min)]
+}
+
+/// `d` alone, in the low 16 bits.
+#[inline(always)]
+fn only<L: Lanes>(l: L, word: L::Int) -> [L::Float; 2] {
+    [l.half(word), l.splat_float(0.0)]
 }
 
 /// A block of weights as integers.

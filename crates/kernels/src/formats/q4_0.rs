@@ -1,4 +1,4 @@
-use super::{Blocks, Sink, Unpacked, WORDS, added, each, field, four, half};
+use super::{Block, Blocks, Sink, Unpacked, added, each, field, half, only};
 use crate::lanes::Lanes;
 
 /// 32 weights: half-precision scale, 16 bytes of two quants; quants are 8 too large.
@@ -20,19 +20,17 @@ impl Blocks for Q40 {
     const GROUP: usize = 32;
     const BITS: u32 = 4;
     const OFFSET: i32 = 8;
-    // Word 0 begins with `d`, words 4 to 7 are quants.
-    const CHUNKS: &'static [usize] = &[0, 2];
 
     #[inline(always)]
-    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>) {
-        let packed = four(l, words, 4);
+    fn quads<L: Lanes>(l: L, block: &impl Block<L>, sink: &mut impl Sink<L>) {
+        let packed = block.chunk(l, 2);
         sink.take(l, 0, each!(packed, |_i, w| field(l, w, 0, 15)));
         sink.take(l, 1, each!(packed, |_i, w| field(l, w, 4, 15)));
     }
 
     #[inline(always)]
-    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2] {
-        [l.half(l.load(&words[0])), l.splat_float(0.0)]
+    fn d<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Float; 2] {
+        only(l, block.chunk(l, 0)[0])
     }
 }
 
@@ -55,23 +53,21 @@ impl Blocks for Q41 {
 
     const GROUP: usize = 32;
     const BITS: u32 = 4;
-    // Word 0 is `d` and the minimum, words 4 to 7 are quants.
-    const CHUNKS: &'static [usize] = &[0, 4];
 
     #[inline(always)]
-    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>) {
-        let packed = four(l, words, 4);
+    fn quads<L: Lanes>(l: L, block: &impl Block<L>, sink: &mut impl Sink<L>) {
+        let packed = block.chunk(l, 4);
         sink.take(l, 0, each!(packed, |_i, w| field(l, w, 0, 15)));
         sink.take(l, 1, each!(packed, |_i, w| field(l, w, 4, 15)));
     }
 
     #[inline(always)]
-    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2] {
-        added(l, &words[0])
+    fn d<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Float; 2] {
+        added(l, block.chunk(l, 0)[0])
     }
 }
 
-/// Writes the low halves of 16 bytes, then the high halves.
+/// Writes the low halves of 16 then the high halves.
 #[inline(always)]
 pub(super) fn nibbles(bytes: &[u8], out: &mut [i8; 256]) {
     for (i, b) in bytes[..16].iter().enumerate() {

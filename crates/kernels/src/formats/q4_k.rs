@@ -1,4 +1,4 @@
-use super::{Blocks, Sink, Unpacked, WORDS, both, each, field, four, half};
+use super::{Block, Blocks, Sink, Unpacked, both, each, field, half, unroll};
 use crate::lanes::Lanes;
 
 /// 256 weights: `d`, `dmin`, 12 bytes of scales and minima, 128 bytes of two quants each, in which
@@ -27,35 +27,33 @@ impl Blocks for Q4K {
 
     const GROUP: usize = 32;
     const BITS: u32 = 4;
-    // Word 0 is `d` and `dmin`, 1 to 3 are scales and minima, 4 to 35 quants.
-    const CHUNKS: &'static [usize] = &[0, 16, 32, 48, 64, 80, 96, 112, 128];
 
     #[inline(always)]
-    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>) {
-        for j in 0..4 {
-            for column in 0..2 {
-                let packed = four(l, words, 4 + 8 * j + 4 * column);
+    fn quads<L: Lanes>(l: L, block: &impl Block<L>, sink: &mut impl Sink<L>) {
+        unroll!(for j in [0, 1, 2, 3] {
+            unroll!(for column in [0, 1] {
+                let packed = block.chunk(l, 16 + 32 * j + 16 * column);
                 let low = each!(packed, |_i, w| field(l, w, 0, 15));
                 sink.take(l, 4 * j + column, low);
                 let high = each!(packed, |_i, w| field(l, w, 4, 15));
                 sink.take(l, 4 * j + 2 + column, high);
-            }
-        }
+            });
+        });
     }
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Int; 4] {
-        scale_words(l, words)
+    fn scales<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Int; 4] {
+        scale_words(l, block)
     }
 
     #[inline(always)]
-    fn mins<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Int; 4] {
-        min_words(l, words)
+    fn mins<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Int; 4] {
+        min_words(l, block)
     }
 
     #[inline(always)]
-    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2] {
-        both(l, &words[0])
+    fn d<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Float; 2] {
+        both(l, block.chunk(l, 0)[0])
     }
 }
 
@@ -93,19 +91,19 @@ pub(super) fn scales_and_mins(block: &[u8]) -> [u8; 16] {
     bytes
 }
 
-/// What [`scales_and_mins`] gives first, from words 1 and 3.
+/// What [`scales_and_mins`] gives first.
 #[inline(always)]
-pub(super) fn scale_words<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Int; 4] {
-    let (scales, rest) = (l.load(&words[1]), l.load(&words[3]));
+pub(super) fn scale_words<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Int; 4] {
+    let [_, scales, _, rest] = block.chunk(l, 0);
     let last = l.or(field(l, rest, 0, 0x0f), field(l, scales, 2, 0x30));
     let none = l.splat(0);
     [field(l, scales, 0, 0x3f), last, none, none]
 }
 
-/// What [`scales_and_mins`] gives last, from words 2 and 3.
+/// What [`scales_and_mins`] gives last.
 #[inline(always)]
-pub(super) fn min_words<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Int; 4] {
-    let (mins, rest) = (l.load(&words[2]), l.load(&words[3]));
+pub(super) fn min_words<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Int; 4] {
+    let [_, _, mins, rest] = block.chunk(l, 0);
     let last = l.or(field(l, rest, 4, 0x0f), field(l, mins, 2, 0x30));
     let none = l.splat(0);
     [field(l, mins, 0, 0x3f), last, none, none]

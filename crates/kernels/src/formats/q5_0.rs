@@ -1,5 +1,5 @@
 use super::q4_0::nibbles;
-use super::{Blocks, Sink, Unpacked, WORDS, added, bytes, each, field, four, half};
+use super::{Block, Blocks, Sink, Unpacked, added, bytes, each, field, half, only, unroll};
 use crate::lanes::Lanes;
 
 /// 32 weights: half-precision scale, 32 fifth bits, 16 bytes of two quants; quants are 16 too
@@ -23,18 +23,17 @@ impl Blocks for Q50 {
     const GROUP: usize = 32;
     const BITS: u32 = 5;
     const OFFSET: i32 = 16;
-    // Word 0 begins with `d`, then come the fifth bits; words 4 to 7 are quants.
-    const CHUNKS: &'static [usize] = &[0, 6];
 
     #[inline(always)]
-    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>) {
-        let fifth = l.or(l.shr(l.load(&words[0]), 16), l.shl(l.load(&words[1]), 16));
-        quads_with_fifth_bits(l, words, fifth, sink);
+    fn quads<L: Lanes>(l: L, block: &impl Block<L>, sink: &mut impl Sink<L>) {
+        let [first, second, ..] = block.chunk(l, 0);
+        let fifth = l.or(l.shr(first, 16), l.shl(second, 16));
+        with_fifth_bits(l, block.chunk(l, 6), fifth, sink);
     }
 
     #[inline(always)]
-    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2] {
-        [l.half(l.load(&words[0])), l.splat_float(0.0)]
+    fn d<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Float; 2] {
+        only(l, block.chunk(l, 0)[0])
     }
 }
 
@@ -58,18 +57,16 @@ impl Blocks for Q51 {
 
     const GROUP: usize = 32;
     const BITS: u32 = 5;
-    // Word 0 is `d` and the minimum, word 1 fifth bits, words 4 to 7 are quants.
-    const CHUNKS: &'static [usize] = &[0, 8];
 
     #[inline(always)]
-    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>) {
-        let fifth = l.load(&words[1]);
-        quads_with_fifth_bits(l, words, fifth, sink);
+    fn quads<L: Lanes>(l: L, block: &impl Block<L>, sink: &mut impl Sink<L>) {
+        let fifth = block.chunk(l, 0)[1];
+        with_fifth_bits(l, block.chunk(l, 8), fifth, sink);
     }
 
     #[inline(always)]
-    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2] {
-        added(l, &words[0])
+    fn d<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Float; 2] {
+        added(l, block.chunk(l, 0)[0])
     }
 }
 
@@ -83,22 +80,16 @@ fn fifth_bits(bytes: &[u8], out: &mut [i8; 256]) {
     }
 }
 
-/// The quants of words 4 to 7 with their fifth bits.
+/// Gives quants of four bits with their fifth bits.
 #[inline(always)]
-fn quads_with_fifth_bits<L: Lanes>(
-    l: L,
-    words: &[L::Word; WORDS],
-    fifth: L::Int,
-    sink: &mut impl Sink<L>,
-) {
-    let packed = four(l, words, 4);
-    for unit in 0..2 {
+fn with_fifth_bits<L: Lanes>(l: L, packed: [L::Int; 4], fifth: L::Int, sink: &mut impl Sink<L>) {
+    unroll!(for unit in [0, 1] {
         let quads = each!(packed, |i, w| {
             // The product puts copies of four bits side by side; the mask takes one of each.
-            let bits = l.and(l.shr(fifth, 16 * unit + 4 * i as u32), l.splat(15));
+            let bits = l.and(l.shr(fifth, (16 * unit + 4 * i) as u32), l.splat(15));
             let bits = l.and(l.mul(bits, l.splat(0x0204_0810)), bytes(l, 16));
-            l.or(field(l, w, 4 * unit, 15), bits)
+            l.or(field(l, w, 4 * unit as u32, 15), bits)
         });
-        sink.take(l, unit as usize, quads);
-    }
+        sink.take(l, unit, quads);
+    });
 }

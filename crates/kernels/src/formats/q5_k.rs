@@ -1,5 +1,5 @@
 use super::q4_k::{min_words, scale_words, unpack_scales};
-use super::{Blocks, Sink, Unpacked, WORDS, both, each, field, four, raised};
+use super::{Block, Blocks, Sink, Unpacked, both, each, field, moved, unroll};
 use crate::lanes::Lanes;
 
 /// 256 weights: as Q4_K, with 32 bytes of fifth bits before the quants; bit `j` of byte `i`
@@ -27,40 +27,37 @@ impl Blocks for Q5K {
 
     const GROUP: usize = 32;
     const BITS: u32 = 5;
-    // Word 0 is `d` and `dmin`, 1 to 3 are scales and minima, 4 to 11 fifth bits, 12 to 43 quants.
-    const CHUNKS: &'static [usize] = &[0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160];
 
     #[inline(always)]
-    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>) {
-        for column in 0..2 {
-            let mut fifth = four(l, words, 4 + 4 * column);
-            for j in 0..4 {
-                let packed = four(l, words, 12 + 8 * j + 4 * column);
+    fn quads<L: Lanes>(l: L, block: &impl Block<L>, sink: &mut impl Sink<L>) {
+        unroll!(for column in [0, 1] {
+            let fifth = block.chunk(l, 16 + 16 * column);
+            unroll!(for j in [0, 1, 2, 3] {
+                let packed = block.chunk(l, 48 + 32 * j + 16 * column);
                 let low = each!(packed, |i, w| {
-                    l.or(field(l, w, 0, 15), raised(l, fifth[i], 4, 16))
+                    l.or(field(l, w, 0, 15), moved(l, fifth[i], 2 * j, 4, 16))
                 });
                 sink.take(l, 4 * j + column, low);
                 let high = each!(packed, |i, w| {
-                    l.or(field(l, w, 4, 15), raised(l, fifth[i], 3, 16))
+                    l.or(field(l, w, 4, 15), moved(l, fifth[i], 2 * j + 1, 4, 16))
                 });
                 sink.take(l, 4 * j + 2 + column, high);
-                fifth = each!(fifth, |_i, w| l.shr(w, 2));
-            }
-        }
+            });
+        });
     }
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Int; 4] {
-        scale_words(l, words)
+    fn scales<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Int; 4] {
+        scale_words(l, block)
     }
 
     #[inline(always)]
-    fn mins<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Int; 4] {
-        min_words(l, words)
+    fn mins<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Int; 4] {
+        min_words(l, block)
     }
 
     #[inline(always)]
-    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2] {
-        both(l, &words[0])
+    fn d<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Float; 2] {
+        both(l, block.chunk(l, 0)[0])
     }
 }

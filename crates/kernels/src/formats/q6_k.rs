@@ -1,4 +1,4 @@
-use super::{Blocks, Sink, Unpacked, WORDS, each, field, four, half, raised};
+use super::{Block, Blocks, Sink, Unpacked, each, field, half, moved, only, unroll};
 use crate::lanes::Lanes;
 
 /// 256 weights: 128 bytes of low halves, 64 bytes of upper pairs of bits, 16 signed scales, `d`;
@@ -32,47 +32,44 @@ impl Blocks for Q6K {
     const GROUP: usize = 16;
     const BITS: u32 = 6;
     const OFFSET: i32 = 32;
-    // Words 0 to 31 are low halves, 32 to 47 upper pairs, 48 to 51 scales; word 55 ends with `d`.
-    const CHUNKS: &'static [usize] =
-        &[0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 194];
 
     #[inline(always)]
-    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>) {
-        for half in 0..2 {
-            for column in 0..2 {
-                let a = four(l, words, 16 * half + 4 * column);
-                let b = four(l, words, 16 * half + 8 + 4 * column);
-                let high = four(l, words, 32 + 8 * half + 4 * column);
+    fn quads<L: Lanes>(l: L, block: &impl Block<L>, sink: &mut impl Sink<L>) {
+        unroll!(for half in [0, 1] {
+            unroll!(for column in [0, 1] {
+                let a = block.chunk(l, 64 * half + 16 * column);
+                let b = block.chunk(l, 64 * half + 32 + 16 * column);
+                let high = block.chunk(l, 128 + 32 * half + 16 * column);
                 let unit = 8 * half + column;
                 let quads = each!(a, |i, w| {
-                    l.or(field(l, w, 0, 15), raised(l, high[i], 4, 0x30))
+                    l.or(field(l, w, 0, 15), moved(l, high[i], 0, 4, 0x30))
                 });
                 sink.take(l, unit, quads);
                 let quads = each!(b, |i, w| {
-                    l.or(field(l, w, 0, 15), raised(l, high[i], 2, 0x30))
+                    l.or(field(l, w, 0, 15), moved(l, high[i], 2, 4, 0x30))
                 });
                 sink.take(l, unit + 2, quads);
                 let quads = each!(a, |i, w| {
-                    l.or(field(l, w, 4, 15), field(l, high[i], 0, 0x30))
+                    l.or(field(l, w, 4, 15), moved(l, high[i], 4, 4, 0x30))
                 });
                 sink.take(l, unit + 4, quads);
                 let quads = each!(b, |i, w| {
-                    l.or(field(l, w, 4, 15), field(l, high[i], 2, 0x30))
+                    l.or(field(l, w, 4, 15), moved(l, high[i], 6, 4, 0x30))
                 });
                 sink.take(l, unit + 6, quads);
-            }
-        }
+            });
+        });
     }
 
     const SIGNED_SCALES: bool = true;
 
     #[inline(always)]
-    fn scales<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Int; 4] {
-        four(l, words, 48)
+    fn scales<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Int; 4] {
+        block.chunk(l, 192)
     }
 
     #[inline(always)]
-    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2] {
-        [l.half(l.shr(l.load(&words[55]), 16)), l.splat_float(0.0)]
+    fn d<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Float; 2] {
+        only(l, l.shr(block.chunk(l, 194)[3], 16))
     }
 }

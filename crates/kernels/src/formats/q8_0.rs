@@ -1,4 +1,4 @@
-use super::{Blocks, Sink, Unpacked, WORDS, four, half};
+use super::{Block, Blocks, Sink, Unpacked, half, only};
 use crate::lanes::Lanes;
 
 /// 32 weights: half-precision scale, 32 signed bytes.
@@ -20,17 +20,15 @@ impl Blocks for Q80 {
 
     const GROUP: usize = 32;
     const BITS: u32 = 8;
-    // Word 0 begins with `d`, words 4 to 11 are quants.
-    const CHUNKS: &'static [usize] = &[0, 2, 18];
 
     #[inline(always)]
-    fn quads<L: Lanes>(l: L, words: &[L::Word; WORDS], sink: &mut impl Sink<L>) {
-        sink.take(l, 0, four(l, words, 4));
-        sink.take(l, 1, four(l, words, 8));
+    fn quads<L: Lanes>(l: L, block: &impl Block<L>, sink: &mut impl Sink<L>) {
+        sink.take(l, 0, block.chunk(l, 2));
+        sink.take(l, 1, block.chunk(l, 18));
     }
 
     #[inline(always)]
-    fn d<L: Lanes>(l: L, words: &[L::Word; WORDS]) -> [L::Float; 2] {
-        [l.half(l.load(&words[0])), l.splat_float(0.0)]
+    fn d<L: Lanes>(l: L, block: &impl Block<L>) -> [L::Float; 2] {
+        only(l, block.chunk(l, 0)[0])
     }
 }

@@ -69,12 +69,12 @@ impl<const VNNI: bool> Avx2<VNNI> {
 impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     const LANES: usize = 8;
     const TOKENS: usize = 4;
-    type Word = [u32; 8];
-    const ZERO: [u32; 8] = [0; 8];
+    type Word = Aligned<u32>;
+    const ZERO: Aligned<u32> = Aligned([0; 8]);
     type Int = __m256i;
     type Float = __m256;
-    type Floats = [f32; 8];
-    const ZEROS: [f32; 8] = [0.0; 8];
+    type Floats = Aligned<f32>;
+    const ZEROS: Aligned<f32> = Aligned([0.0; 8]);
     type Quad = [i8; 4];
 
     #[inline(always)]
@@ -157,9 +157,9 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     }
 
     instructions! {
-        fn load(self, from: &[u32; 8]) -> __m256i { _mm256_loadu_si256(from.as_ptr().cast()) }
-        fn store(self, v: __m256i, to: &mut [u32; 8]) {
-            _mm256_storeu_si256(to.as_mut_ptr().cast(), v)
+        fn load(self, from: &Aligned<u32>) -> __m256i { _mm256_loadu_si256(from.0.as_ptr().cast()) }
+        fn store(self, v: __m256i, to: &mut Aligned<u32>) {
+            _mm256_storeu_si256(to.0.as_mut_ptr().cast(), v)
         }
         fn splat(self, value: i32) -> __m256i { _mm256_set1_epi32(value) }
         fn and(self, a: __m256i, b: __m256i) -> __m256i { _mm256_and_si256(a, b) }
@@ -195,10 +195,21 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
         fn add_float(self, a: __m256, b: __m256) -> __m256 { _mm256_add_ps(a, b) }
         fn sub_float(self, a: __m256, b: __m256) -> __m256 { _mm256_sub_ps(a, b) }
         fn mul_float(self, a: __m256, b: __m256) -> __m256 { _mm256_mul_ps(a, b) }
-        fn load_float(self, from: &[f32; 8]) -> __m256 { _mm256_loadu_ps(from.as_ptr()) }
-        fn store_float(self, v: __m256, to: &mut [f32; 8]) {
-            _mm256_storeu_ps(to.as_mut_ptr(), v)
+        fn load_float(self, from: &Aligned<f32>) -> __m256 { _mm256_loadu_ps(from.0.as_ptr()) }
+        fn store_float(self, v: __m256, to: &mut Aligned<f32>) {
+            _mm256_storeu_ps(to.0.as_mut_ptr(), v)
         }
         fn prefetch(self, at: *const u8) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+}
+
+/// A vector in memory: aligned, so that it never lies in two lines of the cache.
+#[derive(Clone, Copy)]
+#[repr(C, align(32))]
+pub(crate) struct Aligned<T>([T; 8]);
+
+impl AsRef<[f32]> for Aligned<f32> {
+    fn as_ref(&self) -> &[f32] {
+        &self.0
     }
 }

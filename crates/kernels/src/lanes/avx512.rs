@@ -23,12 +23,12 @@ pub(crate) fn run(work: impl Work) {
 impl Lanes for Avx512 {
     const LANES: usize = 16;
     const TOKENS: usize = 8;
-    type Word = [u32; 16];
-    const ZERO: [u32; 16] = [0; 16];
+    type Word = Aligned<u32>;
+    const ZERO: Aligned<u32> = Aligned([0; 16]);
     type Int = __m512i;
     type Float = __m512;
-    type Floats = [f32; 16];
-    const ZEROS: [f32; 16] = [0.0; 16];
+    type Floats = Aligned<f32>;
+    const ZEROS: Aligned<f32> = Aligned([0.0; 16]);
     type Quad = [i8; 4];
 
     #[inline(always)]
@@ -92,9 +92,9 @@ impl Lanes for Avx512 {
     }
 
     instructions! {
-        fn load(self, from: &[u32; 16]) -> __m512i { _mm512_loadu_si512(from.as_ptr().cast()) }
-        fn store(self, v: __m512i, to: &mut [u32; 16]) {
-            _mm512_storeu_si512(to.as_mut_ptr().cast(), v)
+        fn load(self, from: &Aligned<u32>) -> __m512i { _mm512_loadu_si512(from.0.as_ptr().cast()) }
+        fn store(self, v: __m512i, to: &mut Aligned<u32>) {
+            _mm512_storeu_si512(to.0.as_mut_ptr().cast(), v)
         }
         fn splat(self, value: i32) -> __m512i { _mm512_set1_epi32(value) }
         fn and(self, a: __m512i, b: __m512i) -> __m512i { _mm512_and_si512(a, b) }
@@ -128,10 +128,21 @@ impl Lanes for Avx512 {
         fn add_float(self, a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
         fn sub_float(self, a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
         fn mul_float(self, a: __m512, b: __m512) -> __m512 { _mm512_mul_ps(a, b) }
-        fn load_float(self, from: &[f32; 16]) -> __m512 { _mm512_loadu_ps(from.as_ptr()) }
-        fn store_float(self, v: __m512, to: &mut [f32; 16]) {
-            _mm512_storeu_ps(to.as_mut_ptr(), v)
+        fn load_float(self, from: &Aligned<f32>) -> __m512 { _mm512_loadu_ps(from.0.as_ptr()) }
+        fn store_float(self, v: __m512, to: &mut Aligned<f32>) {
+            _mm512_storeu_ps(to.0.as_mut_ptr(), v)
         }
         fn prefetch(self, at: *const u8) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+}
+
+/// A vector in memory: aligned, so that it never lies in two lines of the cache.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Aligned<T>([T; 16]);
+
+impl AsRef<[f32]> for Aligned<f32> {
+    fn as_ref(&self) -> &[f32] {
+        &self.0
     }
 }

@@ -125,6 +125,10 @@ pub(crate) trait Rows {
 
 /// Something that can be done with any instruction set; it runs compiled for the one at hand.
 pub(crate) trait Work {
+    /// Whether it is for one token only.
+    #[allow(dead_code, reason = "not every instruction set makes a difference")]
+    const ONE_TOKEN: bool;
+
     /// Must be `inline(always)`, and what it calls.
     fn with<L: Lanes>(self, lanes: L);
 }

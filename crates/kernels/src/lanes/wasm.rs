@@ -24,15 +24,26 @@ macro_rules! each {
 #[derive(Clone, Copy)]
 pub(crate) struct Wasm<const RELAXED: bool, const N: usize>(());
 
-#[inline(always)]
-pub(crate) fn run(work: impl Work) {
-    work.with(Wasm::<false, 2>(()));
+// Measured in Chromium: for one token, whose weights are unpacked into registers, two vectors are
+// more than there are registers for; for several they are worth it.
+
+#[inline(never)]
+pub(crate) fn run<W: Work>(work: W) {
+    if W::ONE_TOKEN {
+        work.with(Wasm::<false, 1>(()));
+    } else {
+        work.with(Wasm::<false, 2>(()));
+    }
 }
 
 #[cfg(target_feature = "relaxed-simd")]
-#[inline(always)]
-pub(crate) fn run_relaxed(work: impl Work) {
-    work.with(Wasm::<true, 2>(()));
+#[inline(never)]
+pub(crate) fn run_relaxed<W: Work>(work: W) {
+    if W::ONE_TOKEN {
+        work.with(Wasm::<true, 1>(()));
+    } else {
+        work.with(Wasm::<true, 2>(()));
+    }
 }
 
 impl<const RELAXED: bool, const N: usize> Wasm<RELAXED, N> {
@@ -121,7 +132,8 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     ) -> [v128; N] {
         let mut sum = sum;
         for (w, x) in weights.iter().zip(x) {
-            let x = x.map(|x| u32x4_splat(x));
+            // Not both at once: that would be one load and the work of taking it apart.
+            let x = [u32x4_splat(x[0]), u32x4_splat(x[1])];
             for n in 0..N {
                 sum[n] = if RELAXED {
                     dot_bytes(x[0], w[n], sum[n])
@@ -140,7 +152,8 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     fn dot_signed(self, sum: [v128; N], weights: &[[v128; N]; 4], x: &[[u32; 2]; 4]) -> [v128; N] {
         let mut sum = sum;
         for (w, x) in weights.iter().zip(x) {
-            let x = x.map(|x| u32x4_splat(x));
+            // Not both at once: that would be one load and the work of taking it apart.
+            let x = [u32x4_splat(x[0]), u32x4_splat(x[1])];
             for n in 0..N {
                 sum[n] = if RELAXED {
                     dot_bytes(v128_xor(w[n], x[1]), x[0], sum[n])

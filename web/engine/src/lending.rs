@@ -302,7 +302,7 @@ impl State {
     }
 
     /// The compute worker may free the fragment's memory.
-    fn release(&self, index: FragmentIndex) {
+    pub(super) fn release(&self, index: FragmentIndex) {
         if let (Some(port), Some(id)) = (self.worker(index), self.fragment_id(index)) {
             let fragment = ByteBuf::from(id.0);
             // A worker that is gone has freed everything.

@@ -1,8 +1,9 @@
-//! The engine: what this tab decides. It drives the pure cores, `swarm` and `inference`, and does for them what they
+//! The engine of the browser application, a worker: what this tab decides. It drives the pure cores, `swarm` and `inference`, and does for them what they
 //! leave to a shell: clocks, storage, and messages to the page (which has the network) and to the compute workers.
 //!
 //! Everything happens on one thread. Whatever comes in, a message, a timer, the end of a storage operation, goes
-//! through [`Engine::update`], which changes the state and then carries out what follows from it.
+//! through [`Engine::update`], which changes the state and then carries out what follows from it. It touches no network,
+//! which exists on the page only, and shows nothing.
 
 mod asking;
 mod clock;
@@ -22,22 +23,24 @@ use bytes::Bytes;
 use swarm::{ComputeError, Event, PeerId, Ticket};
 use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
-    messages::{Fault, FromCompute, FromNetwork, ToEngine},
+    messages::{Fault, FromCompute, FromNetwork, Ready, ToEngine},
     port::{Incoming, Port},
     transfer,
 };
+use web_sys::MessagePort;
 
 use state::State;
 
 /// The engine itself; copies are the same one.
 #[derive(Clone)]
-pub(crate) struct Engine(Rc<Inner>);
+struct Engine(Rc<Inner>);
 
 struct Inner {
     /// `None` until the page says which swarm to join.
     state: RefCell<Option<State>>,
     page: Port,
-    compute: Vec<Port>,
+    /// The compute workers there are.
+    compute: RefCell<Vec<Port>>,
     timer: clock::Timer,
     /// Somebody is choosing fragments to lend; and has to look again when done.
     lending: Cell<bool>,
@@ -46,22 +49,25 @@ struct Inner {
     acquainted: Cell<bool>,
 }
 
-/// Listens to the page from now on.
-pub(crate) fn start(page: Port, compute: Vec<Port>) {
+fn main() {
+    console_error_panic_hook::set_once();
+    let Some(page) = Port::scope() else {
+        web_sys::console::error_1(&"this program runs in a worker only".into());
+        return;
+    };
     let engine = Engine(Rc::new(Inner {
         state: RefCell::new(None),
         page: page.clone(),
-        compute,
+        compute: RefCell::default(),
         timer: clock::Timer::default(),
         lending: Cell::new(false),
         lend_again: Cell::new(false),
         acquainted: Cell::new(false),
     }));
-    for (worker, port) in engine.0.compute.iter().enumerate() {
-        let engine = engine.clone();
-        port.listen(move |message| engine.computed(worker, message));
-    }
     page.listen(move |message| engine.told(message));
+    if let Err(error) = page.send(&Ready) {
+        web_sys::console::error_1(&error.to_string().into());
+    }
 }
 
 impl Engine {
@@ -86,9 +92,14 @@ impl Engine {
 
     fn told(&self, message: Incoming<ToEngine>) {
         match message.header {
+            ToEngine::Worker => message.ports.into_iter().for_each(|port| self.hire(port)),
+            ToEngine::Workers(most) => {
+                self.update(|state| state.employ(most as usize));
+            }
             ToEngine::Join(join) => {
                 if self.0.state.borrow().is_none() {
-                    let state = State::new(&join, self.0.page.clone(), self.0.compute.clone());
+                    let compute = self.0.compute.borrow().clone();
+                    let state = State::new(&join, self.0.page.clone(), compute);
                     self.0.state.replace(Some(state));
                     spawn_local(joining::join(self.clone(), join.model));
                 }
@@ -113,6 +124,17 @@ impl Engine {
             }
             ToEngine::Tidy => spawn_local(lending::tidy(self.clone())),
         }
+    }
+
+    /// One more compute worker.
+    fn hire(&self, port: MessagePort) {
+        let (engine, port) = (self.clone(), Port::Channel(port));
+        let mut all = self.0.compute.borrow_mut();
+        let worker = all.len();
+        port.listen(move |message| engine.computed(worker, message));
+        all.push(port.clone());
+        drop(all);
+        self.update(|state| state.hire(port));
     }
 
     fn heard(&self, event: FromNetwork, body: &[u8]) {

@@ -38,6 +38,8 @@ pub(super) struct Claim {
 pub(super) struct State {
     page: Port,
     compute: Vec<Port>,
+    /// How many of them may compute.
+    employed: usize,
     pub(super) node: Node,
     pub(super) online: bool,
     /// The connected peers' ids as text.
@@ -73,9 +75,10 @@ impl State {
     pub(super) fn new(join: &Join, page: Port, compute: Vec<Port>) -> Self {
         let mut config = Config::new(PeerId::new(&join.peer));
         config.agent = concat!("iap2p-web/", env!("CARGO_PKG_VERSION")).into();
-        config.compute_slots = compute.len().max(1) * SLOTS_PER_WORKER;
+        config.compute_slots = slots(compute.len());
         Self {
             page,
+            employed: compute.len(),
             compute,
             node: Node::new(config),
             online: true,
@@ -200,8 +203,23 @@ impl State {
 
     /// The compute worker that has the fragment in its memory.
     pub(super) fn worker(&self, fragment: FragmentIndex) -> Option<&Port> {
-        let workers = self.compute.len().max(1);
-        self.compute.get(fragment.0 as usize % workers)
+        self.compute.get(fragment.0 as usize % self.employed.max(1))
+    }
+
+    /// There is one more compute worker.
+    pub(super) fn hire(&mut self, port: Port) {
+        self.compute.push(port);
+    }
+
+    /// At most so many compute workers work from now on. Fragments move to others, who read them when asked.
+    pub(super) fn employ(&mut self, most: usize) {
+        let employed = most.clamp(1, self.compute.len().max(1));
+        if employed == self.employed {
+            return;
+        }
+        self.claims.keys().for_each(|index| self.release(*index));
+        self.employed = employed;
+        self.node.set_compute_slots(slots(employed));
     }
 
     /// The fragment with this id, as text.
@@ -239,6 +257,10 @@ impl State {
             self.tell(&FromEngine::Status(Box::new(status)));
         }
     }
+}
+
+fn slots(workers: usize) -> usize {
+    workers.max(1) * SLOTS_PER_WORKER
 }
 
 fn log(sent: Result<(), web_bridge::port::SendError>) {

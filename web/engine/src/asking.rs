@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use inference::{
-    RequestId, Sampling, Session, compute, executor,
+    RequestId, Sampling, Session,
+    compute::{self, Arithmetic},
+    executor::{self, CacheKind},
     sampling::InvalidSampling,
     session::{self, Event, FinishReason, Generation},
     template::{Date, Message, Role},
@@ -165,7 +167,7 @@ impl State {
 
     /// The swarm gives up on one of the session's requests.
     pub(super) fn failed(&mut self, request: swarm::RequestId, failure: &Failure) {
-        let ours = |asking: &super::asking::Asking| asking.open.contains_key(&request);
+        let ours = |asking: &Asking| asking.open.contains_key(&request);
         if !self.asking.as_ref().is_some_and(ours) {
             return;
         }
@@ -195,9 +197,8 @@ impl State {
         while let Some(event) = self.session.as_mut().and_then(Session::poll_event) {
             match event {
                 Event::Prompt { read, total } => self.reading(read as u32, total as u32),
-                Event::Thinking { token, text } | Event::Token { token, text } => {
-                    self.token(token, text);
-                }
+                Event::Thinking { token, text } => self.token(token, text, true),
+                Event::Token { token, text } => self.token(token, text, false),
                 Event::Done(reason) => self.end(match reason {
                     FinishReason::End => EndReason::Complete,
                     FinishReason::Length | FinishReason::ContextFull => EndReason::Length,
@@ -218,14 +219,18 @@ impl State {
         }
     }
 
-    fn token(&mut self, token: u32, piece: String) {
+    fn token(&mut self, token: u32, piece: String, thought: bool) {
         let now = milliseconds();
         if let Some(asking) = &mut self.asking {
             asking.tokens.push(token);
             asking.first.get_or_insert(now);
             asking.last = now;
             let answer = asking.answer;
-            self.tell(&FromEngine::Text { answer, piece });
+            self.tell(&FromEngine::Text {
+                answer,
+                piece,
+                thought,
+            });
         }
     }
 
@@ -294,9 +299,8 @@ fn today() -> Date {
 
 /// As much context as the keys and values of all layers leave memory for.
 fn affordable_context(model: &inference::Model) -> usize {
-    let dimensions = model.hyperparameters();
-    let values = dimensions.n_head_kv * (dimensions.head_dim_k + dimensions.head_dim_v);
-    let token = dimensions.layers as usize * values * size_of::<f32>();
+    let cache = CacheKind::for_arithmetic(Arithmetic::Quantised);
+    let token = model.hyperparameters().cache_bytes_per_token(cache);
     CACHE / token.max(1)
 }
 

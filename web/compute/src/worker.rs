@@ -1,4 +1,4 @@
-//! A compute worker: reads fragments from IndexedDB itself, and answers requests about them.
+//! Reads fragments from IndexedDB itself, and answers requests about them.
 //!
 //! It answers one request after the other. Fragments stay in memory once read, the one longest unused makes room.
 

@@ -1,0 +1,49 @@
+//! The compute worker once more, with relaxed SIMD.
+//!
+//! A module that contains one such instruction is refused as a whole by a browser that does not know it. So there are
+//! two, and the page asks the browser which it can have. Trunk builds everything with the same flags, hence this.
+
+use std::{env, fs, path::Path};
+
+use anyhow::Result;
+
+use crate::{
+    paths,
+    shell::{self, Shell},
+};
+
+const PACKAGE: &str = "web-compute";
+const NAME: &str = "web-compute-relaxed";
+const WASM: &str = "wasm32-unknown-unknown";
+const FLAGS: &str = "-Ctarget-feature=+simd128,+relaxed-simd";
+
+/// Builds the worker into the folder of the page, beside its twin.
+pub(crate) fn build(shell: &Shell, folder: &Path) -> Result<()> {
+    let profile = env::var("TRUNK_BUILD_CARGO_PROFILE").unwrap_or_else(|_| "web".into());
+    // Other flags, other files: in one folder each build would undo the other.
+    let target = paths::target().join("relaxed-simd");
+    let mut cargo = shell.cargo(&["build", "--locked", "--package", PACKAGE, "--target", WASM]);
+    cargo
+        .args(["--profile", &profile])
+        .arg("--target-dir")
+        .arg(&target);
+    shell::run(cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", FLAGS))?;
+    let built = if profile == "dev" { "debug" } else { &profile };
+    let module = target
+        .join(WASM)
+        .join(built)
+        .join(format!("{PACKAGE}.wasm"));
+    let mut bindgen = shell.command("wasm-bindgen");
+    bindgen.args([
+        "--target",
+        "web",
+        "--no-typescript",
+        "--out-name",
+        NAME,
+        "--out-dir",
+    ]);
+    shell::run(bindgen.arg(folder).arg(module))?;
+    let loader = format!("import init from './{NAME}.js';await init();");
+    fs::write(folder.join(format!("{NAME}_loader.js")), loader)?;
+    Ok(())
+}
