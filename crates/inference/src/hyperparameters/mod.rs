@@ -79,7 +79,8 @@ pub struct Hyperparameters {
     pub rope: RopeParameters,
     /// How positions scale queries, in a model that does so.
     pub temperature: Option<Temperature>,
-    /// How far back a token looks, itself included; `None` for all the way.
+    /// How far back a token looks, itself included; `None` for all the way. As the file states it for all layers:
+    /// llama.cpp, whose converter writes it for none of these architectures, would not look for it.
     pub sliding_window: Option<usize>,
     /// What the products of queries and keys are multiplied by.
     pub attention_scale: f32,
