@@ -1,5 +1,7 @@
 mod rows;
 
+use std::ops::Range;
+
 use kernels::math;
 
 use crate::hyperparameters::Kept;
@@ -8,6 +10,9 @@ pub use rows::{CacheKind, UnknownCacheKind};
 
 /// Positions whose values stay at hand while all heads of a group look at them.
 const BLOCK: usize = 64;
+
+/// Rows are made floats of for several tokens at once, if they are at most so many values.
+const ROOM: usize = 4 << 20;
 
 /// Tokens behind a sliding window that are kept nevertheless, at least and until they are twice as many: so that a
 /// conversation may go on from a little before its end, and old rows are not dropped one by one.
@@ -37,7 +42,9 @@ impl Heads {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Room {
     scores: Vec<f32>,
-    rows: Vec<f32>,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    block: Vec<f32>,
 }
 
 /// Keys and values of the tokens so far, for one layer.
@@ -124,53 +131,100 @@ impl LayerCache {
             .map_or(0, |window| positions.saturating_sub(window))
     }
 
-    /// Lets the query heads of a group look at the first `positions` tokens, as far as the window goes. What they
-    /// see is added to `out`, which is zero. Every sum runs in the order of positions.
-    pub(super) fn attend(
+    /// Lets the query heads of a group look around for some tokens, the first of which is at `start`: each token
+    /// has its queries and room for what they see, which is zero. Each looks at itself and those before, as far as
+    /// the window goes. Every sum runs in the order of positions, however many tokens there are.
+    pub(super) fn attend<'a>(
         &self,
         head: usize,
-        queries: &[f32],
-        positions: usize,
+        start: usize,
+        tokens: impl ExactSizeIterator<Item = (&'a [f32], &'a mut [f32])>,
         heads: Heads,
         room: &mut Room,
-        out: &mut [f32],
     ) {
         let HeadCache { keys, values } = &self.heads[head];
-        let Room { scores, rows } = room;
-        let (start, end) = (
-            self.seen_from(positions) - self.first,
-            positions - self.first,
-        );
-        let count = end - start;
-        scores.clear();
-        scores.resize(heads.group * count, 0.0);
-        let blocks = || {
-            (start..end)
-                .step_by(BLOCK)
-                .map(|from| from..end.min(from + BLOCK))
+        let Room {
+            scores,
+            keys: key_room,
+            values: value_room,
+            block: block_room,
+        } = room;
+        let from = self.seen_from(start + 1);
+        let rows = from - self.first..start + tokens.len() - self.first;
+        // What several tokens look at is made floats of once.
+        let at_once = tokens.len() > 1 && rows.len() * (heads.key + heads.value) <= ROOM;
+        let known = at_once.then(|| Known {
+            from: rows.start,
+            keys: keys.get(rows.clone(), key_room),
+            values: values.as_ref().map(|values| values.get(rows, value_room)),
+        });
+        for (positions, (queries, out)) in (start + 1..).zip(tokens) {
+            let rows = self.seen_from(positions) - self.first..positions - self.first;
+            scores.clear();
+            scores.resize(heads.group * rows.len(), 0.0);
+            let count = rows.len();
+            for block in blocks(&rows) {
+                let at = block.start - rows.start;
+                let keys = match &known {
+                    Some(known) => known.keys(block, heads.key),
+                    None => keys.get(block, block_room),
+                };
+                for (position, key) in (at..).zip(keys.chunks_exact(heads.key)) {
+                    for (index, query) in queries.chunks_exact(heads.key).enumerate() {
+                        scores[index * count + position] = math::dot(query, key) * heads.scale;
+                    }
+                }
+            }
+            for scores in scores.chunks_exact_mut(count) {
+                math::softmax(scores);
+            }
+            let (kept, width) = match values {
+                Some(values) => (values, heads.value),
+                None => (keys, heads.key),
+            };
+            for block in blocks(&rows) {
+                let at = block.start - rows.start;
+                let values = match &known {
+                    Some(known) => known.values(block, heads),
+                    None => kept.get(block, block_room),
+                };
+                let groups = scores.chunks_exact(count);
+                for (scores, out) in groups.zip(out.chunks_exact_mut(heads.value)) {
+                    for (&score, value) in scores[at..].iter().zip(values.chunks_exact(width)) {
+                        math::add_scaled(out, score, &value[..heads.value]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn blocks(rows: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+    let end = rows.end;
+    let block = move |from| from..end.min(from + BLOCK);
+    rows.clone().step_by(BLOCK).map(block)
+}
+
+/// Rows that are floats already.
+struct Known<'a> {
+    /// The first of them.
+    from: usize,
+    keys: &'a [f32],
+    /// `None` where a value is the start of its key.
+    values: Option<&'a [f32]>,
+}
+
+impl Known<'_> {
+    fn keys(&self, rows: Range<usize>, width: usize) -> &[f32] {
+        let rows = rows.start - self.from..rows.end - self.from;
+        &self.keys[rows.start * width..rows.end * width]
+    }
+
+    fn values(&self, rows: Range<usize>, heads: Heads) -> &[f32] {
+        let Some(values) = self.values else {
+            return self.keys(rows, heads.key);
         };
-        for block in blocks() {
-            let at = block.start - start;
-            for (position, key) in (at..).zip(keys.get(block, rows).chunks_exact(heads.key)) {
-                for (index, query) in queries.chunks_exact(heads.key).enumerate() {
-                    scores[index * count + position] = math::dot(query, key) * heads.scale;
-                }
-            }
-        }
-        for scores in scores.chunks_exact_mut(count) {
-            math::softmax(scores);
-        }
-        let values = values.as_ref().unwrap_or(keys);
-        for block in blocks() {
-            let at = block.start - start;
-            let values_of = values.get(block, rows);
-            let groups = scores.chunks_exact(count);
-            for (scores, out) in groups.zip(out.chunks_exact_mut(heads.value)) {
-                let rows = values_of.chunks_exact(values.width());
-                for (&score, value) in scores[at..].iter().zip(rows) {
-                    math::add_scaled(out, score, &value[..heads.value]);
-                }
-            }
-        }
+        let rows = rows.start - self.from..rows.end - self.from;
+        &values[rows.start * heads.value..rows.end * heads.value]
     }
 }

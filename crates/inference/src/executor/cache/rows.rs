@@ -100,10 +100,6 @@ impl Rows {
         Self { width, values }
     }
 
-    pub(super) fn width(&self) -> usize {
-        self.width
-    }
-
     pub(super) fn len(&self) -> usize {
         let values = match &self.values {
             Values::F32(values) => values.len(),
