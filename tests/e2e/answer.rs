@@ -119,6 +119,29 @@ pub(crate) fn a_tab_closed_in_mid_answer_changes_no_token() -> Result<()> {
     })
 }
 
+pub(crate) fn cores_that_come_and_go_change_no_token() -> Result<()> {
+    let network = Network::start()?;
+    Browser::with(|browser| {
+        let tab = Visitor::join(browser, &network.link(), 3 * LEND)?;
+        let lent = tab.lends()?;
+        let rest: Vec<_> = (0..network.fragments)
+            .filter(|index| !lent.contains(index))
+            .collect();
+        let worker = network.worker("worker", &rest)?;
+        tab.meets(&worker.peer_id()?)?;
+        let alone = network.alone(QUESTION, MAX_TOKENS)?;
+        tab.be_predictable(MAX_TOKENS)?;
+        for cores in [1, 4, 2] {
+            // What this machine does not have, the page does not take.
+            tab.employ(cores)?;
+            tab.ask(QUESTION)?;
+            same(&tab.answer()?, &alone)?;
+            tab.start_over()?;
+        }
+        Ok(())
+    })
+}
+
 /// The same text in as many tokens; where the text begins is a matter of the page's layout.
 fn same(said: &Said, alone: &Answer) -> Result<()> {
     let tokens = said.ending.as_ref().context("not ended")?.tokens as usize;

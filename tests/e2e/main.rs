@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         screenshots::every_screen_fits_a_phone_and_a_desktop_in_both_languages,
         answer::tabs_and_a_worker_answer_as_one_process_does,
         answer::a_tab_closed_in_mid_answer_changes_no_token,
+        answer::cores_that_come_and_go_change_no_token,
         onboarding::joining_shows_progress_and_goes_on_after_a_reload,
         onboarding::a_full_storage_is_said_plainly_and_loses_nothing,
         onboarding::a_fragment_with_a_flipped_bit_is_refused_and_fetched_elsewhere,

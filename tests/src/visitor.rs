@@ -102,6 +102,18 @@ impl Visitor {
         self.click("nav-chat")
     }
 
+    /// Computes on so many cores from now on.
+    pub fn employ(&self, cores: u32) -> Result<()> {
+        self.click("nav-settings")?;
+        self.change("settings-cores", cores)?;
+        self.click("nav-chat")
+    }
+
+    /// Leaves the conversation for a new one.
+    pub fn start_over(&self) -> Result<()> {
+        self.click("chat-new")
+    }
+
     /// Puts a number into a field and leaves it.
     fn change(&self, id: &str, value: u32) -> Result<()> {
         self.wait_for(id)?;

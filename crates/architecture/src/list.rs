@@ -22,6 +22,9 @@ pub struct Architecture {
     pub temperature: Temperature,
     /// How files write YaRN's log multiplier.
     pub log_multiplier: LogMultiplier,
+    /// Whether files state which frequencies YaRN divides (`rope.scaling.yarn_beta_fast` and `_slow`); it is the
+    /// same ones in all others, whatever they state.
+    pub states_betas: bool,
     /// How experts are chosen and weighted.
     pub choice: Choice,
     /// Where the width of an expert is stated.
@@ -72,6 +75,8 @@ pub enum Temperature {
 /// What `rope.scaling.yarn_log_multiplier` is in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogMultiplier {
+    /// Nothing: it is not read.
+    Unread,
     /// The multiplier; it divides the size of queries and keys.
     Plain,
     /// A tenth of it; scores are multiplied by what it gives, squared, and the size of queries and keys stays.
@@ -214,7 +219,8 @@ const LLAMA: Architecture = Architecture {
     attention: Attention::Grouped,
     pairs: Pairs::Neighbours,
     temperature: Temperature::Never,
-    log_multiplier: LogMultiplier::Plain,
+    log_multiplier: LogMultiplier::Unread,
+    states_betas: false,
     choice: Choice::Softmax,
     expert_width: ExpertWidth::FeedForward,
     dense_first: false,
@@ -228,6 +234,8 @@ const LLAMA: Architecture = Architecture {
 const MISTRAL3: Architecture = Architecture {
     name: "mistral3",
     temperature: Temperature::OriginalContext,
+    log_multiplier: LogMultiplier::Plain,
+    states_betas: true,
     ..LLAMA
 };
 
@@ -259,6 +267,7 @@ const DEEPSEEK2: Architecture = Architecture {
     pairs: Pairs::Neighbours,
     temperature: Temperature::StatedLength,
     log_multiplier: LogMultiplier::TenthOnScores,
+    states_betas: false,
     choice: Choice::Stated,
     expert_width: ExpertWidth::Own,
     dense_first: true,

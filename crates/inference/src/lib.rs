@@ -10,6 +10,7 @@
 //! - [`executor`]: tokens through a range of layers, with their keys and values.
 //! - [`session`]: embedding, executor, output head and [`sampling`] in turn.
 //! - [`thinking`]: a model's thoughts told apart from its answer.
+//! - [`traffic`]: what a token costs a network, by a model's header alone.
 //! - [`local`]: answers from fragments in this process.
 //!
 //! This crate never waits, reads no clock, knows no network and starts no threads. Randomness is a seed.
@@ -60,6 +61,7 @@ pub mod session;
 pub mod template;
 pub mod thinking;
 pub mod tokenizer;
+pub mod traffic;
 
 pub use executor::Executor;
 pub use hyperparameters::Hyperparameters;

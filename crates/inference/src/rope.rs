@@ -26,7 +26,7 @@ impl Rope {
             match &parameters.yarn {
                 None => divided,
                 Some(yarn) => {
-                    let kept = kept(yarn, parameters, pair) * f64::from(yarn.extrapolation);
+                    let kept = kept(yarn, parameters, pair);
                     divided * (1.0 - kept) + frequency * kept
                 }
             }

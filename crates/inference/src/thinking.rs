@@ -144,7 +144,7 @@ impl Splitter {
             if let Some(thoughts) = rest.strip_prefix(OPEN) {
                 self.state = State::Thinking { fresh: true };
                 text = thoughts.to_owned();
-            } else if OPEN.starts_with(rest) {
+            } else if !rest.is_empty() && OPEN.starts_with(rest) {
                 self.held = text;
                 return said;
             }
@@ -175,7 +175,11 @@ impl Splitter {
     pub fn finish(&mut self) -> Option<(Part, String)> {
         let held = std::mem::take(&mut self.held);
         let part = self.part();
-        (!held.is_empty()).then_some((part, held))
+        let nothing = match part {
+            Part::Thinking => held.trim().is_empty(),
+            Part::Answer => held.is_empty(),
+        };
+        (!nothing).then_some((part, held))
     }
 
     /// Text without marks.
@@ -183,11 +187,9 @@ impl Splitter {
         let mut text = std::mem::take(&mut self.held) + text;
         match self.state {
             State::Start => {
-                if text.trim_start().is_empty() {
-                    self.held = text;
-                    return Vec::new();
+                if !text.trim_start().is_empty() {
+                    self.state = State::Answer;
                 }
-                self.state = State::Answer;
             }
             State::Thinking { fresh } => {
                 if fresh {

@@ -6,18 +6,25 @@ mod common;
 use std::{path::Path, sync::LazyLock};
 
 use bytes::Bytes;
-use common::models::Loaded;
+use common::{
+    models::Loaded,
+    random::{self, Chance},
+};
 use fragments::Fragment;
 use inference::{
     Answerer, LocalAnswerer, RequestId, Sampling, Session,
-    compute::{Response, decode_request, decode_response, encode_request, encode_response},
+    compute::{
+        Response, answer_with, decode_request, decode_response, encode_request, encode_response,
+    },
+    executor::CacheKind,
     session::{Config, Event, FinishReason, Generation, Logits},
 };
+use kernels::Isa;
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
 /// Models cut as finely as they can be, so that there is something to distribute.
-static MODELS: LazyLock<[Loaded; 2]> = LazyLock::new(|| {
-    ["dense", "moe"].map(|name| {
+static MODELS: LazyLock<[Loaded; 3]> = LazyLock::new(|| {
+    ["dense", "moe", "deepseek2"].map(|name| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors");
         let file = std::fs::read(folder.join(format!("{name}.gguf"))).unwrap();
         let header = gguf::Header::parse(&file, Some(file.len() as u64)).unwrap();
@@ -42,20 +49,6 @@ const WARM: Generation = Generation {
     ignore_end: true,
     logits: Logits::All,
 };
-
-/// Chance that a test can repeat.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        // A linear congruential generator is random enough to shuffle with.
-        self.0 = self
-            .0
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
-        (self.0 >> 33) as usize % bound
-    }
-}
 
 /// Workers, each holding some of a model's fragments; every fragment is held by one at least.
 fn workers(loaded: &Loaded, count: usize, chance: &mut Chance) -> Vec<LocalAnswerer<Bytes>> {
@@ -86,9 +79,15 @@ fn run_distributed(
                 .iter()
                 .filter(|worker| worker.get(&request.fragment).is_some())
                 .collect();
-            let response = holders[chance.below(holders.len())]
-                .answer(&request)
-                .unwrap();
+            let holder = holders[chance.below(holders.len())];
+            let fragment = holder.get(&request.fragment).unwrap();
+            // Each on a machine of another kind.
+            let kinds: Vec<Isa> = Isa::ALL
+                .into_iter()
+                .filter(|isa| isa.is_available())
+                .collect();
+            let kind = kinds[chance.below(kinds.len())];
+            let response = answer_with(kind, fragment, &request).unwrap();
             arriving.push((id, encode_response(&response)));
         }
         events.extend(std::iter::from_fn(|| session.poll_event()));
@@ -172,14 +171,56 @@ proptest! {
         count in 1..6usize,
         batch in 1..20usize,
         faults: bool,
+        kind in prop::sample::select(CacheKind::ALL.to_vec()),
     ) {
         let mut chance = Chance(seed);
-        for (loaded, alone) in MODELS.iter().zip(&*ALONE) {
+        for loaded in &*MODELS {
             let workers = workers(loaded, count, &mut chance);
-            let mut session = loaded.session(Config { batch, ..Config::default() });
+            let config = Config { cache: Some(kind), ..Config::default() };
+            let mut session = loaded.session(config);
+            session.begin(&PROMPT, WARM).unwrap();
+            let alone = bits(&run_alone(&mut session, loaded));
+            let mut session = loaded.session(Config { batch, ..config });
             session.begin(&PROMPT, WARM).unwrap();
             let events = run_distributed(&mut session, &workers, &mut chance, faults);
-            prop_assert_eq!(&bits(&events), alone);
+            prop_assert_eq!(bits(&events), alone);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn random_models_of_every_architecture_answer_the_same_however_they_are_distributed(
+        seed: u64,
+        count in 1..6usize,
+        batch in 1..12usize,
+        larger in 0..4u32,
+    ) {
+        for architecture in architecture::ARCHITECTURES {
+            let mut chance = Chance(seed);
+            let file = random::model(architecture, &mut chance);
+            let header = gguf::Header::parse(&file, Some(file.len() as u64)).unwrap();
+            let smallest = fragments::Plan::smallest_fragment_size(&header, file.len() as u64);
+            let loaded = Loaded::cut(&file, smallest as u32 * (4 + larger) / 4);
+            let vocabulary = loaded.model.hyperparameters().n_vocab as u32;
+            let prompt = PROMPT.map(|token| token % vocabulary);
+            let mut session = loaded.session(Config::default());
+            session.begin(&prompt, WARM).unwrap();
+            let alone = bits(&run_alone(&mut session, &loaded));
+            let finite = alone.0.iter().flatten().all(|&bits| f32::from_bits(bits).is_finite());
+            prop_assert!(finite && alone.1.len() == WARM.max_tokens, "{}", architecture.name);
+
+            let workers = workers(&loaded, count, &mut chance);
+            let mut session = loaded.session(Config { batch, ..Config::default() });
+            session.begin(&prompt, WARM).unwrap();
+            let events = run_distributed(&mut session, &workers, &mut chance, true);
+            prop_assert_eq!(bits(&events), alone, "{}", architecture.name);
         }
     }
 }

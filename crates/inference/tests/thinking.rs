@@ -3,8 +3,10 @@
 
 mod common;
 
-use common::{Vocabulary, byte_level};
+use common::{Vocabulary, byte_level, models::Loaded, tiny::Tiny};
+use gguf::{Array, Strings, Value};
 use inference::{
+    session::{Config, Event, FinishReason, Generation},
     thinking::{Part, Splitter},
     tokenizer::{Detokenizer, Encode},
 };
@@ -117,4 +119,97 @@ fn a_piece_at_a_time_is_as_good_as_all_at_once() {
         assert_eq!(thoughts, "a</thinkb", "{size}");
         assert_eq!(said.last().unwrap().1, "c", "{size}");
     }
+}
+
+/// A model that says these tokens one after the other, whatever went before: the embedding of each is a direction of
+/// its own, and the output head knows which follows.
+fn reciting(chain: &[u32]) -> Loaded {
+    let mut tiny = Tiny::new();
+    let Some(Value::Array(Array::String(pieces))) = tiny.get("tokenizer.ggml.tokens") else {
+        panic!("a vocabulary")
+    };
+    let renamed = pieces.iter().map(|piece| match piece {
+        "[INST]" => "[THINK]",
+        "[/INST]" => "[/THINK]",
+        other => other,
+    });
+    let renamed: Strings = renamed.collect();
+    let (count, width) = (renamed.len(), 32);
+    let mut embedding = vec![0.0; count * width];
+    let mut head = vec![0.0; count * width];
+    for (direction, pair) in chain.windows(2).enumerate() {
+        embedding[pair[0] as usize * width + direction] = 1.0;
+        head[pair[1] as usize * width + direction] = 1.0;
+    }
+    let shape = [width as u64, count as u64];
+    let zeros = |len: usize| vec![0.0; len];
+    tiny = tiny
+        .set(
+            "tokenizer.ggml.tokens",
+            Value::Array(Array::String(renamed)),
+        )
+        .filled("token_embd.weight", &shape, embedding)
+        .filled("output.weight", &shape, head)
+        .filled("output_norm.weight", &[width as u64], vec![1.0; width]);
+    for layer in 0..2 {
+        tiny = tiny
+            .filled(
+                &format!("blk.{layer}.attn_output.weight"),
+                &[32, 32],
+                zeros(32 * 32),
+            )
+            .filled(
+                &format!("blk.{layer}.ffn_down.weight"),
+                &[48, 32],
+                zeros(48 * 32),
+            );
+    }
+    Loaded::cut(&tiny.file(), 64 << 10)
+}
+
+#[test]
+fn a_sessions_events_tell_thoughts_from_the_answer() {
+    let tokenizer = |loaded: &Loaded| loaded.model.tokenizer().clone();
+    let names = tokenizer(&reciting(&[1, 2]));
+    let id = |piece: &str| {
+        let all = 0..names.vocabulary().len() as u32;
+        let mut found = all.filter(|&token| names.vocabulary().piece(token) == Some(piece));
+        found.next().unwrap()
+    };
+    let chain = ["<s>", "[THINK]", "a", "ab", "[/THINK]", "b", "c", "</s>"].map(id);
+    let loaded = reciting(&chain);
+    let mut session = loaded.session(Config::default());
+    session.begin(&chain[..1], Generation::default()).unwrap();
+    let (mut thoughts, mut answer, mut tokens) = (String::new(), String::new(), Vec::new());
+    inference::run_local(&mut session, &loaded.answerer, |event| match event {
+        Event::Thinking { token, text } => {
+            tokens.push(token);
+            thoughts += &text;
+        }
+        Event::Token { token, text } => {
+            tokens.push(token);
+            answer += &text;
+        }
+        Event::Done(reason) => assert_eq!(reason, FinishReason::End),
+        Event::Prompt { .. } | Event::Logits { .. } => {}
+    })
+    .unwrap();
+    assert_eq!((thoughts.as_str(), answer.as_str()), ("aab", "bc"));
+    assert_eq!(tokens, chain[1..], "each token is told of once");
+
+    // Taken up elsewhere in the middle of a thought, it is still one.
+    let mut session = loaded.session(Config::default());
+    session
+        .resume(&chain[..3], 1, Generation::default())
+        .unwrap();
+    let mut events = Vec::new();
+    inference::run_local(&mut session, &loaded.answerer, |event| events.push(event)).unwrap();
+    let text = "ab".to_owned();
+    assert!(
+        events.contains(&Event::Thinking {
+            token: chain[3],
+            text
+        }),
+        "{events:?}"
+    );
 }

@@ -404,3 +404,99 @@ fn real_vocabularies_make_llama_cpp_s_tokens_of_its_own_test_texts() {
         println!("{name}: {} texts", texts.len());
     }
 }
+
+#[test]
+fn plans_of_real_shapes_fill_their_fragments() {
+    let lab = Lab::new();
+    for (preset, fragments) in [
+        ("magistral-small-2509", 1_450..1_600),
+        ("mistral-large-3", 40_000..46_000),
+        ("mistral-large-3-q2_k", 20_000..30_000),
+    ] {
+        let said = lab.good(["inspect", "--plan", "--preset", preset, "--json"]);
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let number = |value: &Value| value.as_f64().unwrap();
+        assert!(
+            fragments.contains(&(number(&said["fragments"]) as i64)),
+            "{preset}: {}",
+            said["fragments"]
+        );
+        assert!(
+            number(&said["fullness"]) >= 80.0,
+            "{preset}: {}",
+            said["fullness"]
+        );
+        let plan = &said["plan"];
+        let layers = plan["layers"].as_array().unwrap();
+        let of_layers: f64 = layers
+            .iter()
+            .map(|layer| number(&layer["asked"]["requests"]))
+            .sum();
+        let all =
+            number(&plan["always_active"]["requests"]) + number(&plan["conditional"]["requests"]);
+        assert!(
+            of_layers > 100.0 && of_layers < all,
+            "{preset}: {of_layers} of {all}"
+        );
+        assert!(number(&plan["round_trips"]) >= 2.0 + 3.0 * layers.len() as f64);
+        let words = lab.good(["inspect", "--plan", "--preset", preset]);
+        assert!(
+            words.contains("round trips") && words.contains("always active"),
+            "{words}"
+        );
+    }
+    let said = lab.bad(["inspect", "--plan", "--preset", "gpt-5"]);
+    assert!(said.contains("magistral-small-2509"), "{said}");
+    // A file's own header says the same of it, and a folder.
+    let demo = demo_model();
+    let folder = lab.cut_demo();
+    for model in [&demo, &folder] {
+        let said = lab.good([
+            Path::new("inspect"),
+            Path::new("--plan"),
+            Path::new("--json"),
+            model,
+        ]);
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(said["plan"]["layers"].as_array().unwrap().len(), 4);
+    }
+}
+
+#[test]
+fn keys_and_values_are_kept_as_asked_for() {
+    let lab = Lab::new();
+    let say = |options: &[&str]| {
+        let mut command = lab.command();
+        command
+            .args([
+                "generate",
+                "--prompt",
+                "How do I join?",
+                "--chat",
+                "--max-tokens",
+                "30",
+            ])
+            .arg("--model")
+            .arg(demo_model())
+            .args(options);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let usual = say(&[]);
+    assert!(usual.len() > 20);
+    for kind in ["f16", "f32", "q8"] {
+        assert_eq!(say(&["--cache", kind]), usual, "{kind}");
+    }
+    let model = demo_model();
+    let short = [
+        "generate",
+        "--prompt",
+        "x",
+        "--context",
+        "2",
+        "--cache",
+        "f64",
+        "--model",
+    ];
+    let said = lab.bad(short.map(Path::new).into_iter().chain([model.as_path()]));
+    assert!(said.contains("f32, f16 and q8"), "{said}");
+}

@@ -77,6 +77,10 @@ fn all<'a>(shell: &'a Shell, web: &'a [String], options: &'a Options) -> Vec<Ste
             Box::new(|| kernels_in_wasmtime(shell)),
         ),
         (
+            "graphics in Chromium",
+            Box::new(|| graphics_in_chromium(shell)),
+        ),
+        (
             "network in Chromium",
             Box::new(|| network_in_chromium(shell)),
         ),
@@ -194,6 +198,16 @@ fn kernels_in_wasmtime(shell: &Shell) -> Result<Tally> {
                 .join("debug/examples/wasmtime.wasm"),
         ),
     )
+}
+
+/// Shaders on the graphics processor that Chromium has in software, which is slow, and may take its time.
+fn graphics_in_chromium(shell: &Shell) -> Result<Tally> {
+    let mut tests = shell.cargo(&["test", "--locked", "--package", "gpu", "--test", "products"]);
+    tests
+        .args(["--target", WASM])
+        .env("WASM_BINDGEN_TEST_TIMEOUT", "300");
+    with_driver(&mut tests);
+    run_tests(&mut tests)
 }
 
 /// Browser nodes and the native one they meet through. What they need is built beforehand: inside its namespace the test

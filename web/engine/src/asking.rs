@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use inference::{
-    RequestId, Sampling, Session, compute, executor,
+    RequestId, Sampling, Session,
+    compute::{self, Arithmetic},
+    executor::{self, CacheKind},
     sampling::InvalidSampling,
     session::{self, Event, FinishReason, Generation},
     template::{Date, Message, Role},
@@ -297,9 +299,8 @@ fn today() -> Date {
 
 /// As much context as the keys and values of all layers leave memory for.
 fn affordable_context(model: &inference::Model) -> usize {
-    let dimensions = model.hyperparameters();
-    let values = dimensions.n_head_kv * (dimensions.head_dim_k + dimensions.head_dim_v);
-    let token = dimensions.layers as usize * values * size_of::<f32>();
+    let cache = CacheKind::for_arithmetic(Arithmetic::Quantised);
+    let token = model.hyperparameters().cache_bytes_per_token(cache);
     CACHE / token.max(1)
 }
 

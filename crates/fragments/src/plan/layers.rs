@@ -98,8 +98,8 @@ fn attention(header: &Header, layer: u32, names: &Names) -> Option<Attention> {
     {
         let count = u64::from(heads);
         let fits = shared(heads, q.rows())
-            && k.shape[2] == count
-            && v.shape[2] == count
+            && third(k) == count
+            && third(v) == count
             && v.row_len() == k.shape[1]
             && q.rows() / count >= k.row_len()
             && v.rows() == output.row_len();
@@ -158,9 +158,9 @@ fn feed_forward(
     let width = gate.shape[1];
     let fits = gate.shape == up.shape
         && width == down.shape[0]
-        && gate.shape[2..] == down.shape[2..]
+        && third(gate) == third(down)
         && fits_u32(width);
-    let experts = u32::try_from(gate.shape.get(2).copied().unwrap_or(1)).ok()?;
+    let experts = u32::try_from(third(gate)).ok()?;
     // One value for each hidden column, each a block of its own.
     let bias = |role| {
         let (index, bias) = matrix(header, names, home, role, 1)?;
@@ -187,7 +187,14 @@ fn matrix<'h>(
 ) -> Option<(u32, &'h TensorInfo)> {
     let index = *names.get(&(home, role))?;
     let tensor = &header.tensors[index as usize];
-    (tensor.shape.len() == dimensions).then_some((index, tensor))
+    // Writers leave out a last dimension of one, such as that of a single head.
+    let fits = tensor.shape.len() == dimensions || (dimensions == 3 && tensor.shape.len() == 2);
+    fits.then_some((index, tensor))
+}
+
+/// The third dimension, which is one where it is left out.
+fn third(tensor: &TensorInfo) -> u64 {
+    tensor.shape.get(2).copied().unwrap_or(1)
 }
 
 fn fits_u32(n: u64) -> bool {

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use fragments::{Fragment, PartKind, Role, StoredPart, StoredSlice};
-use kernels::{Activations, Encoding, encoding_for, math, matmul, reference};
+use kernels::{Activations, Encoding, Isa, encoding_for, math, matmul_with, reference};
 
 use super::{Arithmetic, Error, MAX_TOKENS, Operation, Request, Response};
 use crate::tokenizer::Token;
@@ -14,6 +14,15 @@ pub fn answer<B: AsRef<[u8]>>(
     fragment: &Fragment<B>,
     request: &Request,
 ) -> Result<Response, Error> {
+    answer_with(Isa::best(), fragment, request)
+}
+
+/// [`answer`] with chosen instructions, for tests: the bits are the same.
+pub fn answer_with<B: AsRef<[u8]>>(
+    isa: Isa,
+    fragment: &Fragment<B>,
+    request: &Request,
+) -> Result<Response, Error> {
     let tokens = request.tokens();
     if !(1..=MAX_TOKENS).contains(&tokens) {
         return Err(Error::Tokens(tokens));
@@ -23,6 +32,7 @@ pub fn answer<B: AsRef<[u8]>>(
         fragment,
         part: part.ok_or(Error::NoSuchPart(request.part))?,
         request,
+        isa,
     };
     if let Operation::Embed(tokens) = &request.operation {
         return part.embed(tokens);
@@ -46,6 +56,7 @@ pub(super) struct Part<'a, B> {
     fragment: &'a Fragment<B>,
     part: &'a StoredPart,
     request: &'a Request,
+    isa: Isa,
 }
 
 /// A slice of a tensor, its sizes checked.
@@ -224,7 +235,7 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
         match self.request.arithmetic {
             Arithmetic::Quantised => {
                 let input: Cow<Activations> = input.to_encoding(needed(weights)?)?;
-                matmul(ty, weights.bytes, rows, &input, &mut values)?;
+                matmul_with(self.isa, ty, weights.bytes, rows, &input, &mut values)?;
             }
             Arithmetic::Reference if input.encoding() == Encoding::F32 => {
                 let (x, tokens) = (input.decode(), input.tokens());

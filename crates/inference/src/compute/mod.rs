@@ -12,7 +12,7 @@ use std::sync::Arc;
 use fragments::FragmentId;
 use kernels::{Activations, Encoding};
 
-pub use answer::answer;
+pub use answer::{answer, answer_with};
 pub use wire::{WireError, decode_request, decode_response, encode_request, encode_response};
 
 use crate::tokenizer::Token;

@@ -91,10 +91,8 @@ impl Executor {
         let cache = &mut self.cache[(batch.layer - self.layers.start) as usize];
         let each = heads.group * heads.value;
         let mut seen = vec![0.0; batch.tokens() * kv_heads * each];
-        let rows = qkv
-            .chunks_exact_mut(kv_heads * heads.width())
-            .zip(seen.chunks_exact_mut(kv_heads * each));
-        for (token, (qkv, seen)) in rows.enumerate() {
+        let width = kv_heads * heads.width();
+        for (token, qkv) in qkv.chunks_exact_mut(width).enumerate() {
             let (queries, rest) = qkv.split_at_mut(queries);
             let (keys, values) = rest.split_at_mut(keys);
             for (values, role, each) in [
@@ -124,12 +122,17 @@ impl Executor {
             for (head, (key, value)) in part.heads.clone().zip(rows) {
                 cache.push(head, key, value);
             }
-            let positions = batch.start + token + 1;
-            let groups = queries.chunks_exact(heads.group * heads.key);
-            let groups = groups.zip(seen.chunks_exact_mut(each));
-            for (head, (queries, seen)) in part.heads.clone().zip(groups) {
-                cache.attend(head, queries, positions, heads, &mut self.scores, seen);
-            }
+        }
+        let queries = heads.group * heads.key;
+        for (index, head) in part.heads.clone().enumerate() {
+            let tokens = qkv
+                .chunks_exact(width)
+                .map(|qkv| &qkv[index * queries..][..queries])
+                .zip(
+                    seen.chunks_exact_mut(kv_heads * each)
+                        .map(|seen| &mut seen[index * each..][..each]),
+                );
+            cache.attend(head, batch.start, tokens, heads, &mut self.room);
         }
         Ok(seen)
     }

@@ -104,18 +104,18 @@ impl Executor {
         let cache = &self.cache[(batch.layer - self.layers.start) as usize];
         let width = heads.group * heads.value;
         let mut seen = vec![0.0; batch.tokens() * width];
-        let rows = queries
-            .chunks_exact_mut(heads.group * heads.key)
-            .zip(seen.chunks_exact_mut(width));
-        for (token, (queries, seen)) in rows.enumerate() {
+        let rows = queries.chunks_exact_mut(heads.group * heads.key);
+        for (token, queries) in rows.enumerate() {
             for head in queries.chunks_exact_mut(heads.key) {
                 let (_, turned) = head.split_at_mut(heads.value);
                 rope::rotate(turned, &batch.rotations[token], pairs);
             }
             scale(queries, batch.scales[token]);
-            let positions = batch.start + token + 1;
-            cache.attend(0, queries, positions, heads, &mut self.scores, seen);
         }
+        let tokens = queries
+            .chunks_exact(heads.group * heads.key)
+            .zip(seen.chunks_exact_mut(width));
+        cache.attend(0, batch.start, tokens, heads, &mut self.room);
         seen
     }
 }

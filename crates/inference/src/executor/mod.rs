@@ -12,7 +12,8 @@ use std::{ops::Range, sync::Arc};
 
 use architecture::Role;
 use batch::{Batch, Phase};
-use cache::{Heads, LayerCache};
+pub use cache::{CacheKind, UnknownCacheKind};
+use cache::{Heads, LayerCache, Room};
 pub(crate) use inputs::{Inputs, norm_rows};
 
 use crate::{
@@ -72,7 +73,7 @@ pub struct Executor {
     requests: Requests<Task>,
     batch: Option<Batch>,
     output: Option<Vec<f32>>,
-    scores: Vec<f32>,
+    room: Room,
 }
 
 /// What an answer is for. Indices are those of the model's layout and of the phase's sums.
@@ -117,6 +118,7 @@ impl Executor {
             return Err(Error::Layers(layers));
         }
         let kept = h.kept();
+        let kind = CacheKind::for_arithmetic(arithmetic);
         let heads = Heads {
             group: h.group(),
             key: kept.key,
@@ -125,7 +127,7 @@ impl Executor {
         };
         Ok(Self {
             rope: Rope::new(&h.rope, small.rope_factors.as_deref()),
-            cache: vec![LayerCache::new(kept.heads); layers.len()],
+            cache: vec![LayerCache::new(kind, kept, h.sliding_window); layers.len()],
             context: context.min(h.context_length),
             model,
             small,
@@ -136,7 +138,7 @@ impl Executor {
             requests: Requests::new(ids),
             batch: None,
             output: None,
-            scores: Vec::new(),
+            room: Room::default(),
         })
     }
 
@@ -150,14 +152,28 @@ impl Executor {
         self.context
     }
 
-    /// Forgets the tokens from `position` on, and those on their way.
+    /// The same with keys and values kept in another way than the arithmetic asks for. Forgets all tokens.
+    #[must_use]
+    pub fn with_cache(mut self, kind: CacheKind) -> Self {
+        let h = self.model.hyperparameters();
+        let layer = LayerCache::new(kind, h.kept(), h.sliding_window);
+        self.cache.fill(layer);
+        self.truncate(0);
+        self
+    }
+
+    /// Forgets the tokens from `position` on, and those on their way. Forgets all of them if those that the next
+    /// one would look at were dropped, because no later one would.
     pub fn truncate(&mut self, position: usize) {
         self.requests.clear();
         self.batch = None;
         self.output = None;
         self.position = self.position.min(position);
+        if !self.cache.iter().all(|cache| cache.reaches(self.position)) {
+            self.position = 0;
+        }
         for cache in &mut self.cache {
-            cache.truncate(self.position, self.heads);
+            cache.truncate(self.position);
         }
     }
 
@@ -177,6 +193,9 @@ impl Executor {
         if wanted > self.context {
             let limit = self.context;
             return Err(Error::ContextFull { wanted, limit });
+        }
+        for cache in &mut self.cache {
+            cache.drop_unseen();
         }
         let positions = self.position..wanted;
         let temperature = self.model.hyperparameters().temperature;

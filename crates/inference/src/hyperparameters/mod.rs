@@ -7,6 +7,8 @@ mod rope;
 use architecture::{ARCHITECTURES, Architecture, Attention, Dim, Presence, Tensor};
 use gguf::{Header, MetadataError};
 
+use crate::executor::CacheKind;
+
 pub use experts::{Experts, Gating, Groups};
 use keys::{Keys, MAX_LAYERS, invalid};
 pub use rope::{RopeParameters, Temperature, Yarn};
@@ -77,6 +79,9 @@ pub struct Hyperparameters {
     pub rope: RopeParameters,
     /// How positions scale queries, in a model that does so.
     pub temperature: Option<Temperature>,
+    /// How far back a token looks, itself included; `None` for all the way. As the file states it for all layers:
+    /// llama.cpp, whose converter writes it for none of these architectures, would not look for it.
+    pub sliding_window: Option<usize>,
     /// What the products of queries and keys are multiplied by.
     pub attention_scale: f32,
     /// Added to the mean square in norms.
@@ -113,6 +118,8 @@ pub struct Kept {
     pub key: usize,
     /// Width of a row of values.
     pub value: usize,
+    /// Whether a value is the start of its key, and need not be kept besides.
+    pub values_in_keys: bool,
 }
 
 impl Hyperparameters {
@@ -183,6 +190,10 @@ impl Hyperparameters {
             experts,
             rope,
             temperature: rope::temperature(architecture, &keys, context)?,
+            sliding_window: match keys.optional::<u32>("attention.sliding_window")? {
+                None | Some(0) => None,
+                Some(window) => Some(window as usize),
+            },
             attention_scale,
             eps,
         })
@@ -208,20 +219,24 @@ impl Hyperparameters {
                 heads: self.n_head_kv,
                 key: self.head_dim_k,
                 value: self.head_dim_v,
+                values_in_keys: false,
             },
             Some(Latent { keys_values, .. }) => Kept {
                 heads: 1,
                 key: keys_values + self.rope.dimensions,
                 value: keys_values,
+                values_in_keys: true,
             },
         }
     }
 
     /// Bytes of keys and values that a session keeps for each token: what bounds its context where memory
-    /// is short.
-    pub fn cache_bytes_per_token(&self) -> usize {
-        let Kept { heads, key, value } = self.kept();
-        self.layers as usize * heads * (key + value) * size_of::<f32>()
+    /// is short and no window bounds it.
+    pub fn cache_bytes_per_token(&self, cache: CacheKind) -> usize {
+        let kept = self.kept();
+        let values = if kept.values_in_keys { 0 } else { kept.value };
+        let row = cache.row_bytes(kept.key) + cache.row_bytes(values);
+        self.layers as usize * kept.heads * row
     }
 
     /// The tensors of a layer that the file must have or may have.

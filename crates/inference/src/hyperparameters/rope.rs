@@ -29,8 +29,6 @@ pub struct Yarn {
     pub beta_fast: f32,
     /// Pairs that turn less often than this are divided.
     pub beta_slow: f32,
-    /// How much of all that is done; 1 for all of it.
-    pub extrapolation: f32,
 }
 
 /// How queries are scaled with their position `p`: by `1 + scale · ln(1 + ⌊p / length⌋)`.
@@ -68,23 +66,23 @@ pub(super) fn rope(
     }
     let base = keys.positive("rope.freq_base")?.unwrap_or(10_000.0);
     let (factor, is_yarn) = scaling(keys)?;
-    let extrapolation = keys.finite("rope.scaling.yarn_ext_factor")?;
-    let extrapolation = extrapolation.filter(|&ext| ext >= 0.0);
-    let extrapolation = extrapolation.unwrap_or(if is_yarn { 1.0 } else { 0.0 });
-    let yarn = Yarn {
+    let mut yarn = Yarn {
         original_context: original_context(keys, context)? as f32,
-        beta_fast: keys
-            .positive("rope.scaling.yarn_beta_fast")?
-            .unwrap_or(32.0),
-        beta_slow: keys.positive("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
-        extrapolation,
+        beta_fast: 32.0,
+        beta_slow: 1.0,
     };
-    let is_yarn = extrapolation != 0.0;
-    let stated = keys
-        .finite("rope.scaling.yarn_log_multiplier")?
-        .unwrap_or(0.0);
+    if architecture.states_betas {
+        let key = "rope.scaling.yarn_beta_fast";
+        yarn.beta_fast = keys.positive(key)?.unwrap_or(yarn.beta_fast);
+        let key = "rope.scaling.yarn_beta_slow";
+        yarn.beta_slow = keys.positive(key)?.unwrap_or(yarn.beta_slow);
+    }
     let on_scores = architecture.log_multiplier == LogMultiplier::TenthOnScores;
-    let multiplier = if on_scores { stated / 0.1 } else { stated };
+    let multiplier = match architecture.log_multiplier {
+        LogMultiplier::Unread => None,
+        _ => keys.finite("rope.scaling.yarn_log_multiplier")?,
+    };
+    let multiplier = multiplier.unwrap_or(0.0) / if on_scores { 0.1 } else { 1.0 };
     let growth = 0.1 * libm::logf(factor);
     let grown = |multiplier: f32| {
         if factor > 1.0 {
@@ -98,7 +96,7 @@ pub(super) fn rope(
         (true, _) if on_scores && multiplier != 0.0 => 1.0,
         (true, _) if multiplier != 0.0 => grown(1.0) / grown(multiplier),
         (true, _) => grown(1.0),
-        (false, _) => keys.finite("rope.scaling.yarn_attn_factor")?.unwrap_or(1.0),
+        (false, _) => 1.0,
     };
     magnitude *= keys.positive("rope.scaling.attn_factor")?.unwrap_or(1.0);
     let mut scale = 1.0 / (head_dim as f32).sqrt();

@@ -199,8 +199,20 @@ impl Session {
         let tokenizer = self.model.tokenizer();
         let text = self.detokenizer.push(tokenizer, token);
         let is_end = tokenizer.vocabulary().is_end(token) && !self.generation.ignore_end;
+        let end = if is_end {
+            Some(FinishReason::End)
+        } else if self.is_complete() {
+            Some(FinishReason::Length)
+        } else if self.tokens.len() >= self.executor.context() {
+            Some(FinishReason::ContextFull)
+        } else {
+            None
+        };
         let before = self.splitter.part();
         let mut said = self.splitter.push(token, &text);
+        if end.is_some() {
+            said.extend(self.leftover(token));
+        }
         if said.is_empty() {
             // Every token is told of. Marks belong to the thoughts.
             let part = match before {
@@ -210,14 +222,9 @@ impl Session {
             said.push((part, String::new()));
         }
         self.tell(token, said);
-        if is_end {
-            self.finish(FinishReason::End);
-        } else if self.is_complete() {
-            self.finish(FinishReason::Length);
-        } else if self.tokens.len() >= self.executor.context() {
-            self.finish(FinishReason::ContextFull);
-        } else {
-            return self.feed_next();
+        match end {
+            Some(reason) => self.finish(reason),
+            None => self.feed_next()?,
         }
         Ok(())
     }

@@ -59,6 +59,10 @@ impl Session {
             config.arithmetic,
             ids.clone(),
         )?;
+        let executor = match config.cache {
+            Some(kind) => executor.with_cache(kind),
+            None => executor,
+        };
         Ok(Self {
             model,
             small,
@@ -209,19 +213,32 @@ impl Session {
     }
 
     fn finish(&mut self, reason: FinishReason) {
-        // A character that was never completed, or what looked like a mark, belongs to the last token.
+        // Nothing, unless the answer is cancelled.
         if let Some(&token) = self.answer().last() {
-            let text = self.detokenizer.finish();
-            let mut said = self.splitter.push_text_of(token, &text);
-            said.extend(self.splitter.finish());
+            let said = self.leftover(token);
             self.tell(token, said);
         }
         self.stop();
         self.events.push_back(Event::Done(reason));
     }
 
+    /// A character that was never completed, or what looked like a mark: they belong to the last token.
+    fn leftover(&mut self, token: Token) -> Vec<(Part, String)> {
+        let text = self.detokenizer.finish();
+        let mut said = self.splitter.push_text_of(token, &text);
+        said.extend(self.splitter.finish());
+        said
+    }
+
     /// Says what became certain with a token.
-    fn tell(&mut self, token: Token, said: Vec<(Part, String)>) {
+    fn tell(&mut self, token: Token, mut said: Vec<(Part, String)>) {
+        said.dedup_by(|(part, text), (previous, all)| {
+            let same = part == previous;
+            if same {
+                all.push_str(text);
+            }
+            same
+        });
         self.events
             .extend(said.into_iter().map(|(part, text)| match part {
                 Part::Thinking => Event::Thinking { token, text },

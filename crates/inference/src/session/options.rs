@@ -1,6 +1,6 @@
 use crate::{
     compute::{self, Arithmetic},
-    executor,
+    executor::{self, CacheKind},
     requests::ResponseError,
     sampling::{InvalidSampling, Sampling},
     tokenizer::Token,
@@ -20,6 +20,9 @@ pub struct Config {
     pub batch: usize,
     /// How products are computed.
     pub arithmetic: Arithmetic,
+    /// How keys and values are kept; where nothing is chosen, as the arithmetic
+    /// [asks for](CacheKind::for_arithmetic).
+    pub cache: Option<CacheKind>,
 }
 
 impl Default for Config {
@@ -28,6 +31,7 @@ impl Default for Config {
             context: usize::MAX,
             batch: DEFAULT_BATCH,
             arithmetic: Arithmetic::Quantised,
+            cache: None,
         }
     }
 }

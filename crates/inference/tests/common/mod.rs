@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses what it needs")]
 
 pub(crate) mod models;
+pub(crate) mod random;
 pub(crate) mod tiny;
 
 use gguf::{Array, Header, Metadata, Strings, Value, Writer};

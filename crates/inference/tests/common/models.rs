@@ -3,7 +3,8 @@
 use std::{fs, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use fragments::{Fragment, FragmentId, cut_in_memory};
+use fragments::{Fragment, FragmentId, Plan, cut_in_memory};
+use gguf::Header;
 use inference::{
     LocalAnswerer, Model, Session, SmallTensors,
     compute::Arithmetic,
@@ -22,7 +23,10 @@ pub(crate) struct Loaded {
 impl Loaded {
     pub(crate) fn read(path: &Path, fragment_size: u32) -> Self {
         let file = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self::cut(&file, fragment_size)
+        // Some heads need more together.
+        let header = Header::parse(&file, Some(file.len() as u64)).unwrap();
+        let smallest = Plan::smallest_fragment_size(&header, file.len() as u64);
+        Self::cut(&file, fragment_size.max(smallest as u32))
     }
 
     pub(crate) fn cut(file: &[u8], fragment_size: u32) -> Self {
@@ -165,6 +169,12 @@ fn best(row: &[f32]) -> (usize, f32) {
 /// Checks a model against llama.cpp: exactly with exact arithmetic, and with quantised arithmetic as closely
 /// as llama.cpp's own.
 pub(crate) fn check(folder: &Path, name: &str, fragment_size: u32) {
+    let complaints = complaints(folder, name, fragment_size);
+    assert!(complaints.is_empty(), "{name}: {complaints:?}");
+}
+
+/// What is wrong with a model, compared with llama.cpp.
+pub(crate) fn complaints(folder: &Path, name: &str, fragment_size: u32) -> Vec<String> {
     let vector = Vector::read(folder, name);
     let loaded = Loaded::read(&folder.join(format!("{name}.gguf")), fragment_size);
     let config = |arithmetic| Config {
@@ -189,18 +199,29 @@ pub(crate) fn check(folder: &Path, name: &str, fragment_size: u32) {
         loaded.ids.len(),
         vector.kl_of_q8,
     );
-    assert!(difference <= 1e-3, "{name}: {difference}");
-    assert_eq!(greedy, vector.greedy, "{name}");
+    let mut complaints = Vec::new();
+    if difference.is_nan() || difference > 1e-3 {
+        complaints.push(format!("logits differ by {difference}"));
+    }
+    // Behind a choice that is not clear, texts may differ.
+    let clear = vector.gaps.iter().position(|&gap| gap < 2e-3);
+    let clear = clear.unwrap_or(vector.greedy.len());
+    if greedy[..clear] != vector.greedy[..clear] {
+        complaints.push(format!("{greedy:?} is said instead of {:?}", vector.greedy));
+    }
     let measured = mean_kl(&vector.exact, &vector.q8);
-    assert!(
-        (measured - vector.kl_of_q8).abs() < 1e-3 * vector.kl_of_q8,
-        "{measured}"
-    );
-    assert!(kl <= 1.5 * vector.kl_of_q8, "{name}: {kl}");
-    for (exact, fast) in vector.exact.iter().zip(&fast) {
+    if (measured - vector.kl_of_q8).abs() > 1e-3 * vector.kl_of_q8 + 1e-12 {
+        complaints.push(format!("llama.cpp's divergence is {measured}"));
+    }
+    // Where nothing is quantised there is rounding still.
+    if kl > 1.5 * vector.kl_of_q8 + 1e-6 {
+        complaints.push(format!("the divergence is {kl}"));
+    }
+    for (position, (exact, fast)) in vector.exact.iter().zip(&fast).enumerate() {
         let (token, gap) = best(exact);
-        if gap > 2.0 * noise {
-            assert_eq!(best(fast).0, token, "{name}");
+        if gap > 2.0 * noise + 1e-3 && best(fast).0 != token {
+            complaints.push(format!("another token at {position}"));
         }
     }
+    complaints
 }

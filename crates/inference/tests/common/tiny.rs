@@ -66,6 +66,14 @@ impl Tiny {
         self
     }
 
+    /// A metadata entry.
+    pub(crate) fn get(&self, key: &str) -> Option<Value> {
+        let mut entries = self.metadata.iter();
+        entries
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.clone())
+    }
+
     pub(crate) fn unset(mut self, key: &str) -> Self {
         self.metadata.retain(|(other, _)| other != key);
         self

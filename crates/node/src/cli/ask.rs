@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use fragments::ModelId;
 use inference::Sampling;
+use inference::executor::CacheKind;
+use inference::session::Config;
 use inference::template::Date;
 use network::{Identity, Multiaddr};
 use serde::Serialize;
@@ -34,6 +36,28 @@ pub(crate) struct Which {
     /// In the network: how long to wait for somebody to answer at all
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
+}
+
+/// How a session computes.
+#[derive(Args)]
+pub(crate) struct Computing {
+    /// How keys and values of past tokens are kept: f16, f32 (twice the memory) or q8 (half of it). Without this, as
+    /// llama.cpp does it, f16, but f32 where arithmetic is exact
+    #[arg(long, value_name = "KIND")]
+    cache: Option<CacheKind>,
+    /// The most tokens of prompt and answer together, if that is less than the model was made for
+    #[arg(long, value_name = "TOKENS")]
+    context: Option<usize>,
+}
+
+impl Computing {
+    pub(crate) fn config(&self) -> Config {
+        Config {
+            cache: self.cache,
+            context: self.context.unwrap_or(usize::MAX),
+            ..Config::default()
+        }
+    }
 }
 
 /// A model ready to be asked, and the threads behind it.

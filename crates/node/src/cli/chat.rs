@@ -1,9 +1,9 @@
-use super::ask::{self, Ready, SamplingOptions, Which};
+use super::ask::{self, Computing, Ready, SamplingOptions, Which};
 use crate::backend::Tally;
 use anyhow::Result;
 use clap::Args;
 use inference::Session;
-use inference::session::{Config, Event, FinishReason, Generation, Logits};
+use inference::session::{Event, FinishReason, Generation, Logits};
 use inference::template::{Message, Role};
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub(crate) struct Options {
     #[arg(long)]
     show_thinking: bool,
     #[command(flatten)]
+    computing: Computing,
+    #[command(flatten)]
     sampling: SamplingOptions,
 }
 
@@ -43,7 +45,7 @@ impl Options {
     pub(crate) fn run(self) -> Result<()> {
         let sampling = self.sampling.sampling()?;
         let ready = self.which.open()?;
-        let mut session = ready.backend.session(Config::default())?;
+        let mut session = ready.backend.session(self.computing.config())?;
         let generation = Generation {
             sampling,
             max_tokens: self.max_tokens,

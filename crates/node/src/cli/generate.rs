@@ -1,8 +1,8 @@
-use super::ask::{self, SamplingOptions, Share, Which};
+use super::ask::{self, Computing, SamplingOptions, Share, Which};
 use crate::backend::Tally;
 use anyhow::{Result, bail};
 use clap::Args;
-use inference::session::{Config, Event, FinishReason, Generation, Logits};
+use inference::session::{Event, FinishReason, Generation, Logits};
 use inference::template::{Message, Role};
 use inference::tokenizer::Encode;
 use serde::Serialize;
@@ -36,6 +36,8 @@ pub(crate) struct Options {
     /// Print token ids, text and who computed as one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    computing: Computing,
     #[command(flatten)]
     sampling: SamplingOptions,
 }
@@ -83,7 +85,7 @@ impl Options {
             ignore_end: self.ignore_end,
             logits: Logits::None,
         };
-        let mut session = backend.session(Config::default())?;
+        let mut session = backend.session(self.computing.config())?;
         session.begin(&prompt, generation)?;
 
         let (mut tally, mut text, mut finish) = (Tally::new(), String::new(), None);

@@ -1,21 +1,31 @@
+mod plan;
+
 use anyhow::{Context, Result};
 use clap::Args;
 use fragments::{Class, DEFAULT_FRAGMENT_SIZE, FragmentSummary, Plan, Summary};
 use gguf::Header;
 use inference::Hyperparameters;
+use plan::Planned;
 use serde::Serialize;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Say what a model is and how it is, or would be, cut
 #[derive(Args)]
 pub(crate) struct Options {
     /// A GGUF file, or a folder made by `iap2p cut`
-    #[arg(value_name = "MODEL|DIR")]
-    model: PathBuf,
+    #[arg(value_name = "MODEL|DIR", required_unless_present = "preset")]
+    model: Option<PathBuf>,
+    /// Say by the header alone how the fragments are used, and what a token costs a network
+    #[arg(long)]
+    plan: bool,
+    /// With --plan: a real model's shape instead of a file: magistral-small-2509, mistral-large-3 or
+    /// mistral-large-3-q2_k
+    #[arg(long, value_name = "NAME", requires = "plan", conflicts_with = "model")]
+    preset: Option<String>,
     /// The fragment size to plan with, for a GGUF file
-    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_FRAGMENT_SIZE)]
-    fragment_size: u32,
+    #[arg(long, value_name = "BYTES")]
+    fragment_size: Option<u32>,
     /// List every fragment of a folder
     #[arg(long)]
     fragments: bool,
@@ -31,6 +41,8 @@ struct Report {
     dimensions: Option<Dimensions>,
     /// Why the model cannot be cut or computed.
     unsupported: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Planned>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     list: Vec<Listed>,
 }
@@ -59,10 +71,12 @@ struct Listed {
 
 impl Options {
     pub(crate) fn run(self) -> Result<()> {
-        let report = if self.model.is_dir() {
-            self.folder()?
-        } else {
-            self.file()?
+        let report = match (&self.model, &self.preset) {
+            (Some(path), _) if path.is_dir() => self.folder(path)?,
+            (Some(path), _) => self.file(path)?,
+            (None, name) => {
+                plan::of_preset(name.as_deref().unwrap_or_default(), self.fragment_size)?
+            }
         };
         let mut out = std::io::stdout().lock();
         if self.json {
@@ -73,13 +87,18 @@ impl Options {
         Ok(())
     }
 
-    fn folder(&self) -> Result<Report> {
-        let manifest = fragments::read_manifest(&self.model)?;
-        let mut report = Report::new(manifest.header());
+    fn folder(&self, path: &Path) -> Result<Report> {
+        let manifest = fragments::read_manifest(path)?;
+        let (header, len) = (manifest.header(), manifest.file_len());
+        let mut report = if self.plan {
+            plan::of_header(header, len, manifest.fragment_size())?
+        } else {
+            Report::new(header)
+        };
         report.summary = Some(Summary::of_manifest(&manifest));
         if self.fragments {
             let listed = fragments::fragment_summaries(&manifest).map(|fragment| {
-                let file = self.model.join(format!("{}.fragment", fragment.id));
+                let file = path.join(format!("{}.fragment", fragment.id));
                 Listed {
                     present: file.is_file(),
                     fragment,
@@ -90,15 +109,17 @@ impl Options {
         Ok(report)
     }
 
-    fn file(&self) -> Result<Report> {
-        let model = fragments::open_model(&self.model)
-            .with_context(|| format!("cannot read {}", self.model.display()))?;
+    fn file(&self, path: &Path) -> Result<Report> {
+        let model = fragments::open_model(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         let (header, len) = (model.header(), model.total_len());
+        let fragment_size = self.fragment_size.unwrap_or(DEFAULT_FRAGMENT_SIZE);
+        if self.plan {
+            return plan::of_header(header, len, fragment_size);
+        }
         let mut report = Report::new(header);
-        match Plan::new(header, len, self.fragment_size) {
-            Ok(plan) => {
-                report.summary = Some(Summary::of_plan(header, len, self.fragment_size, &plan))
-            }
+        match Plan::new(header, len, fragment_size) {
+            Ok(plan) => report.summary = Some(Summary::of_plan(header, len, fragment_size, &plan)),
             Err(error) => report.unsupported = Some(error.to_string()),
         }
         Ok(report)
@@ -115,6 +136,7 @@ impl Report {
             summary: None,
             dimensions,
             unsupported,
+            plan: None,
             list: Vec::new(),
         }
     }
@@ -192,6 +214,9 @@ impl Report {
                     size(kind.bytes)
                 )?;
             }
+        }
+        if let Some(planned) = &self.plan {
+            planned.print(out)?;
         }
         for Listed {
             fragment: f,

@@ -1,4 +1,4 @@
-use super::ask::Which;
+use super::ask::{Computing, Which};
 use crate::backend::Tally;
 use crate::npy;
 use anyhow::Result;
@@ -21,6 +21,8 @@ pub(crate) struct Options {
     /// The tokens, beginning with the one that begins a text
     #[arg(long, value_name = "1,2,3", value_delimiter = ',', required = true)]
     tokens: Vec<u32>,
+    #[command(flatten)]
+    computing: Computing,
     /// Keep activations in 32 bits: slow, and as close to exact arithmetic as floats get
     #[arg(long)]
     exact: bool,
@@ -44,7 +46,7 @@ impl Options {
         let mut session = backend.session(Config {
             arithmetic,
             batch: self.batch,
-            ..Config::default()
+            ..self.computing.config()
         })?;
         let generation = Generation {
             max_tokens: 0,

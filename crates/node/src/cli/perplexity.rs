@@ -1,4 +1,4 @@
-use super::ask::Which;
+use super::ask::{Computing, Which};
 use crate::backend::Tally;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -28,6 +28,8 @@ pub(crate) struct Options {
     /// Tokens of a window
     #[arg(long, value_name = "TOKENS", default_value_t = 512)]
     window: usize,
+    #[command(flatten)]
+    computing: Computing,
     /// Keep activations in 32 bits: slow, and as close to exact arithmetic as floats get
     #[arg(long)]
     exact: bool,
@@ -73,7 +75,7 @@ impl Options {
         };
         let mut session = backend.session(Config {
             arithmetic,
-            ..Config::default()
+            ..self.computing.config()
         })?;
         let generation = Generation {
             max_tokens: 0,
