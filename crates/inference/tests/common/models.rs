@@ -8,6 +8,7 @@ use gguf::Header;
 use inference::{
     LocalAnswerer, Model, Session, SmallTensors,
     compute::Arithmetic,
+    executor::CacheKind,
     local::run_local,
     session::{Config, Event, Generation, Logits},
 };
@@ -177,8 +178,10 @@ pub(crate) fn check(folder: &Path, name: &str, fragment_size: u32) {
 pub(crate) fn complaints(folder: &Path, name: &str, fragment_size: u32) -> Vec<String> {
     let vector = Vector::read(folder, name);
     let loaded = Loaded::read(&folder.join(format!("{name}.gguf")), fragment_size);
+    // llama.cpp's cache was in single precision, too.
     let config = |arithmetic| Config {
         arithmetic,
+        cache: Some(CacheKind::F32),
         ..Config::default()
     };
 

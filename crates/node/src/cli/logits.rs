@@ -4,6 +4,7 @@ use crate::npy;
 use anyhow::Result;
 use clap::Args;
 use inference::compute::Arithmetic;
+use inference::executor::CacheKind;
 use inference::session::{Config, Event, Generation, Logits};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -43,10 +44,13 @@ impl Options {
         } else {
             Arithmetic::Quantised
         };
+        let config = self.computing.config();
         let mut session = backend.session(Config {
             arithmetic,
             batch: self.batch,
-            ..self.computing.config()
+            // Engines are compared with a cache that rounds nothing, unless another is asked for.
+            cache: config.cache.or(Some(CacheKind::F32)),
+            ..config
         })?;
         let generation = Generation {
             max_tokens: 0,
