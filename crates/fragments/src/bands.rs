@@ -67,6 +67,12 @@ impl Bands {
         Ok(())
     }
 
+    /// Where the first byte is that waits.
+    pub(crate) fn first(&self) -> Option<u64> {
+        // Rows that share bytes have the same base, and keys are in its order.
+        self.waiting.keys().next().map(|rows| rows.base)
+    }
+
     /// Writes all that waits.
     pub(crate) fn write_all<E>(
         &mut self,

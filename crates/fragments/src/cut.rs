@@ -1,24 +1,18 @@
-use std::{
-    io::{Read, Seek},
-    ops::Range,
-};
+use std::io::{Read, Seek};
 
 use gguf::{MAX_HEADER_BYTES, SplitError};
-use sha2::{Digest, Sha256};
 
 use crate::{
     assemble::{SourceError, assemble, read_at, window},
     id::FragmentId,
     manifest::{Contents, Manifest},
-    model_files::{ModelFiles, ranges},
+    model_files::ModelFiles,
     plan::{Plan, PlanError, gaps},
     progress::{Progress, Stage},
     size::Size,
     store::{Store, StoreError},
+    trailing::Trailing,
 };
-
-/// The model's file is hashed in pieces of this size.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// A model could not be cut.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +85,8 @@ pub(crate) fn cut_with<F: Read + Seek>(
         .sum();
     progress.begin(Stage::Cutting, missing);
     let mut digests = Vec::with_capacity(total);
+    let extents = model.extents().to_vec();
+    let mut trailing = Trailing::new(&extents);
     while digests.len() < total {
         let rest = &plan.fragments[digests.len()..];
         for file in assemble(&header, &rest[..window(rest)], model)? {
@@ -108,14 +104,15 @@ pub(crate) fn cut_with<F: Read + Seek>(
             missing -= len;
             progress.advance(len);
         }
+        // About where fragments were just read.
+        let done = plan.fragments[..digests.len()].iter();
+        let read = done.map(|fragment| u64::from(fragment.payload_len)).sum();
+        trailing.advance(model, read, &mut ())?;
     }
 
-    progress.begin(Stage::Hashing, file_len);
-    let extents = model.extents().to_vec();
-    let mut sha256 = Vec::with_capacity(extents.len());
-    for file in 0..extents.len() {
-        sha256.push(self::sha256(model, &ranges(&extents, file), progress)?);
-    }
+    progress.begin(Stage::Hashing, file_len - trailing.position());
+    trailing.advance(model, file_len, progress)?;
+    let sha256 = trailing.finish();
     let mut padding = Vec::new();
     for gap in gaps(&header, file_len).padding {
         let start = padding.len();
@@ -132,26 +129,4 @@ pub(crate) fn cut_with<F: Read + Seek>(
         digests,
     };
     Ok(Manifest::new(header, header_bytes, plan, contents))
-}
-
-/// SHA-256 of the bytes in these ranges, one after the other.
-pub(crate) fn sha256(
-    source: &mut (impl Read + Seek),
-    ranges: &[Range<u64>],
-    progress: &mut dyn Progress,
-) -> Result<[u8; 32], SourceError> {
-    let mut hash = Sha256::new();
-    let mut piece = vec![0; PIECE_BYTES];
-    for range in ranges {
-        let mut position = range.start;
-        while position < range.end {
-            let len = (range.end - position).min(PIECE_BYTES as u64);
-            let piece = &mut piece[..len as usize];
-            read_at(source, position, piece)?;
-            hash.update(piece);
-            position += len;
-            progress.advance(len);
-        }
-    }
-    Ok(hash.finalize().into())
 }

@@ -43,15 +43,26 @@ impl Partial {
     }
 
     /// Gives the file its final name once its content is on disk.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         self.file.sync_all()?;
+        let path = self.path.clone();
+        self.name()?;
+        sync_folder_of(&path);
+        Ok(())
+    }
+
+    /// Gives the file its final name now, though its content may not be on disk.
+    fn name(mut self) -> io::Result<()> {
         fs::rename(&self.partial, &self.path)?;
         self.finished = true;
-        // The name survives a power cut only if the folder is written too. Not all systems can do that.
-        if let Some(Ok(folder)) = self.path.parent().map(File::open) {
-            let _ = folder.sync_all();
-        }
         Ok(())
+    }
+}
+
+/// A name survives a power cut only if the folder is written too. Not all systems can do that.
+fn sync_folder_of(path: &Path) {
+    if let Some(Ok(folder)) = path.parent().map(File::open) {
+        let _ = folder.sync_all();
     }
 }
 
@@ -68,6 +79,26 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut partial = Partial::create(path)?;
     partial.file.write_all(bytes)?;
     partial.finish()
+}
+
+/// The same, but after a power cut the file may be damaged, until [`sync`] was called.
+pub(crate) fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut partial = Partial::create(path)?;
+    partial.file.write_all(bytes)?;
+    partial.name()
+}
+
+/// Waits until these files of one folder are on disk.
+pub(crate) fn sync(paths: impl Iterator<Item = PathBuf>) -> io::Result<()> {
+    let mut last = None;
+    for path in paths {
+        File::open(&path)?.sync_all()?;
+        last = Some(path);
+    }
+    if let Some(path) = last {
+        sync_folder_of(&path);
+    }
+    Ok(())
 }
 
 /// Whether the file exists and holds exactly these bytes.

@@ -9,7 +9,7 @@ use std::{
 use gguf::{Header, SplitName};
 
 use crate::{
-    cut::{CutError, cut},
+    cut::{CutError, cut_with},
     files::{self, PARTIAL, Partial},
     join::{JoinError, join},
     manifest::{MAX_MANIFEST_BYTES, Manifest, ManifestError},
@@ -150,7 +150,13 @@ pub fn cut_to_folder(
             return Err(other());
         }
     }
-    let manifest = cut(&mut source, fragment_size, &store, progress)?;
+    // Waiting for the disk once is much faster than waiting for each fragment. Until then there is no manifest, and
+    // what is there is compared before it counts as stored.
+    let manifest = cut_with(&mut source, fragment_size, progress, |id, bytes| {
+        store.put_unsynced(&id, &bytes)
+    })?;
+    let stored = manifest.fragment_ids().iter().map(|id| store.path(id));
+    files::sync(stored).map_err(at(folder))?;
     if old.is_some_and(|old| old.id() != manifest.id()) {
         return Err(FolderError::OtherModel(folder.to_owned()));
     }

@@ -3,15 +3,15 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use crate::{
     assemble::SourceError,
     bands::Bands,
-    cut::sha256,
     fragment::FragmentError,
     id::FragmentId,
     manifest::Manifest,
-    model_files::{Span, ranges},
+    model_files::Span,
     progress::{Progress, Stage},
     runs::runs,
     size::Size,
     store::{Store, StoreError},
+    trailing::Trailing,
 };
 
 /// Fragments could not be joined.
@@ -108,6 +108,8 @@ pub fn join<W: Read + Write + Seek>(
     }
     progress.advance(output.written);
     let mut bands = Bands::default();
+    let mut trailing = Trailing::new(extents);
+    let still_missing = first_missing(manifest);
     for ((index, id), plan) in (0..).zip(ids).zip(&manifest.plan().fragments) {
         let missing = || JoinError::Missing {
             missing: vec![*id],
@@ -125,16 +127,32 @@ pub fn join<W: Read + Write + Seek>(
             }
         }
         progress.advance(plan.payload_len.into());
+        let complete = still_missing[index as usize].min(bands.first().unwrap_or(u64::MAX));
+        trailing.advance(&mut output.files, complete, &mut ())?;
     }
     bands.write_all(&mut |position, bytes| output.write(position, bytes))?;
 
-    progress.begin(Stage::Checking, file_len);
-    for (file, digest) in manifest.sha256().iter().enumerate() {
-        if sha256(&mut output.files, &ranges(extents, file), progress)? != *digest {
-            return Err(JoinError::WrongDigest);
-        }
+    progress.begin(Stage::Checking, file_len - trailing.position());
+    trailing.advance(&mut output.files, file_len, progress)?;
+    if trailing.finish() == manifest.sha256() {
+        Ok(())
+    } else {
+        Err(JoinError::WrongDigest)
     }
-    Ok(())
+}
+
+/// For each fragment, where the first byte is that only later fragments have.
+fn first_missing(manifest: &Manifest) -> Vec<u64> {
+    let plans = &manifest.plan().fragments;
+    let mut missing = vec![manifest.file_len(); plans.len()];
+    let mut first = manifest.file_len();
+    for (index, plan) in plans.iter().enumerate().rev() {
+        missing[index] = first;
+        let runs = runs(manifest.header(), plan);
+        let start = runs.iter().map(|run| run.position(0)).min();
+        first = first.min(start.unwrap_or(u64::MAX));
+    }
+    missing
 }
 
 struct Output<W> {

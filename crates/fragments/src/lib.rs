@@ -55,6 +55,7 @@ mod runs;
 mod size;
 mod store;
 mod summary;
+mod trailing;
 mod verify;
 
 pub use architecture::Role;

@@ -6,7 +6,7 @@ mod common;
 use common::{models::Loaded, tiny::Tiny};
 use fragments::cut_in_memory;
 use gguf::{Array, Strings, Value};
-use inference::{Model, session::Config};
+use inference::{Hyperparameters, Model, hyperparameters::YarnLogMultiplier, session::Config};
 
 const TOKENS: [u32; 6] = [1, 262, 263, 264, 30, 265];
 
@@ -162,4 +162,26 @@ fn a_vocabulary_larger_than_the_embedding_is_refused() {
         message.starts_with("the vocabulary has 2000 pieces"),
         "{message}"
     );
+}
+
+#[test]
+fn what_yarn_s_log_multiplier_does_is_a_setting() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors");
+    let file = std::fs::read(folder.join("deepseek2.gguf")).unwrap();
+    let header = gguf::Header::parse(&file, Some(file.len() as u64)).unwrap();
+    let with = |setting| Hyperparameters::with(&header, setting).unwrap();
+    let (as_llama_cpp, ignored) = (
+        with(YarnLogMultiplier::AsLlamaCpp),
+        with(YarnLogMultiplier::Ignored),
+    );
+    // 1 + 0.1 · ln 16, squared.
+    let growth = as_llama_cpp.attention_scale / ignored.attention_scale;
+    assert!((growth - 1.277_259_f32.powi(2)).abs() < 1e-4, "{growth}");
+    assert_eq!(
+        (as_llama_cpp.rope, ignored.rope.magnitude),
+        (ignored.rope, 1.0)
+    );
+    assert_eq!("ignored".parse(), Ok(YarnLogMultiplier::Ignored));
+    assert_eq!("llama-cpp".parse(), Ok(YarnLogMultiplier::default()));
+    assert!("else".parse::<YarnLogMultiplier>().is_err());
 }

@@ -189,7 +189,16 @@ fn vectors<B: Blocks, const ONE: bool>(
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `matmul_with` has checked that this machine has the instructions.
-        Isa::Avx512 => unsafe { lanes::avx512::run(product) },
+        Isa::Avx512 if !ONE => unsafe { lanes::avx512::run(product) },
+        // One token waits for memory, which is better at bringing eight rows than sixteen.
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: just checked.
+        Isa::Avx512 if lanes::avx2::is_vnni_available() => unsafe {
+            lanes::avx2::run_vnni(product);
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above; AVX2 is part of what was checked for AVX-512.
+        Isa::Avx512 => unsafe { lanes::avx2::run(product) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::AvxVnni => unsafe { lanes::avx2::run_vnni(product) },

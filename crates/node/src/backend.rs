@@ -5,6 +5,7 @@ use crate::source::Source;
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId, Manifest};
+use inference::hyperparameters::YarnLogMultiplier;
 use inference::session::{Config, Error as SessionError, Event};
 use inference::{Model, RequestId, Session, SmallTensors, compute, executor};
 use rayon::prelude::*;
@@ -37,8 +38,8 @@ pub(crate) type Tally = BTreeMap<String, u64>;
 
 impl Backend {
     /// All fragments of a model in this process.
-    pub(crate) fn here(source: Source) -> Result<Self> {
-        let model = Model::new(source.manifest)?;
+    pub(crate) fn here(source: Source, log_multiplier: YarnLogMultiplier) -> Result<Self> {
+        let model = Model::with(source.manifest, log_multiplier)?;
         let small = source
             .fragments
             .iter()

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use fragments::{Fragment, Manifest, ModelId};
 use futures::future::try_join_all;
 use inference::Model;
+use inference::hyperparameters::YarnLogMultiplier;
 use network::Multiaddr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub(crate) struct Swarm {
     pub(crate) model: Option<ModelId>,
     /// How long to wait for somebody to answer at all, and for somebody who has a piece that is needed.
     pub(crate) patience: Duration,
+    pub(crate) log_multiplier: YarnLogMultiplier,
 }
 
 /// Joins.
@@ -34,7 +36,7 @@ pub(crate) async fn join(swarm: &Swarm, identity: network::Identity) -> Result<B
 
     let id = find_model(&engine, &mut notices, swarm).await?;
     let manifest = fetch_manifest(&engine, id, swarm.patience).await?;
-    let model = Arc::new(Model::new(manifest)?);
+    let model = Arc::new(Model::with(manifest, swarm.log_multiplier)?);
     let small = try_join_all(
         model
             .small_fragments()

@@ -280,6 +280,21 @@ fn what_is_wrong_is_said_in_words_that_help() {
     says(&[p("cut"), &nowhere, &lab.path("out")], "nowhere.gguf");
     says(&[p("cut"), &short, &lab.path("out")], "short.gguf");
     says(&[p("cut"), &text, &lab.path("out")], "text.gguf");
+    let other = lab.path("other.gguf");
+    let key = b"general.architecture";
+    let at = bytes.windows(key.len()).position(|it| it == key).unwrap();
+    let at = at
+        + bytes[at..]
+            .windows(5)
+            .position(|it| it == b"llama")
+            .unwrap();
+    let mut bytes = bytes;
+    bytes[at..at + 5].copy_from_slice(b"mamba");
+    fs::write(&other, &bytes).unwrap();
+    says(
+        &[p("cut"), &other, &lab.path("out")],
+        "\"mamba\" is not supported",
+    );
     says(
         &[
             p("cut"),

@@ -39,6 +39,16 @@ impl FolderStore {
         &self.folder
     }
 
+    /// Stores a fragment, though after a power cut it may be damaged until its file was synced.
+    pub(crate) fn put_unsynced(&self, id: &FragmentId, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.path(id);
+        if files::holds(&path, bytes) {
+            return Ok(());
+        }
+        let needed = bytes.len() as u64;
+        files::write_unsynced(&path, bytes).map_err(|error| at(error, &self.folder, needed))
+    }
+
     /// The file of a fragment, whether it exists or not.
     pub fn path(&self, id: &FragmentId) -> PathBuf {
         self.folder.join(format!("{id}.{}", Self::EXTENSION))

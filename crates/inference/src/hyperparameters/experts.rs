@@ -81,10 +81,10 @@ pub(super) fn experts(
     };
     if architecture.choice == Choice::Stated {
         let shared = keys.count("expert_shared_count", MAX_WIDTH)?;
-        experts.shared = shared * width;
-        if experts.shared > MAX_WIDTH as usize {
-            return Err(invalid("expert_shared_count", shared, "less"));
-        }
+        let together = shared.checked_mul(width);
+        experts.shared = together
+            .filter(|&width| width <= MAX_WIDTH as usize)
+            .ok_or_else(|| invalid("expert_shared_count", shared, "less"))?;
         experts.gating = match keys.optional::<u32>("expert_gating_func")? {
             // Files of before there were several do not say.
             None | Some(0 | 1) => Gating::Softmax,

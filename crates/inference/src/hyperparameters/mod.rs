@@ -109,6 +109,18 @@ pub enum YarnLogMultiplier {
     Ignored,
 }
 
+impl std::str::FromStr for YarnLogMultiplier {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "llama-cpp" => Ok(Self::AsLlamaCpp),
+            "ignored" => Ok(Self::Ignored),
+            _ => Err("it is llama-cpp or ignored"),
+        }
+    }
+}
+
 /// What is kept of each token for one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
@@ -256,28 +268,32 @@ impl Hyperparameters {
 
     /// A dimension; `None` if the model has nothing of the kind.
     pub(crate) fn dim(&self, dim: Dim) -> Option<u64> {
-        let rope = self.rope.dimensions;
-        let value = match dim {
-            Dim::Embedding => self.n_embd,
-            Dim::Vocabulary => self.n_vocab,
+        // In 64 bits, which products of two widths fit on every target.
+        let wide = |width: usize| width as u64;
+        let latent = self.latent.map(|latent| wide(latent.keys_values));
+        let rope = wide(self.rope.dimensions);
+        let (heads, kv_heads) = (wide(self.n_head), wide(self.n_head_kv));
+        let (key, value) = (wide(self.head_dim_k), wide(self.head_dim_v));
+        Some(match dim {
+            Dim::Embedding => wide(self.n_embd),
+            Dim::Vocabulary => wide(self.n_vocab),
             Dim::RopePairs => rope / 2,
-            Dim::Queries => self.n_head * self.head_dim_k,
-            Dim::Keys => self.n_head_kv * self.head_dim_k,
-            Dim::Values => self.n_head_kv * self.head_dim_v,
-            Dim::Seen => self.n_head * self.head_dim_v,
-            Dim::Key => self.head_dim_k,
-            Dim::Value => self.head_dim_v,
-            Dim::Heads => self.n_head,
-            Dim::QueryRank => self.latent?.queries?,
-            Dim::KeyValueRank => self.latent?.keys_values,
-            Dim::KeyValueRankAndRope => self.latent?.keys_values + rope,
-            Dim::Unrotated => self.head_dim_k - rope,
-            Dim::Dense => self.n_ff?,
-            Dim::Expert => self.experts?.width,
-            Dim::Shared => Some(self.experts?.shared).filter(|&width| width > 0)?,
-            Dim::Experts => self.experts?.count,
-        };
-        Some(value as u64)
+            Dim::Queries => heads * key,
+            Dim::Keys => kv_heads * key,
+            Dim::Values => kv_heads * value,
+            Dim::Seen => heads * value,
+            Dim::Key => key,
+            Dim::Value => value,
+            Dim::Heads => heads,
+            Dim::QueryRank => wide(self.latent?.queries?),
+            Dim::KeyValueRank => latent?,
+            Dim::KeyValueRankAndRope => latent? + rope,
+            Dim::Unrotated => key - rope,
+            Dim::Dense => wide(self.n_ff?),
+            Dim::Expert => wide(self.experts?.width),
+            Dim::Shared => Some(wide(self.experts?.shared)).filter(|&width| width > 0)?,
+            Dim::Experts => wide(self.experts?.count),
+        })
     }
 }
 

@@ -13,9 +13,12 @@ use bench::{Bench, WIDTH};
 use gguf::TensorType;
 use kernels::{Isa, encoding_for};
 
+/// Bytes of weights times tokens in one sample: short enough for some to pass undisturbed.
+const SAMPLE: usize = 16 << 20;
+
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let rounds: usize = std::env::var("ROUNDS").map_or(9, |n| n.parse().unwrap());
+    let rounds: usize = std::env::var("ROUNDS").map_or(50, |n| n.parse().unwrap());
     let all = std::env::var_os("EVERY_ISA").is_some();
     let isas: Vec<Isa> = Isa::ALL
         .into_iter()
@@ -35,10 +38,10 @@ fn main() {
                 let bytes = work();
                 bytes as f64 / start.elapsed().as_secs_f64()
             };
-            read = read.max(speed(&mut || bench.read(128 << 20)));
+            read = read.max(speed(&mut || bench.read(SAMPLE)));
             for (isa, best) in isas.iter().zip(&mut best) {
                 for ((tokens, x), best) in inputs.iter().zip(best) {
-                    let bytes = (128 << 20) / tokens;
+                    let bytes = SAMPLE / tokens;
                     *best = best.max(speed(&mut || bench.multiply(*isa, ty, bytes, x)));
                 }
             }

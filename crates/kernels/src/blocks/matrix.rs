@@ -64,7 +64,7 @@ pub(super) fn product<L: Lanes, B: Blocks, const UNITS: usize>(
     };
     totals.fill(L::ZEROS);
     for (b, columns) in columns.chunks_exact(totals.len()).take(blocks).enumerate() {
-        block.fill::<B>(l, &strip.block::<L, B>(l, b));
+        block.fill::<B>(l, &strip.block::<L, B>(b));
         let mut rest = (columns, &mut *totals);
         if L::TOKENS >= 8 {
             rest = tiles::<L, B, UNITS, 8>(l, &block, rest);

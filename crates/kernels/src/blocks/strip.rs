@@ -21,19 +21,18 @@ impl<'a> Strip<'a> {
 
     /// Block number `b` of each row.
     #[inline(always)]
-    pub(super) fn block<L: Lanes, B: Blocks>(&self, l: L, b: usize) -> StripBlock<'a> {
+    pub(super) fn block<L: Lanes, B: Blocks>(&self, b: usize) -> StripBlock<'a> {
         assert!(
             self.bytes.len() == L::LANES * self.row_bytes && (b + 1) * B::BYTES <= self.row_bytes
         );
-        // What comes after this strip lies together: a little of it is fetched with each block.
-        let size = L::LANES * B::BYTES;
-        let ahead = self.bytes.as_ptr_range().end.wrapping_add(b * size);
-        for line in (0..size).step_by(64) {
-            l.prefetch(ahead.wrapping_add(line));
-        }
         StripBlock {
             // SAFETY: the block is within the row, as asserted above.
             start: unsafe { self.bytes.as_ptr().add(b * B::BYTES) },
+            ahead: self
+                .bytes
+                .as_ptr_range()
+                .end
+                .wrapping_add(b * L::LANES * B::BYTES),
             len: B::BYTES,
             stride: self.row_bytes,
             lanes: L::LANES,
@@ -46,6 +45,8 @@ impl<'a> Strip<'a> {
 pub(super) struct StripBlock<'a> {
     /// Of the first row. As many rows as there are `lanes` have `len` bytes there, `stride` apart.
     start: *const u8,
+    /// A part of the strip after this one, as long as this block of all rows.
+    ahead: *const u8,
     len: usize,
     stride: usize,
     lanes: usize,
@@ -56,6 +57,10 @@ impl<L: Lanes> Block<L> for StripBlock<'_> {
     #[inline(always)]
     fn chunk(&self, l: L, at: usize) -> [L::Int; 4] {
         assert!(at + 16 <= self.len && L::LANES == self.lanes);
+        // What comes after this strip lies together: as much of it is fetched as is used here.
+        for line in (0..16 * L::LANES).step_by(64) {
+            l.prefetch(self.ahead.wrapping_add(at * L::LANES + line));
+        }
         l.transpose(&Chunk { block: self, at })
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn product<L: Lanes, B: Blocks, const UNITS: usize>(
     let groups = B::LEN / B::GROUP;
     let mut total = l.splat_float(0.0);
     for (b, x) in columns[..blocks].iter().enumerate() {
-        let block = strip.block::<L, B>(l, b);
+        let block = strip.block::<L, B>(b);
         let mut dots = Dots::<L, B, UNITS> {
             sums: [l.splat(0); UNITS],
             x,

@@ -8,9 +8,10 @@ use super::{Lanes, Rows, Work, instructions};
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
-/// Whether the machine has them.
+/// Whether the machine has them, and those of AVX2.
 pub(crate) fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f")
+    super::avx2::is_available()
+        && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vnni")
 }

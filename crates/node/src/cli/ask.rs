@@ -8,6 +8,7 @@ use clap::Args;
 use fragments::ModelId;
 use inference::Sampling;
 use inference::executor::CacheKind;
+use inference::hyperparameters::YarnLogMultiplier;
 use inference::session::Config;
 use inference::template::Date;
 use network::{Identity, Multiaddr};
@@ -36,6 +37,10 @@ pub(crate) struct Which {
     /// In the network: how long to wait for somebody to answer at all
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
+    /// What the log multiplier of a model stretched by YaRN does to it, on which references disagree: what it does in
+    /// llama.cpp (llama-cpp, the default), or nothing (ignored)
+    #[arg(long, value_name = "HOW")]
+    yarn_log_multiplier: Option<YarnLogMultiplier>,
 }
 
 /// How a session computes.
@@ -74,9 +79,10 @@ impl Which {
     /// The model, which may also have been given without `--model`.
     pub(crate) fn open_or(&self, model: Option<&Path>) -> Result<Ready> {
         let runtime = Runtime::new().context("cannot start threads")?;
+        let log_multiplier = self.yarn_log_multiplier.unwrap_or_default();
         let backend = if let Some(path) = model.or(self.model.as_deref()) {
             let source = Source::open(path, self.fragment_size, &Wanted::All)?;
-            Backend::here(source)
+            Backend::here(source, log_multiplier)
                 .with_context(|| format!("cannot compute with {}", path.display()))?
         } else {
             anyhow::ensure!(
@@ -87,6 +93,7 @@ impl Which {
                 peers: self.peer.clone(),
                 model: self.model_id,
                 patience: Duration::from_secs(self.patience),
+                log_multiplier,
             };
             runtime.block_on(client::join(&swarm, Identity::generate()))?
         };
