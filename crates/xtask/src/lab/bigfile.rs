@@ -23,7 +23,7 @@ const MEMORY_LIMIT: u64 = 200_000_000;
 #[derive(Args)]
 pub(crate) struct Options {
     /// Layers of the generated model; each adds 38 MB
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 55)]
     layers: u32,
     /// Where the files go, which need three times the model's size
     #[arg(long, value_name = "FOLDER")]
