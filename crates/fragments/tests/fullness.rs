@@ -1,24 +1,10 @@
 //! How the largest models are cut, from their headers alone.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod common;
-
 use std::time::Instant;
 
-use TensorType::{F32, Q4_K, Q5_0, Q6_K};
-use common::heads;
 use fragments::{Class, DEFAULT_FRAGMENT_SIZE, PartKind, Plan, Summary};
-use gguf::{Header, TensorType, Writer};
-
-/// In which layers the mix called Q4_K_M gives `ffn_down` and `attn_v` more bits.
-fn more_bits(layer: u32, layers: u32) -> TensorType {
-    let eighth = layers / 8;
-    if layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2 {
-        Q6_K
-    } else {
-        Q4_K
-    }
-}
+use gguf::{Header, Writer, generate::Preset};
 
 fn summary(writer: &Writer) -> (Plan, Summary) {
     let header = Header::parse(&writer.header_bytes(), Some(writer.file_len())).unwrap();
@@ -41,89 +27,13 @@ fn summary(writer: &Writer) -> (Plan, Summary) {
     (plan, summary)
 }
 
-fn magistral() -> Writer {
-    let (embedding, vocabulary, layers) = (5120, 131_072, 40);
-    let mut writer = Writer::new();
-    heads(&mut writer, "llama", 32, 8);
-    writer
-        .tensor("token_embd.weight", &[embedding, vocabulary], Q4_K)
-        .unwrap();
-    writer
-        .tensor("output.weight", &[embedding, vocabulary], Q6_K)
-        .unwrap();
-    writer
-        .tensor("output_norm.weight", &[embedding], F32)
-        .unwrap();
-    for layer in 0..layers {
-        let better = more_bits(layer, layers);
-        let mut add = |name: &str, shape: &[u64], ty| {
-            writer
-                .tensor(&format!("blk.{layer}.{name}.weight"), shape, ty)
-                .unwrap();
-        };
-        add("attn_norm", &[embedding], F32);
-        add("attn_q", &[embedding, 4096], Q4_K);
-        add("attn_k", &[embedding, 1024], Q4_K);
-        add("attn_v", &[embedding, 1024], better);
-        add("attn_output", &[4096, embedding], Q4_K);
-        add("ffn_norm", &[embedding], F32);
-        add("ffn_gate", &[embedding, 32_768], Q4_K);
-        add("ffn_up", &[embedding, 32_768], Q4_K);
-        add("ffn_down", &[32_768, embedding], better);
-    }
-    writer
-}
-
-fn mistral_large() -> Writer {
-    let (embedding, vocabulary, layers) = (7168, 131_072, 61);
-    let mut writer = Writer::new();
-    heads(&mut writer, "deepseek2", 128, 1);
-    writer
-        .tensor("token_embd.weight", &[embedding, vocabulary], Q4_K)
-        .unwrap();
-    writer
-        .tensor("output.weight", &[embedding, vocabulary], Q6_K)
-        .unwrap();
-    writer
-        .tensor("output_norm.weight", &[embedding], F32)
-        .unwrap();
-    for layer in 0..layers {
-        let better = more_bits(layer, layers);
-        let mut add = |name: &str, shape: &[u64], ty| {
-            writer
-                .tensor(&format!("blk.{layer}.{name}.weight"), shape, ty)
-                .unwrap();
-        };
-        add("attn_norm", &[embedding], F32);
-        add("attn_q_a", &[embedding, 1536], Q4_K);
-        add("attn_q_a_norm", &[1536], F32);
-        add("attn_q_b", &[1536, 128 * 192], Q4_K);
-        add("attn_kv_a_mqa", &[embedding, 512 + 64], Q4_K);
-        add("attn_kv_a_norm", &[512], F32);
-        add("attn_k_b", &[128, 512, 128], Q5_0);
-        add("attn_v_b", &[512, 128, 128], Q4_K);
-        add("attn_output", &[128 * 128, embedding], Q4_K);
-        add("ffn_norm", &[embedding], F32);
-        if layer < 3 {
-            add("ffn_gate", &[embedding, 16_384], Q4_K);
-            add("ffn_up", &[embedding, 16_384], Q4_K);
-            add("ffn_down", &[16_384, embedding], better);
-            continue;
-        }
-        add("ffn_gate_inp", &[embedding, 128], F32);
-        add("ffn_gate_exps", &[embedding, 4096, 128], Q4_K);
-        add("ffn_up_exps", &[embedding, 4096, 128], Q4_K);
-        add("ffn_down_exps", &[4096, embedding, 128], better);
-        add("ffn_gate_shexp", &[embedding, 4096], Q4_K);
-        add("ffn_up_shexp", &[embedding, 4096], Q4_K);
-        add("ffn_down_shexp", &[4096, embedding], better);
-    }
-    writer
+fn writer(preset: Preset) -> Writer {
+    preset.writer(None).unwrap()
 }
 
 #[test]
 fn a_model_of_14_gb_fills_its_fragments() {
-    let writer = magistral();
+    let writer = writer(Preset::MagistralSmall2509);
     assert!(
         (14.2e9..14.4e9).contains(&(writer.file_len() as f64)),
         "{}",
@@ -146,7 +56,7 @@ fn a_model_of_14_gb_fills_its_fragments() {
 
 #[test]
 fn a_model_of_400_gb_fills_its_fragments_and_is_planned_at_once() {
-    let writer = mistral_large();
+    let writer = writer(Preset::MistralLarge3);
     assert!(
         (395e9..415e9).contains(&(writer.file_len() as f64)),
         "{}",
@@ -161,8 +71,8 @@ fn a_model_of_400_gb_fills_its_fragments_and_is_planned_at_once() {
 
 #[test]
 fn fragments_hold_parts_of_neighbouring_layers_only() {
-    for writer in [magistral(), mistral_large()] {
-        let (plan, _) = summary(&writer);
+    for preset in [Preset::MagistralSmall2509, Preset::MistralLarge3] {
+        let (plan, _) = summary(&writer(preset));
         for fragment in &plan.fragments {
             let small = fragment
                 .parts
