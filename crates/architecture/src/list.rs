@@ -32,13 +32,13 @@ pub struct Architecture {
     /// Whether the first layers may have no experts though the others have, as `leading_dense_block_count` says.
     pub dense_first: bool,
     /// Tensors of no layer.
-    pub model: &'static [Tensor],
+    pub model: &'static [&'static [Tensor]],
     /// Norms and attention of every layer.
-    pub layer: &'static [Tensor],
+    pub layer: &'static [&'static [Tensor]],
     /// The feed-forward layer without experts; nothing in an architecture that always has them.
-    pub dense: &'static [Tensor],
+    pub dense: &'static [&'static [Tensor]],
     /// The feed-forward layer with experts; nothing in an architecture that never has them.
-    pub experts: &'static [Tensor],
+    pub experts: &'static [&'static [Tensor]],
 }
 
 /// How keys and values are shared.
@@ -112,12 +112,7 @@ const MODEL: &[Tensor] = &[
     tensor(Optional, "output.weight", &[Embedding, Vocabulary]),
 ];
 
-const MODEL_WITH_ROPE_FACTORS: &[Tensor] = &[
-    tensor(Always, "token_embd.weight", &[Embedding, Vocabulary]),
-    tensor(Always, "output_norm.weight", &[Embedding]),
-    tensor(Optional, "output.weight", &[Embedding, Vocabulary]),
-    tensor(Optional, "rope_freqs.weight", &[RopePairs]),
-];
+const ROPE_FACTORS: &[Tensor] = &[tensor(Optional, "rope_freqs.weight", &[RopePairs])];
 
 const GROUPED: &[Tensor] = &[
     tensor(Always, "attn_norm.weight", &[Embedding]),
@@ -128,22 +123,14 @@ const GROUPED: &[Tensor] = &[
     tensor(Optional, "attn_q.bias", &[Queries]),
     tensor(Optional, "attn_k.bias", &[Keys]),
     tensor(Optional, "attn_v.bias", &[Values]),
-    tensor(Optional, "attn_output.bias", &[Embedding]),
     tensor(Always, "ffn_norm.weight", &[Embedding]),
 ];
 
-const GROUPED_WITH_NORMS: &[Tensor] = &[
-    tensor(Always, "attn_norm.weight", &[Embedding]),
-    tensor(Always, "attn_q.weight", &[Embedding, Queries]),
-    tensor(Always, "attn_k.weight", &[Embedding, Keys]),
-    tensor(Always, "attn_v.weight", &[Embedding, Values]),
-    tensor(Always, "attn_output.weight", &[Seen, Embedding]),
+const OUTPUT_BIAS: &[Tensor] = &[tensor(Optional, "attn_output.bias", &[Embedding])];
+
+const HEAD_NORMS: &[Tensor] = &[
     tensor(Always, "attn_q_norm.weight", &[Key]),
     tensor(Always, "attn_k_norm.weight", &[Key]),
-    tensor(Optional, "attn_q.bias", &[Queries]),
-    tensor(Optional, "attn_k.bias", &[Keys]),
-    tensor(Optional, "attn_v.bias", &[Values]),
-    tensor(Always, "ffn_norm.weight", &[Embedding]),
 ];
 
 const LATENT: &[Tensor] = &[
@@ -170,10 +157,7 @@ const DENSE: &[Tensor] = &[
     tensor(Always, "ffn_down.weight", &[Dense, Embedding]),
 ];
 
-const DENSE_WITH_BIASES: &[Tensor] = &[
-    tensor(Always, "ffn_gate.weight", &[Embedding, Dense]),
-    tensor(Always, "ffn_up.weight", &[Embedding, Dense]),
-    tensor(Always, "ffn_down.weight", &[Dense, Embedding]),
+const DENSE_BIASES: &[Tensor] = &[
     tensor(Optional, "ffn_gate.bias", &[Dense]),
     tensor(Optional, "ffn_up.bias", &[Dense]),
     tensor(Optional, "ffn_down.bias", &[Embedding]),
@@ -194,20 +178,9 @@ const EXPERTS: &[Tensor] = &[
     ),
 ];
 
-const EXPERTS_WITH_SHARED: &[Tensor] = &[
-    tensor(Always, "ffn_gate_inp.weight", &[Embedding, Experts]),
-    tensor(Optional, "exp_probs_b.bias", &[Experts]),
-    tensor(
-        Always,
-        "ffn_gate_exps.weight",
-        &[Embedding, Expert, Experts],
-    ),
-    tensor(Always, "ffn_up_exps.weight", &[Embedding, Expert, Experts]),
-    tensor(
-        Always,
-        "ffn_down_exps.weight",
-        &[Expert, Embedding, Experts],
-    ),
+const ROUTER_BIAS: &[Tensor] = &[tensor(Optional, "exp_probs_b.bias", &[Experts])];
+
+const SHARED_EXPERT: &[Tensor] = &[
     tensor(WithShared, "ffn_gate_shexp.weight", &[Embedding, Shared]),
     tensor(WithShared, "ffn_up_shexp.weight", &[Embedding, Shared]),
     tensor(WithShared, "ffn_down_shexp.weight", &[Shared, Embedding]),
@@ -224,10 +197,10 @@ const LLAMA: Architecture = Architecture {
     choice: Choice::Softmax,
     expert_width: ExpertWidth::FeedForward,
     dense_first: false,
-    model: MODEL_WITH_ROPE_FACTORS,
-    layer: GROUPED,
-    dense: DENSE_WITH_BIASES,
-    experts: EXPERTS,
+    model: &[MODEL, ROPE_FACTORS],
+    layer: &[GROUPED, OUTPUT_BIAS],
+    dense: &[DENSE, DENSE_BIASES],
+    experts: &[EXPERTS],
 };
 
 /// Ministral 3, Devstral Small 2: Llama for long texts.
@@ -243,9 +216,9 @@ const MISTRAL3: Architecture = Architecture {
 const QWEN3: Architecture = Architecture {
     name: "qwen3",
     pairs: Pairs::Halves,
-    model: MODEL,
-    layer: GROUPED_WITH_NORMS,
-    dense: DENSE,
+    model: &[MODEL],
+    layer: &[GROUPED, HEAD_NORMS],
+    dense: &[DENSE],
     experts: &[],
     ..LLAMA
 };
@@ -255,7 +228,7 @@ const QWEN3MOE: Architecture = Architecture {
     name: "qwen3moe",
     expert_width: ExpertWidth::OwnOrShare,
     dense: &[],
-    experts: EXPERTS,
+    experts: &[EXPERTS],
     ..QWEN3
 };
 
@@ -271,10 +244,10 @@ const DEEPSEEK2: Architecture = Architecture {
     choice: Choice::Stated,
     expert_width: ExpertWidth::Own,
     dense_first: true,
-    model: MODEL,
-    layer: LATENT,
-    dense: DENSE,
-    experts: EXPERTS_WITH_SHARED,
+    model: &[MODEL],
+    layer: &[LATENT],
+    dense: &[DENSE],
+    experts: &[EXPERTS, ROUTER_BIAS, SHARED_EXPERT],
 };
 
 impl Architecture {
@@ -286,8 +259,8 @@ impl Architecture {
     /// Whether it has a tensor of this name, in some of its files at least.
     pub fn has(&self, name: &str) -> bool {
         let all = [self.model, self.layer, self.dense, self.experts];
-        all.iter()
-            .any(|list| list.iter().any(|tensor| tensor.name == name))
+        let mut all = all.into_iter().flatten().copied().flatten();
+        all.any(|tensor| tensor.name == name)
     }
 }
 
@@ -299,14 +272,14 @@ mod tests {
     #[test]
     fn every_tensor_of_an_architecture_is_in_the_catalogue() {
         for it in ARCHITECTURES {
-            for tensor in it.model {
+            for tensor in it.model.concat() {
                 assert!(
                     catalogue::MODEL
                         .iter()
                         .any(|known| known.name == tensor.name)
                 );
             }
-            for tensor in [it.layer, it.dense, it.experts].concat() {
+            for tensor in [it.layer, it.dense, it.experts].concat().concat() {
                 let known = catalogue::LAYER
                     .iter()
                     .any(|known| known.name == tensor.name);
@@ -319,7 +292,8 @@ mod tests {
     fn rows_and_columns_that_meet_are_as_long() {
         // What attention and feed-forward layers take and give is the state between layers.
         for it in ARCHITECTURES {
-            let tensor = |name: &str| it.layer.iter().find(|tensor| tensor.name == name);
+            let layer = it.layer.concat();
+            let tensor = |name: &str| layer.iter().find(|tensor| tensor.name == name);
             let output = tensor("attn_output.weight").map(|tensor| tensor.shape);
             assert_eq!(
                 output,

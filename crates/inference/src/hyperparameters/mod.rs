@@ -258,6 +258,7 @@ impl Hyperparameters {
             None => self.architecture.dense,
         };
         let all = self.architecture.layer.iter().chain(feed_forward);
+        let all = all.copied().flatten();
         all.filter(|tensor| match tensor.presence {
             Presence::Always | Presence::Optional => true,
             Presence::WithQueryRank => self.dim(Dim::QueryRank).is_some(),

@@ -13,7 +13,7 @@ pub(super) fn check(header: &Header, h: &Hyperparameters) -> Result<(), Error> {
         h,
         known: Vec::new(),
     };
-    for tensor in h.architecture.model {
+    for tensor in h.architecture.model.iter().copied().flatten() {
         check.tensor(tensor.name.to_owned(), tensor)?;
     }
     for layer in 0..h.layers {

@@ -171,7 +171,7 @@ pub(crate) fn model(it: &Architecture, chance: &mut Chance) -> Vec<u8> {
             .tensor(&format!("{block}{}", tensor.name), &shape, ty)
             .unwrap();
     };
-    for tensor in it.model {
+    for tensor in it.model.iter().copied().flatten() {
         add(None, tensor, chance);
     }
     for layer in 0..layers {
@@ -179,7 +179,7 @@ pub(crate) fn model(it: &Architecture, chance: &mut Chance) -> Vec<u8> {
             true => it.experts,
             false => it.dense,
         };
-        for tensor in it.layer.iter().chain(feed_forward) {
+        for tensor in it.layer.iter().chain(feed_forward).copied().flatten() {
             add(Some(layer), tensor, chance);
         }
     }
