@@ -5,7 +5,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Lab, Node, PATIENCE, demo_model};
+use common::{Lab, Node, PATIENCE};
 use futures::StreamExt;
 use network::{Event, Identity};
 use protocol::{Bitmap, ComputeResponse, Hello, Message, Role};
@@ -15,7 +15,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
 const LOCAL: [&str; 2] = ["--listen", "/ip4/127.0.0.1/tcp/0"];
@@ -95,6 +95,36 @@ impl World {
             .json(arguments.into_iter().chain(more.iter().copied()))
     }
 
+    /// Has a question answered, disturbs when the answer has begun, and tells how long the rest took: it must be
+    /// what one process says.
+    fn disturbed(&self, more: &[&str], disturb: impl FnOnce()) -> Duration {
+        let expected = self.expected(more);
+        let mut command = self.lab.command();
+        command.args([
+            "generate",
+            "--prompt",
+            QUESTION,
+            "--chat",
+            "--peer",
+            &self.address,
+        ]);
+        let mut asking = command.args(more).stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = asking.stdout.take().unwrap();
+        let mut said = vec![0; 20];
+        out.read_exact(&mut said).unwrap();
+        disturb();
+        assert!(
+            asking.try_wait().unwrap().is_none(),
+            "the answer was complete already"
+        );
+        let started = Instant::now();
+        out.read_to_end(&mut said).unwrap();
+        assert!(asking.wait().unwrap().success());
+        let expected = format!("{}\n", expected["text"].as_str().unwrap());
+        assert_eq!(String::from_utf8(said).unwrap(), expected);
+        started.elapsed()
+    }
+
     /// What one process says.
     fn expected(&self, more: &[&str]) -> Value {
         let folder = self.folder.to_str().unwrap();
@@ -151,33 +181,7 @@ fn a_worker_killed_in_mid_answer_changes_no_token() {
     let mut first = world.worker(|index| index % 2 == 0);
     let _second = world.worker(|index| index % 2 == 1);
     let _replica = world.worker(|index| index % 2 == 0);
-    let more = ["--ignore-end", "--max-tokens", "200"];
-    let expected = world.expected(&more);
-
-    let mut command = world.lab.command();
-    command
-        .args([
-            "generate",
-            "--prompt",
-            QUESTION,
-            "--chat",
-            "--peer",
-            &world.address,
-        ])
-        .args(more);
-    let mut asking = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut out = asking.stdout.take().unwrap();
-    let mut said = vec![0; 20];
-    out.read_exact(&mut said).unwrap();
-    first.kill();
-    assert!(
-        asking.try_wait().unwrap().is_none(),
-        "the answer was complete already"
-    );
-    out.read_to_end(&mut said).unwrap();
-    assert!(asking.wait().unwrap().success());
-    let expected = format!("{}\n", expected["text"].as_str().unwrap());
-    assert_eq!(String::from_utf8(said).unwrap(), expected);
+    world.disturbed(&["--ignore-end", "--max-tokens", "200"], || first.kill());
 }
 
 #[test]
@@ -185,38 +189,8 @@ fn a_worker_that_freezes_in_mid_answer_changes_no_token() {
     let world = World::new();
     let mut first = world.worker(|_| true);
     let _second = world.worker(|_| true);
-    let more = ["--ignore-end", "--max-tokens", "100"];
-    let expected = world.expected(&more);
-    let mut command = world.lab.command();
-    command
-        .args([
-            "generate",
-            "--prompt",
-            QUESTION,
-            "--chat",
-            "--peer",
-            &world.address,
-        ])
-        .args(more);
-    let mut asking = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut out = asking.stdout.take().unwrap();
-    let mut said = vec![0; 20];
-    out.read_exact(&mut said).unwrap();
-    first.freeze();
-    assert!(
-        asking.try_wait().unwrap().is_none(),
-        "the answer was complete already"
-    );
-    let started = Instant::now();
-    out.read_to_end(&mut said).unwrap();
-    assert!(asking.wait().unwrap().success());
-    let expected = format!("{}\n", expected["text"].as_str().unwrap());
-    assert_eq!(String::from_utf8(said).unwrap(), expected);
-    assert!(
-        started.elapsed() < PATIENCE / 2,
-        "it took {:?}",
-        started.elapsed()
-    );
+    let took = world.disturbed(&["--ignore-end", "--max-tokens", "100"], || first.freeze());
+    assert!(took < PATIENCE / 2, "it took {took:?}");
 }
 
 #[test]
@@ -424,88 +398,6 @@ fn wrong_addresses_and_wrong_models_are_explained() {
         &[&empty.address("/tcp/")],
         "nobody who serves a model answered",
     );
-}
-
-#[test]
-fn the_entry_serves_the_page_and_tells_how_to_enter() {
-    let lab = Lab::new();
-    let web = lab.path("dist");
-    fs::create_dir(&web).unwrap();
-    fs::write(web.join("index.html"), "<p>hello".repeat(100)).unwrap();
-    fs::write(web.join("app-0123456789abcdef_bg.wasm"), [0; 5000]).unwrap();
-    let (web, model) = (web.to_str().unwrap().to_owned(), demo_model());
-    let model = model.to_str().unwrap();
-    let mut entry = lab.start([
-        "bootstrap",
-        "--model",
-        model,
-        "--web",
-        &web,
-        "--http",
-        "127.0.0.1:0",
-    ]);
-    entry.wait_until_ready();
-    entry.address("/ws/p2p/");
-    let url = entry.wait_for("url", |event| Some(event["url"].as_str()?.to_owned()));
-    let host = url.trim_start_matches("http://").trim_end_matches('/');
-
-    let (head, body) = get(host, "/bootstrap.json", "identity");
-    assert!(head.contains("no-cache"), "{head}");
-    let answer: Value = serde_json::from_slice(&body).unwrap();
-    assert!(answer["model"].as_str().unwrap().starts_with('b'));
-    assert!(answer["fragments"].as_u64().unwrap() > 0);
-    let bootstrap = answer["bootstrap"].as_array().unwrap();
-    assert!(
-        !bootstrap.is_empty()
-            && bootstrap
-                .iter()
-                .all(|a| a.as_str().unwrap().contains("/ws/p2p/")),
-        "{answer}"
-    );
-
-    let (head, body) = get(host, "/", "br");
-    assert!(
-        head.contains("200 OK") && head.contains("text/html") && head.contains("no-cache"),
-        "{head}"
-    );
-    assert!(
-        head.contains("content-encoding: br") && body.len() < 500,
-        "not compressed: {head}"
-    );
-    let (head, _) = get(host, "/app-0123456789abcdef_bg.wasm", "br");
-    assert!(
-        head.contains("application/wasm") && head.contains("immutable"),
-        "{head}"
-    );
-    assert!(get(host, "/../../etc/passwd", "br").0.contains("404"));
-    // Taken: said in words.
-    let said = lab.bad(["bootstrap", "--http", host]);
-    assert!(said.contains("--http"), "{said}");
-}
-
-/// Head and body of an answer.
-fn get(host: &str, path: &str, encoding: &str) -> (String, Vec<u8>) {
-    use std::io::Write;
-    let mut stream = std::net::TcpStream::connect(host).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: {encoding}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .unwrap();
-    let body = answer.split_off(end + 4);
-    (
-        String::from_utf8(answer)
-            .unwrap()
-            .to_lowercase()
-            .replace("http/1.1 200 ok", "HTTP/1.1 200 OK"),
-        body,
-    )
 }
 
 #[test]
