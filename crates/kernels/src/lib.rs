@@ -18,7 +18,7 @@
 //! - `exp`, `sin`, `cos` and `pow` ([`math`]) are computed here, never by the platform.
 //!
 //! Which instructions compute it ([`Isa`]) then changes nothing but the speed; the tests compare
-//! bits. The vector kernels are written once, over vectors whose lanes are rows; an instruction
+//! bits. The vector kernels are written once, over vectors whose lanes are blocks; an instruction
 //! set is a small table of operations, and a format says how its bytes become integers.
 //! The crate knows nothing of models, files or networks, starts no threads (but may use those
 //! of a rayon pool, with the feature `threads`), and never panics, whatever the bytes and lengths it is given: weights and activations come from strangers.
@@ -61,6 +61,7 @@ mod product;
 mod quantise;
 pub mod reference;
 mod scalar;
+mod sharing;
 mod sums;
 
 pub use activations::Activations;

@@ -5,7 +5,7 @@ use gguf::TensorType;
 use crate::activations::{Quantised, Values};
 use crate::formats::{Blocks, Plain, with_blocks, with_plain};
 use crate::{Activations, Error, Isa, encoding_for, scalar};
-use crate::{blocks::Product, floats, lanes};
+use crate::{blocks::Product, floats, lanes, sharing::share};
 
 /// Multiplies packed weights with activations: `y[t·rows + r] = Σ w[r, c] · x[t, c]`.
 ///
@@ -51,82 +51,12 @@ pub fn matmul_with(
     if y.is_empty() {
         return Ok(());
     }
-    let mut y: Vec<&mut [f32]> = y.chunks_exact_mut(rows).collect();
-    shared(isa, ty, weights, row_bytes, x, &mut y).ok_or(Error::Unsupported(ty))
-}
-
-/// [`products`], its rows shared out among threads where that pays.
-#[cfg(feature = "threads")]
-fn shared(
-    isa: Isa,
-    ty: TensorType,
-    weights: &[u8],
-    row_bytes: usize,
-    x: &Activations,
-    y: &mut [&mut [f32]],
-) -> Option<()> {
-    use rayon::prelude::*;
-
-    /// Bytes of weights times tokens that are worth the way to another thread: about 10 µs.
-    const LEAST: usize = 256 << 10;
-    /// Shares for each thread, so that one that is held up does not hold up the others.
-    const SHARES: usize = 4;
-
-    let rows = weights.len() / row_bytes;
-    let (threads, work) = (
-        rayon::current_num_threads(),
-        weights.len().saturating_mul(y.len()),
-    );
-    // Whole strips of the widest vectors.
-    let share = (work / LEAST).min(threads * SHARES).max(1);
-    let share = rows.div_ceil(share).next_multiple_of(STRIP);
-    if threads == 1 || share >= rows {
-        return products(isa, ty, weights, row_bytes, x, y);
-    }
-    let mut shares: Vec<Vec<&mut [f32]>> = Vec::new();
-    shares.resize_with(rows.div_ceil(share), || Vec::with_capacity(y.len()));
-    for y in y {
-        for (places, y) in shares.iter_mut().zip(y.chunks_mut(share)) {
-            places.push(y);
-        }
-    }
-    weights
-        .par_chunks(share * row_bytes)
-        .zip(shares)
-        .map(|(weights, mut y)| products(isa, ty, weights, row_bytes, x, &mut y))
-        .collect()
-}
-
-/// [`products`], all in this thread.
-#[cfg(not(feature = "threads"))]
-fn shared(
-    isa: Isa,
-    ty: TensorType,
-    weights: &[u8],
-    row_bytes: usize,
-    x: &Activations,
-    y: &mut [&mut [f32]],
-) -> Option<()> {
-    products(isa, ty, weights, row_bytes, x, y)
-}
-
-/// Rows of the widest vectors.
-#[cfg(feature = "threads")]
-const STRIP: usize = 16;
-
-/// The products of some rows with all tokens, a slice of `y` for each.
-fn products(
-    isa: Isa,
-    ty: TensorType,
-    weights: &[u8],
-    row_bytes: usize,
-    x: &Activations,
-    y: &mut [&mut [f32]],
-) -> Option<()> {
-    match x.values() {
+    let y = &mut *y.chunks_exact_mut(rows).collect::<Vec<_>>();
+    let supported = match x.values() {
         Values::Plain(x) => with_plain!(ty, plain(isa, weights, row_bytes, x, y)),
         Values::Quantised(x) => with_blocks!(ty, blocks(isa, weights, row_bytes, x, y)),
-    }
+    };
+    supported.ok_or(Error::Unsupported(ty))
 }
 
 /// Bytes of a row of `cols` weights.
@@ -189,8 +119,11 @@ fn vectors<B: Blocks, const ONE: bool>(
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `matmul_with` has checked that this machine has the instructions.
-        Isa::Avx512 if !ONE => unsafe { lanes::avx512::run(product) },
-        // One token waits for memory, which is better at bringing eight rows than sixteen.
+        Isa::Avx512 if !ONE || B::BYTES.is_multiple_of(16) => unsafe {
+            lanes::avx512::run(product);
+        },
+        // Measured: where blocks lie across the lines of the cache, sixteen at a time are too many
+        // for one token, which waits for memory.
         #[cfg(target_arch = "x86_64")]
         // SAFETY: just checked.
         Isa::Avx512 if lanes::avx2::is_vnni_available() => unsafe {
@@ -220,7 +153,7 @@ fn vectors<B: Blocks, const ONE: bool>(
 }
 
 fn plain<P: Plain>(isa: Isa, weights: &[u8], row_bytes: usize, x: &[f32], y: &mut [&mut [f32]]) {
-    match isa {
+    share(weights, row_bytes, y, |weights, y| match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `matmul_with` has checked that this machine has the instructions; the others
         // are more of the same.
@@ -236,5 +169,5 @@ fn plain<P: Plain>(isa: Isa, weights: &[u8], row_bytes: usize, x: &[f32], y: &mu
             floats::products::<P>(weights, row_bytes, x, y, P::widen_simd128);
         }
         _ => scalar::plain::<P>(weights, row_bytes, x, y),
-    }
+    });
 }

@@ -1,9 +1,56 @@
-use super::vector::dot;
-use super::{Columns, Strip, min_pair, scale, term};
-use crate::formats::{Block, Blocks, Sink};
-use crate::lanes::Lanes;
+//! Several tokens: lanes are rows, as many of which are a strip.
 
-/// A block of a strip, unpacked.
+use std::marker::PhantomData;
+
+use super::{Beside, Columns, dot, min_pair, scale, term};
+use crate::activations::canonical;
+use crate::formats::{Block, Blocks, Sink};
+use crate::lanes::{Lanes, Task};
+
+/// The products of some rows with several tokens.
+pub(super) struct Rows<'a, 'y, L: Lanes, B, const UNITS: usize> {
+    pub(super) weights: &'a [u8],
+    pub(super) row_bytes: usize,
+    /// All tokens of the first block, of the second, and so on.
+    pub(super) columns: &'a [Columns<L::Quad, UNITS>],
+    /// For each token, a place for each row.
+    pub(super) y: &'a mut [&'y mut [f32]],
+    pub(super) format: PhantomData<B>,
+}
+
+impl<L: Lanes, B: Blocks, const UNITS: usize> Task<L> for Rows<'_, '_, L, B, UNITS> {
+    #[inline(always)]
+    fn run(self, l: L) {
+        let rows = self.weights.len() / self.row_bytes;
+        let padded;
+        // Fewer rows than lanes are filled up with zeros, and what comes of those is dropped.
+        let weights = if rows < L::LANES {
+            let mut bytes = self.weights.to_vec();
+            bytes.resize(L::LANES * self.row_bytes, 0);
+            padded = bytes;
+            &padded
+        } else {
+            self.weights
+        };
+        let mut totals = vec![L::ZEROS; self.y.len()];
+        let mut next = 0;
+        while next < rows {
+            // The last strip goes back to where it is a whole one: rows that were computed before
+            // get the same bits again.
+            let first = next.min(rows.saturating_sub(L::LANES));
+            next = first + L::LANES;
+            let strip = &weights[first * self.row_bytes..next * self.row_bytes];
+            product::<L, B, UNITS>(l, strip, self.row_bytes, self.columns, &mut totals);
+            for (y, total) in self.y.iter_mut().zip(&totals) {
+                for (y, &total) in y[first..].iter_mut().zip(total.as_ref()) {
+                    *y = canonical(total);
+                }
+            }
+        }
+    }
+}
+
+/// A block of each row of a strip, unpacked.
 struct Unpacked<L: Lanes, const UNITS: usize> {
     quads: [[L::Word; 4]; UNITS],
     /// One for each group.
@@ -48,10 +95,10 @@ impl<L: Lanes, const UNITS: usize> Unpacked<L, UNITS> {
 
 /// The products of a strip with several tokens.
 #[inline(always)]
-pub(super) fn product<L: Lanes, B: Blocks, const UNITS: usize>(
+fn product<L: Lanes, B: Blocks, const UNITS: usize>(
     l: L,
-    strip: &Strip<'_>,
-    blocks: usize,
+    strip: &[u8],
+    row_bytes: usize,
     columns: &[Columns<L::Quad, UNITS>],
     totals: &mut [L::Floats],
 ) {
@@ -63,8 +110,12 @@ pub(super) fn product<L: Lanes, B: Blocks, const UNITS: usize>(
         signed: B::BITS == 8,
     };
     totals.fill(L::ZEROS);
-    for (b, columns) in columns.chunks_exact(totals.len()).take(blocks).enumerate() {
-        block.fill::<B>(l, &strip.block::<L, B>(b));
+    for (b, columns) in columns.chunks_exact(totals.len()).enumerate() {
+        // What comes after this strip lies together.
+        let ahead = strip.as_ptr_range().end;
+        let ahead = ahead.wrapping_add(b * L::LANES * B::BYTES);
+        let beside = Beside::new::<L, B>(strip, b * B::BYTES, row_bytes, ahead);
+        block.fill::<B>(l, &beside);
         let mut rest = (columns, &mut *totals);
         if L::TOKENS >= 8 {
             rest = tiles::<L, B, UNITS, 8>(l, &block, rest);
@@ -121,7 +172,14 @@ fn tile<L: Lanes, B: Blocks, const UNITS: usize, const T: usize>(
                 l.load(&quads[3]),
             ];
             for t in 0..T {
-                dots[t] = dot::<L, B>(l, dots[t], &quads, &x[t].quads[unit]);
+                let x = &x[t].quads[unit];
+                let x = [
+                    l.spread(&x[0]),
+                    l.spread(&x[1]),
+                    l.spread(&x[2]),
+                    l.spread(&x[3]),
+                ];
+                dots[t] = dot::<L, B>(l, dots[t], &quads, &x);
             }
         }
         if B::SCALES {
@@ -138,7 +196,7 @@ fn tile<L: Lanes, B: Blocks, const UNITS: usize, const T: usize>(
         for pair in 0..groups / 2 {
             let mins = l.load(&block.mins[pair]);
             for t in 0..T {
-                less[t] = l.dot_pair(less[t], mins, x[t].sums[pair]);
+                less[t] = l.dot_pair(less[t], mins, l.splat(x[t].sums[pair]));
             }
         }
     } else if B::MINS {
@@ -148,7 +206,8 @@ fn tile<L: Lanes, B: Blocks, const UNITS: usize, const T: usize>(
     }
     let d = [l.load_float(&block.d[0]), l.load_float(&block.d[1])];
     for t in 0..T {
-        let term = term::<L, B>(l, d, x[t].scale, sums[t], less[t]);
+        let scale = l.splat_float(x[t].scale);
+        let term = term::<L, B>(l, d, scale, sums[t], less[t]);
         let total = l.add_float(l.load_float(&totals[t]), term);
         l.store_float(total, &mut totals[t]);
     }

@@ -1,23 +1,27 @@
 //! Products of quantised weights with activations, on any vector instruction set.
 //!
-//! A strip is as many rows as a vector has lanes. Of each block of a strip, 16 bytes of each row
-//! after the other are transposed into words whose lanes are rows; from there on every operation
-//! is that of the scalar definition ([`crate::scalar`]), for all rows of the strip at once.
+//! 16 bytes of as many blocks as a vector has lanes are transposed into words whose lanes are
+//! those blocks; from there on every operation is that of the scalar definition
+//! ([`crate::scalar`]), for all of them at once.
 //!
-//! One token meets the quants as they come out of the words ([`vector`]). For several, a block is
-//! unpacked into memory once, and meets them all from there ([`matrix`]).
+//! One token takes the blocks as they lie in memory, and meets the quants as they come out of the
+//! words ([`vector`]). For several tokens the blocks are those of neighbouring rows, and are
+//! unpacked into memory once, from where all tokens meet them ([`matrix`]).
 
+mod beside;
 mod columns;
 mod matrix;
-mod strip;
 mod vector;
 
-use columns::Columns;
-use strip::Strip;
+use std::marker::PhantomData;
 
-use crate::activations::{Quantised, canonical};
+use beside::Beside;
+use columns::Columns;
+
+use crate::activations::Quantised;
 use crate::formats::Blocks;
 use crate::lanes::{Lanes, Work};
+use crate::sharing::share;
 
 /// Tokens of one pass over the weights: what of their activations stays in the cache.
 const PASS: usize = 128;
@@ -32,7 +36,7 @@ pub(crate) struct Product<'a, 'y, B, const ONE: bool> {
     pub(crate) x: &'a Quantised,
     /// For each token, a place for each row.
     pub(crate) y: &'a mut [&'y mut [f32]],
-    pub(crate) format: std::marker::PhantomData<B>,
+    pub(crate) format: PhantomData<B>,
 }
 
 impl<B: Blocks, const ONE: bool> Work for Product<'_, '_, B, ONE> {
@@ -58,56 +62,45 @@ fn products<L: Lanes, B: Blocks, const UNITS: usize, const ONE: bool>(
         row_bytes,
         x,
         y,
-        ..
+        format,
     } = product;
-    let rows = weights.len() / row_bytes;
-    let padded;
-    // Fewer rows than lanes are filled up with zeros, and what comes of those is dropped.
-    let weights = if rows < L::LANES {
-        let mut bytes = weights.to_vec();
-        bytes.resize(L::LANES * row_bytes, 0);
-        padded = bytes;
-        &padded
-    } else {
-        weights
-    };
-    let blocks = row_bytes / B::BYTES;
+    if ONE {
+        let x = vector::prepare::<L, B, UNITS>(x);
+        share(weights, row_bytes, y, |weights, y| {
+            l.enter(vector::Rows {
+                weights,
+                row_bytes,
+                x: &x,
+                y: y[0],
+                format,
+            });
+        });
+        return;
+    }
     let tokens = y.len();
-    let mut totals = vec![L::ZEROS; tokens.min(PASS)];
     for (pass, y) in y.chunks_mut(PASS).enumerate() {
         let columns = columns::prepare::<L, B, UNITS>(x, tokens, pass * PASS, y.len());
-        let mut next = 0;
-        while next < rows {
-            // The last strip goes back to where it is a whole one: rows that were computed before
-            // get the same bits again.
-            let first = next.min(rows.saturating_sub(L::LANES));
-            next = first + L::LANES;
-            let strip = Strip::new::<L>(weights, row_bytes, first);
-            let totals = &mut totals[..y.len()];
-            if ONE {
-                totals[0] = vector::product::<L, B, UNITS>(l, &strip, blocks, &columns);
-            } else {
-                matrix::product::<L, B, UNITS>(l, &strip, blocks, &columns, totals);
-            }
-            for (y, total) in y.iter_mut().zip(totals) {
-                for (y, &total) in y[first..].iter_mut().zip(total.as_ref()) {
-                    *y = canonical(total);
-                }
-            }
-        }
+        share(weights, row_bytes, y, |weights, y| {
+            l.enter(matrix::Rows {
+                weights,
+                row_bytes,
+                columns: &columns,
+                y,
+                format,
+            });
+        });
     }
 }
 
-/// What a block adds to the rows, given its sums of products of quants and of minima.
+/// What blocks add to their rows, given their sums of products of quants and of minima.
 #[inline(always)]
 fn term<L: Lanes, B: Blocks>(
     l: L,
     [d, dmin]: [L::Float; 2],
-    scale: f32,
+    scale: L::Float,
     sum: L::Int,
     less: L::Int,
 ) -> L::Float {
-    let scale = l.splat_float(scale);
     let term = l.mul_float(l.mul_float(d, scale), l.float(sum));
     if B::MINS {
         let less = l.mul_float(l.mul_float(dmin, scale), l.float(less));
@@ -139,4 +132,15 @@ fn min_pair<L: Lanes>(l: L, words: &[L::Int; 4], pair: usize) -> L::Int {
     let word = words[pair / 2];
     let word = l.shr(word, 8 * (pair as u32 % 2));
     l.and(word, l.splat(0x00ff_00ff))
+}
+
+/// [`Lanes::dot`] for the quants of a type.
+#[inline(always)]
+fn dot<L: Lanes, B: Blocks>(l: L, sum: L::Int, quads: &[L::Int; 4], x: &[L::Operand; 4]) -> L::Int {
+    match B::BITS {
+        8 => l.dot_signed(sum, quads, x),
+        6 => l.dot::<6>(sum, quads, x),
+        5 => l.dot::<5>(sum, quads, x),
+        _ => l.dot::<4>(sum, quads, x),
+    }
 }

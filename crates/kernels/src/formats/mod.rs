@@ -31,7 +31,7 @@ use crate::f16;
 use crate::lanes::Lanes;
 
 /// A type whose weights are integers with scales.
-pub(crate) trait Blocks {
+pub(crate) trait Blocks: Sync {
     /// Weights in a block: 32 or 256, as many as in a block of the activations it meets.
     const LEN: usize;
     /// Bytes in a block.

@@ -1,9 +1,9 @@
-//! Eight rows at a time, on x86-64 with AVX2, and with its products of bytes (AVX-VNNI) if the
+//! Eight blocks at a time, on x86-64 with AVX2, and with its products of bytes (AVX-VNNI) if the
 //! machine has them.
 
 use std::arch::x86_64::*;
 
-use super::{Lanes, Rows, Work, instructions};
+use super::{Chunks, Lanes, Task, Work, instructions};
 
 /// Proof that the machine has the instructions; `VNNI`: AVX-VNNI too.
 #[derive(Clone, Copy)]
@@ -29,6 +29,16 @@ pub(crate) fn run_vnni(work: impl Work) {
     work.with(Avx2::<true>(()));
 }
 
+#[target_feature(enable = "avx2,f16c")]
+fn enter<const VNNI: bool>(l: Avx2<VNNI>, task: impl Task<Avx2<VNNI>>) {
+    task.run(l);
+}
+
+#[target_feature(enable = "avx2,f16c,avxvnni")]
+fn enter_vnni<const VNNI: bool>(l: Avx2<VNNI>, task: impl Task<Avx2<VNNI>>) {
+    task.run(l);
+}
+
 impl<const VNNI: bool> Avx2<VNNI> {
     /// The products with one quad in pairs, as 16-bit integers, saturated.
     #[inline(always)]
@@ -51,18 +61,13 @@ impl<const VNNI: bool> Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn dot_vnni(self, sum: __m256i, weights: &[__m256i; 4], x: &[[i8; 4]; 4]) -> __m256i {
+    fn dot_vnni(self, sum: __m256i, weights: &[__m256i; 4], x: &[__m256i; 4]) -> __m256i {
         let mut sum = sum;
         for (&w, &x) in weights.iter().zip(x) {
             // SAFETY: `self` with `VNNI` is the proof of the instructions.
-            sum = unsafe { _mm256_dpbusd_avx_epi32(sum, w, self.splat_quad(x)) };
+            sum = unsafe { _mm256_dpbusd_avx_epi32(sum, w, x) };
         }
         sum
-    }
-
-    #[inline(always)]
-    fn splat_quad(self, x: [i8; 4]) -> __m256i {
-        self.splat(i32::from_le_bytes(x.map(|x| x as u8)))
     }
 }
 
@@ -76,6 +81,8 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     type Floats = Aligned<f32>;
     const ZEROS: Aligned<f32> = Aligned([0.0; 8]);
     type Quad = [i8; 4];
+    type Quads = Aligned<u32>;
+    type Operand = __m256i;
 
     #[inline(always)]
     fn quad(activations: [i8; 4], _signed: bool) -> [i8; 4] {
@@ -93,10 +100,47 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn transpose(self, rows: &impl Rows) -> [__m256i; 4] {
-        // Each half is four rows; transposing the words of each half brings them into order.
+    fn quads(lane: impl Fn(usize) -> [i8; 4]) -> Aligned<u32> {
+        Self::word(|i| i32::from_le_bytes(lane(i).map(|x| x as u8)))
+    }
+
+    #[inline(always)]
+    fn word(lane: impl Fn(usize) -> i32) -> Aligned<u32> {
+        Aligned(std::array::from_fn(|i| lane(i) as u32))
+    }
+
+    #[inline(always)]
+    fn floats(lane: impl Fn(usize) -> f32) -> Aligned<f32> {
+        Aligned(std::array::from_fn(lane))
+    }
+
+    #[inline(always)]
+    fn enter(self, task: impl Task<Self>) {
+        // SAFETY: `self` is the proof of the instructions.
+        unsafe {
+            if VNNI {
+                enter_vnni(self, task);
+            } else {
+                enter(self, task);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn spread(self, quad: &[i8; 4]) -> __m256i {
+        self.splat(i32::from_le_bytes(quad.map(|x| x as u8)))
+    }
+
+    #[inline(always)]
+    fn load_quads(self, from: &Aligned<u32>) -> __m256i {
+        self.load(from)
+    }
+
+    #[inline(always)]
+    fn transpose(self, chunks: &impl Chunks) -> [__m256i; 4] {
+        // Each half is of four blocks; transposing the words of each half brings them into order.
         let vector = |i: usize| {
-            let chunk = |lane: usize| rows.chunk(lane).as_ptr().cast();
+            let chunk = |lane: usize| chunks.chunk(lane).as_ptr().cast();
             // SAFETY: `self` is the proof of the instructions; a chunk has the 16 bytes.
             unsafe {
                 let v = _mm256_castsi128_si256(_mm_loadu_si128(chunk(i)));
@@ -122,12 +166,12 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
         self,
         sum: __m256i,
         weights: &[__m256i; 4],
-        x: &[[i8; 4]; 4],
+        x: &[__m256i; 4],
     ) -> __m256i {
         if VNNI {
             return self.dot_vnni(sum, weights, x);
         }
-        let pairs = |i: usize| self.pairs(weights[i], self.splat_quad(x[i]));
+        let pairs = |i: usize| self.pairs(weights[i], x[i]);
         let (low, high) = (
             self.add_16(pairs(0), pairs(1)),
             self.add_16(pairs(2), pairs(3)),
@@ -141,7 +185,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn dot_signed(self, sum: __m256i, weights: &[__m256i; 4], x: &[[i8; 4]; 4]) -> __m256i {
+    fn dot_signed(self, sum: __m256i, weights: &[__m256i; 4], x: &[__m256i; 4]) -> __m256i {
         if VNNI {
             return self.dot_vnni(sum, weights, x);
         }
@@ -150,7 +194,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
             // The sign of the weight moves to the activation. That is never −128, so neither its
             // negation nor the sum of two products, at most 2 · 128 · 127, overflows.
             // SAFETY: `self` is the proof of the instructions.
-            let (w, x) = unsafe { (_mm256_abs_epi8(w), _mm256_sign_epi8(self.splat_quad(x), w)) };
+            let (w, x) = unsafe { (_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)) };
             sum = self.add_pairs(sum, self.pairs(w, x));
         }
         sum
@@ -180,8 +224,8 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
         fn signed(self, weights: __m256i) -> __m256i {
             if VNNI { _mm256_xor_si256(weights, _mm256_set1_epi8(-128)) } else { weights }
         }
-        fn dot_pair(self, sum: __m256i, a: __m256i, b: i32) -> __m256i {
-            _mm256_add_epi32(sum, _mm256_madd_epi16(a, _mm256_set1_epi32(b)))
+        fn dot_pair(self, sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+            _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
         }
         fn half(self, bits: __m256i) -> __m256 {{
             let low = _mm256_and_si256(bits, _mm256_set1_epi32(0xffff));

@@ -1,8 +1,8 @@
-//! Sixteen rows at a time, on x86-64 with AVX-512 and its products of bytes (VNNI).
+//! Sixteen blocks at a time, on x86-64 with AVX-512 and its products of bytes (VNNI).
 
 use std::arch::x86_64::*;
 
-use super::{Lanes, Rows, Work, instructions};
+use super::{Chunks, Lanes, Task, Work, instructions};
 
 /// Proof that the machine has the instructions.
 #[derive(Clone, Copy)]
@@ -21,6 +21,11 @@ pub(crate) fn run(work: impl Work) {
     work.with(Avx512(()));
 }
 
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn enter(l: Avx512, task: impl Task<Avx512>) {
+    task.run(l);
+}
+
 impl Lanes for Avx512 {
     const LANES: usize = 16;
     const TOKENS: usize = 8;
@@ -31,6 +36,8 @@ impl Lanes for Avx512 {
     type Floats = Aligned<f32>;
     const ZEROS: Aligned<f32> = Aligned([0.0; 16]);
     type Quad = [i8; 4];
+    type Quads = Aligned<u32>;
+    type Operand = __m512i;
 
     #[inline(always)]
     fn quad(activations: [i8; 4], _signed: bool) -> [i8; 4] {
@@ -44,11 +51,42 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn transpose(self, rows: &impl Rows) -> [__m512i; 4] {
-        // Each quarter is four rows, in such an order that transposing the words of each quarter
-        // by itself brings all rows into theirs.
+    fn quads(lane: impl Fn(usize) -> [i8; 4]) -> Aligned<u32> {
+        Self::word(|i| i32::from_le_bytes(lane(i).map(|x| x as u8)))
+    }
+
+    #[inline(always)]
+    fn word(lane: impl Fn(usize) -> i32) -> Aligned<u32> {
+        Aligned(std::array::from_fn(|i| lane(i) as u32))
+    }
+
+    #[inline(always)]
+    fn floats(lane: impl Fn(usize) -> f32) -> Aligned<f32> {
+        Aligned(std::array::from_fn(lane))
+    }
+
+    #[inline(always)]
+    fn enter(self, task: impl Task<Self>) {
+        // SAFETY: `self` is the proof of the instructions.
+        unsafe { enter(self, task) };
+    }
+
+    #[inline(always)]
+    fn spread(self, quad: &[i8; 4]) -> __m512i {
+        self.splat(i32::from_le_bytes(quad.map(|x| x as u8)))
+    }
+
+    #[inline(always)]
+    fn load_quads(self, from: &Aligned<u32>) -> __m512i {
+        self.load(from)
+    }
+
+    #[inline(always)]
+    fn transpose(self, chunks: &impl Chunks) -> [__m512i; 4] {
+        // Each quarter is of four blocks, in such an order that transposing the words of each
+        // quarter by itself brings all blocks into theirs.
         let vector = |i: usize| {
-            let chunk = |lane: usize| rows.chunk(lane).as_ptr().cast();
+            let chunk = |lane: usize| chunks.chunk(lane).as_ptr().cast();
             // SAFETY: `self` is the proof of the instructions; a chunk has the 16 bytes.
             unsafe {
                 let v = _mm512_castsi128_si512(_mm_loadu_si128(chunk(i)));
@@ -76,16 +114,15 @@ impl Lanes for Avx512 {
         self,
         sum: __m512i,
         weights: &[__m512i; 4],
-        x: &[[i8; 4]; 4],
+        x: &[__m512i; 4],
     ) -> __m512i {
         self.dot_signed(sum, weights, x)
     }
 
     #[inline(always)]
-    fn dot_signed(self, sum: __m512i, weights: &[__m512i; 4], x: &[[i8; 4]; 4]) -> __m512i {
+    fn dot_signed(self, sum: __m512i, weights: &[__m512i; 4], x: &[__m512i; 4]) -> __m512i {
         let mut sum = sum;
-        for (&w, x) in weights.iter().zip(x) {
-            let x = self.splat(i32::from_le_bytes(x.map(|x| x as u8)));
+        for (&w, &x) in weights.iter().zip(x) {
             // SAFETY: `self` is the proof of the instructions.
             sum = unsafe { _mm512_dpbusd_epi32(sum, w, x) };
         }
@@ -116,8 +153,8 @@ impl Lanes for Avx512 {
         fn signed(self, weights: __m512i) -> __m512i {
             _mm512_xor_si512(weights, _mm512_set1_epi8(-128))
         }
-        fn dot_pair(self, sum: __m512i, a: __m512i, b: i32) -> __m512i {
-            _mm512_dpwssd_epi32(sum, a, _mm512_set1_epi32(b))
+        fn dot_pair(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+            _mm512_dpwssd_epi32(sum, a, b)
         }
         fn half(self, bits: __m512i) -> __m512 {
             _mm512_cvtph_ps(_mm512_cvtepi32_epi16(bits))

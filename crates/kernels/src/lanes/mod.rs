@@ -1,11 +1,12 @@
-//! Vectors whose lanes are rows.
+//! Vectors whose lanes are blocks.
 //!
 //! The arithmetic of a row is a long chain: exact integers within a block, then one term after the
-//! other, in order. A vector along the row would have to be added up across its lanes at the end
-//! of every block. So the lanes here are *rows*: each lane does for its row what the scalar code
-//! does, the bits are the same by construction, and nothing is ever added across lanes. What it
-//! takes is that four neighbouring weights of every row lie side by side, which
-//! [`Lanes::transpose`] brings about, 16 bytes of each row at a time.
+//! other, in order. A vector along a block would have to be added up across its lanes at the end
+//! of every block. So each lane here has a block of its own, does for it what the scalar code does,
+//! and the bits are the same by construction. Which blocks lie side by side is the products' choice
+//! ([`crate::blocks`]): for one token the next few in memory, for several those of neighbouring
+//! rows. What it takes is that four neighbouring weights of every block lie side by side, which
+//! [`Lanes::transpose`] brings about, 16 bytes of each block at a time.
 //!
 //! [`Lanes`] is the little that an instruction set has to know. The formats and the products are
 //! written once, for any of them ([`crate::formats`], [`crate::blocks`]).
@@ -27,31 +28,50 @@ pub(crate) mod wasm;
 ///
 /// A lane of an integer vector is a 32-bit integer, or four bytes of which the lowest is that of
 /// the leftmost column, or two 16-bit integers.
-pub(crate) trait Lanes: Copy {
-    /// Rows in a vector.
+pub(crate) trait Lanes: Copy + Send + Sync {
+    /// Blocks in a vector.
     const LANES: usize;
     /// Tokens that are worked on at once: as many as there are registers for.
     const TOKENS: usize;
     /// How integers lie in memory.
-    type Word: Copy;
+    type Word: Copy + Sync;
     /// Zeros in memory.
     const ZERO: Self::Word;
     type Int: Copy;
     type Float: Copy;
     /// How floats lie in memory.
-    type Floats: Copy + AsRef<[f32]>;
+    type Floats: Copy + Sync + AsRef<[f32]>;
     /// Zeros in memory.
     const ZEROS: Self::Floats;
-    /// Four neighbouring activations of a token, ready to meet the weights of any row.
-    type Quad: Copy + Default;
+    /// Four neighbouring activations of a token.
+    type Quad: Copy + Default + Sync;
+    /// One of them for each lane, in memory.
+    type Quads: Copy + Sync;
+    /// One of them for each lane, ready to meet weights.
+    type Operand: Copy;
 
     /// Prepares activations; `signed`: the weights they will meet are signed bytes.
     fn quad(activations: [i8; 4], signed: bool) -> Self::Quad;
     /// What [`Lanes::dot_signed`] leaves out of the products with these activations.
     fn left_out(activations: [i8; 4]) -> i32;
 
-    /// The four words of 16 bytes of each row, the first words of all rows first.
-    fn transpose(self, rows: &impl Rows) -> [Self::Int; 4];
+    /// One quad for each lane.
+    fn quads(lane: impl Fn(usize) -> Self::Quad) -> Self::Quads;
+    /// One integer for each lane.
+    fn word(lane: impl Fn(usize) -> i32) -> Self::Word;
+    /// One number for each lane.
+    fn floats(lane: impl Fn(usize) -> f32) -> Self::Floats;
+
+    /// Does a task in a function compiled for these instructions; needed where the code that calls
+    /// may not be, such as in another thread.
+    fn enter(self, task: impl Task<Self>);
+
+    /// The four words of 16 bytes of each block, the first words of all blocks first.
+    fn transpose(self, chunks: &impl Chunks) -> [Self::Int; 4];
+
+    /// The same quad in all lanes.
+    fn spread(self, quad: &Self::Quad) -> Self::Operand;
+    fn load_quads(self, from: &Self::Quads) -> Self::Operand;
 
     fn load(self, from: &Self::Word) -> Self::Int;
     fn store(self, v: Self::Int, to: &mut Self::Word);
@@ -75,15 +95,19 @@ pub(crate) trait Lanes: Copy {
         self,
         sum: Self::Int,
         weights: &[Self::Int; 4],
-        x: &[Self::Quad; 4],
+        x: &[Self::Operand; 4],
     ) -> Self::Int;
     /// Makes signed weights what [`Lanes::dot_signed`] expects.
     fn signed(self, weights: Self::Int) -> Self::Int;
     /// Adds the products of 16 signed weights with activations, but for [`Lanes::left_out`].
-    fn dot_signed(self, sum: Self::Int, weights: &[Self::Int; 4], x: &[Self::Quad; 4])
-    -> Self::Int;
-    /// Adds the products of two 16-bit integers with those in `b`.
-    fn dot_pair(self, sum: Self::Int, a: Self::Int, b: i32) -> Self::Int;
+    fn dot_signed(
+        self,
+        sum: Self::Int,
+        weights: &[Self::Int; 4],
+        x: &[Self::Operand; 4],
+    ) -> Self::Int;
+    /// Adds the products of two 16-bit integers with two others.
+    fn dot_pair(self, sum: Self::Int, a: Self::Int, b: Self::Int) -> Self::Int;
 
     fn float(self, v: Self::Int) -> Self::Float;
     /// The number that has these bits.
@@ -117,9 +141,9 @@ pub(crate) trait Lanes: Copy {
     fn prefetch(self, _at: *const u8) {}
 }
 
-/// 16 bytes of each row.
-pub(crate) trait Rows {
-    /// Those of the row in this lane.
+/// 16 bytes of each of as many blocks as there are lanes.
+pub(crate) trait Chunks {
+    /// Those of the block in this lane.
     fn chunk(&self, lane: usize) -> &[u8; 16];
 }
 
@@ -131,6 +155,12 @@ pub(crate) trait Work {
 
     /// Must be `inline(always)`, and what it calls.
     fn with<L: Lanes>(self, lanes: L);
+}
+
+/// A part of some work, for one instruction set.
+pub(crate) trait Task<L> {
+    /// Must be `inline(always)`, and what it calls.
+    fn run(self, lanes: L);
 }
 
 /// Methods that are an instruction or few.

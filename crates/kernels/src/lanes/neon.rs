@@ -1,10 +1,10 @@
-//! Eight rows at a time in two vectors, on 64-bit ARM, and with its products of bytes (`dotprod`)
+//! Eight blocks at a time in two vectors, on 64-bit ARM, and with its products of bytes (`dotprod`)
 //! if the machine has them.
 
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Lanes, Rows, Work, instructions};
+use super::{Chunks, Lanes, Task, Work, instructions};
 
 /// Two vectors, so that what is spread over all lanes is spread for both at once.
 type Pair<T> = [T; 2];
@@ -21,6 +21,11 @@ pub(crate) fn run(work: impl Work) {
 #[target_feature(enable = "dotprod")]
 pub(crate) fn run_dot(work: impl Work) {
     work.with(Neon::<true>(()));
+}
+
+#[target_feature(enable = "dotprod")]
+fn enter_dot<const DOT: bool>(l: Neon<DOT>, task: impl Task<Neon<DOT>>) {
+    task.run(l);
 }
 
 /// Adds the products of four neighbouring bytes to each lane.
@@ -68,15 +73,15 @@ impl<const DOT: bool> Neon<DOT> {
         self,
         sum: Pair<int32x4_t>,
         weights: &[Pair<int32x4_t>; 4],
-        x: &[[i8; 4]; 4],
+        x: &[Pair<int32x4_t>; 4],
         together: usize,
     ) -> Pair<int32x4_t> {
         let mut sum = sum;
-        let mut xs = [self.bytes(self.splat(0)[0]); 4];
-        for (to, x) in xs.iter_mut().zip(x) {
-            *to = self.bytes(self.splat(i32::from_le_bytes(x.map(|x| x as u8)))[0]);
-        }
         for n in 0..2 {
+            let mut xs = [self.bytes(x[0][n]); 4];
+            for (to, x) in xs.iter_mut().zip(x) {
+                *to = self.bytes(x[n]);
+            }
             let mut w = xs;
             for (to, w) in w.iter_mut().zip(weights) {
                 *to = self.bytes(w[n]);
@@ -112,6 +117,8 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     type Floats = Floats;
     const ZEROS: Floats = Floats([[0.0; 4]; 2]);
     type Quad = [i8; 4];
+    type Quads = [[u32; 4]; 2];
+    type Operand = Pair<int32x4_t>;
 
     #[inline(always)]
     fn quad(activations: [i8; 4], _signed: bool) -> [i8; 4] {
@@ -124,7 +131,44 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     }
 
     #[inline(always)]
-    fn transpose(self, rows: &impl Rows) -> [Pair<int32x4_t>; 4] {
+    fn quads(lane: impl Fn(usize) -> [i8; 4]) -> [[u32; 4]; 2] {
+        Self::word(|i| i32::from_le_bytes(lane(i).map(|x| x as u8)))
+    }
+
+    #[inline(always)]
+    fn word(lane: impl Fn(usize) -> i32) -> [[u32; 4]; 2] {
+        std::array::from_fn(|n| std::array::from_fn(|i| lane(4 * n + i) as u32))
+    }
+
+    #[inline(always)]
+    fn floats(lane: impl Fn(usize) -> f32) -> Floats {
+        Floats(std::array::from_fn(|n| {
+            std::array::from_fn(|i| lane(4 * n + i))
+        }))
+    }
+
+    #[inline(always)]
+    fn enter(self, task: impl Task<Self>) {
+        if DOT {
+            // SAFETY: `self` with `DOT` is the proof of the instructions.
+            unsafe { enter_dot(self, task) };
+        } else {
+            task.run(self);
+        }
+    }
+
+    #[inline(always)]
+    fn spread(self, quad: &[i8; 4]) -> Pair<int32x4_t> {
+        self.splat(i32::from_le_bytes(quad.map(|x| x as u8)))
+    }
+
+    #[inline(always)]
+    fn load_quads(self, from: &[[u32; 4]; 2]) -> Pair<int32x4_t> {
+        self.load(from)
+    }
+
+    #[inline(always)]
+    fn transpose(self, chunks: &impl Chunks) -> [Pair<int32x4_t>; 4] {
         let mut out = [self.splat(0); 4];
         #[allow(
             clippy::needless_range_loop,
@@ -133,8 +177,9 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         for n in 0..2 {
             // SAFETY: every 64-bit ARM has these; a chunk has the 16 bytes of a vector.
             unsafe {
-                let chunk =
-                    |lane: usize| vreinterpretq_s32_u8(vld1q_u8(rows.chunk(4 * n + lane).as_ptr()));
+                let chunk = |lane: usize| {
+                    vreinterpretq_s32_u8(vld1q_u8(chunks.chunk(4 * n + lane).as_ptr()))
+                };
                 let (a, b, c, d) = (chunk(0), chunk(1), chunk(2), chunk(3));
                 let (ab, ab_odd) = (vtrn1q_s32(a, b), vtrn2q_s32(a, b));
                 let (cd, cd_odd) = (vtrn1q_s32(c, d), vtrn2q_s32(c, d));
@@ -164,7 +209,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         self,
         sum: Pair<int32x4_t>,
         weights: &[Pair<int32x4_t>; 4],
-        x: &[[i8; 4]; 4],
+        x: &[Pair<int32x4_t>; 4],
     ) -> Pair<int32x4_t> {
         self.dot_bytes(sum, weights, x, 4)
     }
@@ -174,7 +219,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         self,
         sum: Pair<int32x4_t>,
         weights: &[Pair<int32x4_t>; 4],
-        x: &[[i8; 4]; 4],
+        x: &[Pair<int32x4_t>; 4],
     ) -> Pair<int32x4_t> {
         self.dot_bytes(sum, weights, x, 2)
     }
@@ -185,9 +230,13 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     }
 
     #[inline(always)]
-    fn dot_pair(self, sum: Pair<int32x4_t>, a: Pair<int32x4_t>, b: i32) -> Pair<int32x4_t> {
+    fn dot_pair(
+        self,
+        sum: Pair<int32x4_t>,
+        a: Pair<int32x4_t>,
+        b: Pair<int32x4_t>,
+    ) -> Pair<int32x4_t> {
         let low = |v| self.sar(self.shl(v, 16), 16);
-        let b = self.splat(b);
         let sum = self.add(sum, self.mul(low(a), low(b)));
         self.add(sum, self.mul(self.sar(a, 16), self.sar(b, 16)))
     }

@@ -1,4 +1,4 @@
-//! WebAssembly with vectors of 128 bits: four rows in each of `N` of them, so that what is spread
+//! WebAssembly with vectors of 128 bits: four blocks in each of `N` of them, so that what is spread
 //! over all lanes is spread for `N` vectors at once.
 //!
 //! Plain simd128 has no products of bytes: activations are widened to 16 bits beforehand, the even
@@ -8,7 +8,7 @@
 
 use std::arch::wasm32::*;
 
-use super::{Lanes, Rows, Work};
+use super::{Chunks, Lanes, Task, Work};
 
 /// Methods that do the same to each of the `N` vectors.
 macro_rules! each {
@@ -67,6 +67,8 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     type Floats = Floats<N>;
     const ZEROS: Floats<N> = Floats([[0.0; 4]; N]);
     type Quad = [u32; 2];
+    type Quads = [[[u32; 4]; N]; 2];
+    type Operand = [[v128; N]; 2];
 
     #[inline(always)]
     fn quad(activations: [i8; 4], signed: bool) -> [u32; 2] {
@@ -95,7 +97,40 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     }
 
     #[inline(always)]
-    fn transpose(self, rows: &impl Rows) -> [[v128; N]; 4] {
+    fn quads(lane: impl Fn(usize) -> [u32; 2]) -> [[[u32; 4]; N]; 2] {
+        [0, 1].map(|part| Self::word(|i| lane(i)[part] as i32))
+    }
+
+    #[inline(always)]
+    fn word(lane: impl Fn(usize) -> i32) -> [[u32; 4]; N] {
+        std::array::from_fn(|n| std::array::from_fn(|i| lane(4 * n + i) as u32))
+    }
+
+    #[inline(always)]
+    fn floats(lane: impl Fn(usize) -> f32) -> Floats<N> {
+        Floats(std::array::from_fn(|n| {
+            std::array::from_fn(|i| lane(4 * n + i))
+        }))
+    }
+
+    #[inline(always)]
+    fn enter(self, task: impl Task<Self>) {
+        task.run(self);
+    }
+
+    #[inline(always)]
+    fn spread(self, quad: &[u32; 2]) -> [[v128; N]; 2] {
+        // Not both at once: that would be one load and the work of taking it apart.
+        [self.splat(quad[0] as i32), self.splat(quad[1] as i32)]
+    }
+
+    #[inline(always)]
+    fn load_quads(self, from: &[[[u32; 4]; N]; 2]) -> [[v128; N]; 2] {
+        [self.load(&from[0]), self.load(&from[1])]
+    }
+
+    #[inline(always)]
+    fn transpose(self, chunks: &impl Chunks) -> [[v128; N]; 4] {
         let mut out = [[i32x4_splat(0); N]; 4];
         #[allow(
             clippy::needless_range_loop,
@@ -104,7 +139,7 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
         for n in 0..N {
             let chunk = |lane: usize| {
                 // SAFETY: a chunk has the 16 bytes of a vector.
-                unsafe { v128_load(rows.chunk(4 * n + lane).as_ptr().cast()) }
+                unsafe { v128_load(chunks.chunk(4 * n + lane).as_ptr().cast()) }
             };
             let (a, b, c, d) = (chunk(0), chunk(1), chunk(2), chunk(3));
             let (ab, cd) = (
@@ -128,20 +163,18 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
         self,
         sum: [v128; N],
         weights: &[[v128; N]; 4],
-        x: &[[u32; 2]; 4],
+        x: &[[[v128; N]; 2]; 4],
     ) -> [v128; N] {
         let mut sum = sum;
         for (w, x) in weights.iter().zip(x) {
-            // Not both at once: that would be one load and the work of taking it apart.
-            let x = [u32x4_splat(x[0]), u32x4_splat(x[1])];
             for n in 0..N {
                 sum[n] = if RELAXED {
-                    dot_bytes(x[0], w[n], sum[n])
+                    dot_bytes(x[0][n], w[n], sum[n])
                 } else {
                     let even = v128_and(w[n], u32x4_splat(0x00ff_00ff));
                     let odd = u16x8_shr(w[n], 8);
-                    let even = i32x4_dot_i16x8(even, x[0]);
-                    i32x4_add(i32x4_add(sum[n], even), i32x4_dot_i16x8(odd, x[1]))
+                    let even = i32x4_dot_i16x8(even, x[0][n]);
+                    i32x4_add(i32x4_add(sum[n], even), i32x4_dot_i16x8(odd, x[1][n]))
                 };
             }
         }
@@ -149,19 +182,22 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     }
 
     #[inline(always)]
-    fn dot_signed(self, sum: [v128; N], weights: &[[v128; N]; 4], x: &[[u32; 2]; 4]) -> [v128; N] {
+    fn dot_signed(
+        self,
+        sum: [v128; N],
+        weights: &[[v128; N]; 4],
+        x: &[[[v128; N]; 2]; 4],
+    ) -> [v128; N] {
         let mut sum = sum;
         for (w, x) in weights.iter().zip(x) {
-            // Not both at once: that would be one load and the work of taking it apart.
-            let x = [u32x4_splat(x[0]), u32x4_splat(x[1])];
             for n in 0..N {
                 sum[n] = if RELAXED {
-                    dot_bytes(v128_xor(w[n], x[1]), x[0], sum[n])
+                    dot_bytes(v128_xor(w[n], x[1][n]), x[0][n], sum[n])
                 } else {
                     let even = i16x8_shr(i16x8_shl(w[n], 8), 8);
                     let odd = i16x8_shr(w[n], 8);
-                    let even = i32x4_dot_i16x8(even, x[0]);
-                    i32x4_add(i32x4_add(sum[n], even), i32x4_dot_i16x8(odd, x[1]))
+                    let even = i32x4_dot_i16x8(even, x[0][n]);
+                    i32x4_add(i32x4_add(sum[n], even), i32x4_dot_i16x8(odd, x[1][n]))
                 };
             }
         }
@@ -212,8 +248,8 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
         fn add(self, a: [v128; N], b: [v128; N]) = |i| i32x4_add(a[i], b[i]);
         fn sub(self, a: [v128; N], b: [v128; N]) = |i| i32x4_sub(a[i], b[i]);
         fn mul(self, a: [v128; N], b: [v128; N]) = |i| i32x4_mul(a[i], b[i]);
-        fn dot_pair(self, sum: [v128; N], a: [v128; N], b: i32) =
-            |i| i32x4_add(sum[i], i32x4_dot_i16x8(a[i], i32x4_splat(b)));
+        fn dot_pair(self, sum: [v128; N], a: [v128; N], b: [v128; N]) =
+            |i| i32x4_add(sum[i], i32x4_dot_i16x8(a[i], b[i]));
         fn float(self, v: [v128; N]) = |i| f32x4_convert_i32x4(v[i]);
         fn float_from_bits(self, v: [v128; N]) = |i| v[i];
         fn bits_of_float(self, v: [v128; N]) = |i| v[i];
