@@ -18,6 +18,7 @@ const ROWS: usize = 8;
 const AHEAD: usize = 14 << 10;
 
 /// Activations for as many blocks as there are lanes.
+#[derive(Clone)]
 pub(super) struct Beneath<L: Lanes, const UNITS: usize> {
     quads: [[L::Quads; 4]; UNITS],
     starts: [L::Word; UNITS],
@@ -33,20 +34,36 @@ pub(super) fn prepare<L: Lanes, B: Blocks, const UNITS: usize>(
 ) -> Vec<Beneath<L, UNITS>> {
     let columns = super::columns::prepare::<L, B, UNITS>(x, 1, 0, 1);
     let vectors = columns.len() * rows_of_vectors::<L>(columns.len()) / L::LANES;
-    let beneath = |vector: usize| {
-        let column = |lane: usize| -> &Columns<L::Quad, UNITS> {
-            &columns[(vector * L::LANES + lane) % columns.len()]
-        };
-        Beneath {
-            quads: std::array::from_fn(|unit| {
-                std::array::from_fn(|quad| L::quads(|lane| column(lane).quads[unit][quad]))
-            }),
-            starts: std::array::from_fn(|group| L::word(|lane| column(lane).starts[group])),
-            sums: std::array::from_fn(|group| L::word(|lane| column(lane).sums[group])),
-            scales: L::floats(|lane| column(lane).scale),
-        }
+    let empty = Beneath {
+        quads: [[L::NO_QUADS; 4]; UNITS],
+        starts: [L::ZERO; UNITS],
+        sums: [L::ZERO; UNITS],
+        scales: L::ZEROS,
     };
-    (0..vectors).map(beneath).collect()
+    let mut all = vec![empty; vectors];
+    for (place, column) in (0..vectors * L::LANES).zip(columns.iter().cycle()) {
+        all[place / L::LANES].put::<B>(place % L::LANES, column);
+    }
+    all
+}
+
+impl<L: Lanes, const UNITS: usize> Beneath<L, UNITS> {
+    #[inline(always)]
+    fn put<B: Blocks>(&mut self, lane: usize, column: &Columns<L::Quad, UNITS>) {
+        for (unit, quads) in self.quads.iter_mut().zip(&column.quads) {
+            for (to, &quad) in unit.iter_mut().zip(quads) {
+                L::put(to, lane, quad);
+            }
+        }
+        let groups = B::LEN / B::GROUP;
+        for (to, &start) in self.starts[..groups].iter_mut().zip(&column.starts) {
+            to.as_mut()[lane] = start as u32;
+        }
+        for (to, &sum) in self.sums[..groups].iter_mut().zip(&column.sums) {
+            to.as_mut()[lane] = sum as u32;
+        }
+        self.scales.as_mut()[lane] = column.scale;
+    }
 }
 
 /// How many rows of so many blocks fill vectors.

@@ -82,6 +82,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     const ZEROS: Aligned<f32> = Aligned([0.0; 8]);
     type Quad = [i8; 4];
     type Quads = Aligned<u32>;
+    const NO_QUADS: Aligned<u32> = Aligned([0; 8]);
     type Operand = __m256i;
 
     #[inline(always)]
@@ -100,18 +101,8 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn quads(lane: impl Fn(usize) -> [i8; 4]) -> Aligned<u32> {
-        Self::word(|i| i32::from_le_bytes(lane(i).map(|x| x as u8)))
-    }
-
-    #[inline(always)]
-    fn word(lane: impl Fn(usize) -> i32) -> Aligned<u32> {
-        Aligned(std::array::from_fn(|i| lane(i) as u32))
-    }
-
-    #[inline(always)]
-    fn floats(lane: impl Fn(usize) -> f32) -> Aligned<f32> {
-        Aligned(std::array::from_fn(lane))
+    fn put(quads: &mut Aligned<u32>, lane: usize, quad: [i8; 4]) {
+        quads.0[lane] = u32::from_le_bytes(quad.map(|x| x as u8));
     }
 
     #[inline(always)]
@@ -255,5 +246,11 @@ pub(crate) struct Aligned<T>([T; 8]);
 impl AsRef<[f32]> for Aligned<f32> {
     fn as_ref(&self) -> &[f32] {
         &self.0
+    }
+}
+
+impl<T> AsMut<[T]> for Aligned<T> {
+    fn as_mut(&mut self) -> &mut [T] {
+        &mut self.0
     }
 }

@@ -34,19 +34,21 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     /// Tokens that are worked on at once: as many as there are registers for.
     const TOKENS: usize;
     /// How integers lie in memory.
-    type Word: Copy + Sync;
+    type Word: Copy + Sync + AsMut<[u32]>;
     /// Zeros in memory.
     const ZERO: Self::Word;
     type Int: Copy;
     type Float: Copy;
     /// How floats lie in memory.
-    type Floats: Copy + Sync + AsRef<[f32]>;
+    type Floats: Copy + Sync + AsRef<[f32]> + AsMut<[f32]>;
     /// Zeros in memory.
     const ZEROS: Self::Floats;
     /// Four neighbouring activations of a token.
     type Quad: Copy + Default + Sync;
     /// One of them for each lane, in memory.
     type Quads: Copy + Sync;
+    /// Those that are all zero.
+    const NO_QUADS: Self::Quads;
     /// One of them for each lane, ready to meet weights.
     type Operand: Copy;
 
@@ -55,12 +57,8 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     /// What [`Lanes::dot_signed`] leaves out of the products with these activations.
     fn left_out(activations: [i8; 4]) -> i32;
 
-    /// One quad for each lane.
-    fn quads(lane: impl Fn(usize) -> Self::Quad) -> Self::Quads;
-    /// One integer for each lane.
-    fn word(lane: impl Fn(usize) -> i32) -> Self::Word;
-    /// One number for each lane.
-    fn floats(lane: impl Fn(usize) -> f32) -> Self::Floats;
+    /// Puts a quad into a lane.
+    fn put(quads: &mut Self::Quads, lane: usize, quad: Self::Quad);
 
     /// Does a task in a function compiled for these instructions; needed where the code that calls
     /// may not be, such as in another thread.
@@ -161,6 +159,34 @@ pub(crate) trait Work {
 pub(crate) trait Task<L> {
     /// Must be `inline(always)`, and what it calls.
     fn run(self, lanes: L);
+}
+
+/// `N` vectors of 128 bits in memory.
+#[cfg(any(
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
+#[derive(Clone, Copy)]
+pub(crate) struct Vectors<T, const N: usize>([[T; 4]; N]);
+
+#[cfg(any(
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
+impl<T, const N: usize> AsRef<[T]> for Vectors<T, N> {
+    fn as_ref(&self) -> &[T] {
+        self.0.as_flattened()
+    }
+}
+
+#[cfg(any(
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
+impl<T, const N: usize> AsMut<[T]> for Vectors<T, N> {
+    fn as_mut(&mut self) -> &mut [T] {
+        self.0.as_flattened_mut()
+    }
 }
 
 /// Methods that are an instruction or few.

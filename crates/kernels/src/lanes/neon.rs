@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Chunks, Lanes, Task, Work, instructions};
+use super::{Chunks, Lanes, Task, Vectors, Work, instructions};
 
 /// Two vectors, so that what is spread over all lanes is spread for both at once.
 type Pair<T> = [T; 2];
@@ -110,14 +110,15 @@ impl<const DOT: bool> Neon<DOT> {
 impl<const DOT: bool> Lanes for Neon<DOT> {
     const LANES: usize = 8;
     const TOKENS: usize = 4;
-    type Word = [[u32; 4]; 2];
-    const ZERO: [[u32; 4]; 2] = [[0; 4]; 2];
+    type Word = Vectors<u32, 2>;
+    const ZERO: Vectors<u32, 2> = Vectors([[0; 4]; 2]);
     type Int = Pair<int32x4_t>;
     type Float = Pair<float32x4_t>;
-    type Floats = Floats;
-    const ZEROS: Floats = Floats([[0.0; 4]; 2]);
+    type Floats = Vectors<f32, 2>;
+    const ZEROS: Vectors<f32, 2> = Vectors([[0.0; 4]; 2]);
     type Quad = [i8; 4];
-    type Quads = [[u32; 4]; 2];
+    type Quads = Vectors<u32, 2>;
+    const NO_QUADS: Vectors<u32, 2> = Vectors([[0; 4]; 2]);
     type Operand = Pair<int32x4_t>;
 
     #[inline(always)]
@@ -131,20 +132,8 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     }
 
     #[inline(always)]
-    fn quads(lane: impl Fn(usize) -> [i8; 4]) -> [[u32; 4]; 2] {
-        Self::word(|i| i32::from_le_bytes(lane(i).map(|x| x as u8)))
-    }
-
-    #[inline(always)]
-    fn word(lane: impl Fn(usize) -> i32) -> [[u32; 4]; 2] {
-        std::array::from_fn(|n| std::array::from_fn(|i| lane(4 * n + i) as u32))
-    }
-
-    #[inline(always)]
-    fn floats(lane: impl Fn(usize) -> f32) -> Floats {
-        Floats(std::array::from_fn(|n| {
-            std::array::from_fn(|i| lane(4 * n + i))
-        }))
+    fn put(quads: &mut Vectors<u32, 2>, lane: usize, quad: [i8; 4]) {
+        quads.0.as_flattened_mut()[lane] = u32::from_le_bytes(quad.map(|x| x as u8));
     }
 
     #[inline(always)]
@@ -163,7 +152,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     }
 
     #[inline(always)]
-    fn load_quads(self, from: &[[u32; 4]; 2]) -> Pair<int32x4_t> {
+    fn load_quads(self, from: &Vectors<u32, 2>) -> Pair<int32x4_t> {
         self.load(from)
     }
 
@@ -242,12 +231,12 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     }
 
     instructions! {
-        fn load(self, from: &[[u32; 4]; 2]) -> Pair<int32x4_t> {
-            from.map(|from| vreinterpretq_s32_u32(vld1q_u32(from.as_ptr())))
+        fn load(self, from: &Vectors<u32, 2>) -> Pair<int32x4_t> {
+            from.0.map(|from| vreinterpretq_s32_u32(vld1q_u32(from.as_ptr())))
         }
-        fn store(self, v: Pair<int32x4_t>, to: &mut [[u32; 4]; 2]) {{
-            vst1q_u32(to[0].as_mut_ptr(), vreinterpretq_u32_s32(v[0]));
-            vst1q_u32(to[1].as_mut_ptr(), vreinterpretq_u32_s32(v[1]));
+        fn store(self, v: Pair<int32x4_t>, to: &mut Vectors<u32, 2>) {{
+            vst1q_u32(to.0[0].as_mut_ptr(), vreinterpretq_u32_s32(v[0]));
+            vst1q_u32(to.0[1].as_mut_ptr(), vreinterpretq_u32_s32(v[1]));
         }}
         fn splat(self, value: i32) -> Pair<int32x4_t> { [vdupq_n_s32(value); 2] }
         fn and(self, a: Pair<int32x4_t>, b: Pair<int32x4_t>) -> Pair<int32x4_t> {
@@ -300,22 +289,12 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         fn mul_float(self, a: Pair<float32x4_t>, b: Pair<float32x4_t>) -> Pair<float32x4_t> {
             [vmulq_f32(a[0], b[0]), vmulq_f32(a[1], b[1])]
         }
-        fn load_float(self, from: &Floats) -> Pair<float32x4_t> {
+        fn load_float(self, from: &Vectors<f32, 2>) -> Pair<float32x4_t> {
             from.0.map(|from| vld1q_f32(from.as_ptr()))
         }
-        fn store_float(self, v: Pair<float32x4_t>, to: &mut Floats) {{
+        fn store_float(self, v: Pair<float32x4_t>, to: &mut Vectors<f32, 2>) {{
             vst1q_f32(to.0[0].as_mut_ptr(), v[0]);
             vst1q_f32(to.0[1].as_mut_ptr(), v[1]);
         }}
-    }
-}
-
-/// Numbers of two vectors.
-#[derive(Clone, Copy)]
-pub(crate) struct Floats([[f32; 4]; 2]);
-
-impl AsRef<[f32]> for Floats {
-    fn as_ref(&self) -> &[f32] {
-        self.0.as_flattened()
     }
 }

@@ -8,7 +8,7 @@
 
 use std::arch::wasm32::*;
 
-use super::{Chunks, Lanes, Task, Work};
+use super::{Chunks, Lanes, Task, Vectors, Work};
 
 /// Methods that do the same to each of the `N` vectors.
 macro_rules! each {
@@ -60,14 +60,15 @@ impl<const RELAXED: bool, const N: usize> Wasm<RELAXED, N> {
 impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     const LANES: usize = 4 * N;
     const TOKENS: usize = 4;
-    type Word = [[u32; 4]; N];
-    const ZERO: [[u32; 4]; N] = [[0; 4]; N];
+    type Word = Vectors<u32, N>;
+    const ZERO: Vectors<u32, N> = Vectors([[0; 4]; N]);
     type Int = [v128; N];
     type Float = [v128; N];
-    type Floats = Floats<N>;
-    const ZEROS: Floats<N> = Floats([[0.0; 4]; N]);
+    type Floats = Vectors<f32, N>;
+    const ZEROS: Vectors<f32, N> = Vectors([[0.0; 4]; N]);
     type Quad = [u32; 2];
-    type Quads = [[[u32; 4]; N]; 2];
+    type Quads = [Vectors<u32, N>; 2];
+    const NO_QUADS: Self::Quads = [Vectors([[0; 4]; N]); 2];
     type Operand = [[v128; N]; 2];
 
     #[inline(always)]
@@ -97,20 +98,10 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     }
 
     #[inline(always)]
-    fn quads(lane: impl Fn(usize) -> [u32; 2]) -> [[[u32; 4]; N]; 2] {
-        [0, 1].map(|part| Self::word(|i| lane(i)[part] as i32))
-    }
-
-    #[inline(always)]
-    fn word(lane: impl Fn(usize) -> i32) -> [[u32; 4]; N] {
-        std::array::from_fn(|n| std::array::from_fn(|i| lane(4 * n + i) as u32))
-    }
-
-    #[inline(always)]
-    fn floats(lane: impl Fn(usize) -> f32) -> Floats<N> {
-        Floats(std::array::from_fn(|n| {
-            std::array::from_fn(|i| lane(4 * n + i))
-        }))
+    fn put(quads: &mut [Vectors<u32, N>; 2], lane: usize, quad: [u32; 2]) {
+        for (words, quad) in quads.iter_mut().zip(quad) {
+            words.0.as_flattened_mut()[lane] = quad;
+        }
     }
 
     #[inline(always)]
@@ -125,7 +116,7 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     }
 
     #[inline(always)]
-    fn load_quads(self, from: &[[[u32; 4]; N]; 2]) -> [[v128; N]; 2] {
+    fn load_quads(self, from: &[Vectors<u32, N>; 2]) -> [[v128; N]; 2] {
         [self.load(&from[0]), self.load(&from[1])]
     }
 
@@ -210,27 +201,27 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     }
 
     #[inline(always)]
-    fn load(self, from: &[[u32; 4]; N]) -> [v128; N] {
+    fn load(self, from: &Vectors<u32, N>) -> [v128; N] {
         // SAFETY: four words are the 16 bytes of a vector.
-        self.each(|i| unsafe { v128_load(from[i].as_ptr().cast()) })
+        self.each(|i| unsafe { v128_load(from.0[i].as_ptr().cast()) })
     }
 
     #[inline(always)]
-    fn store(self, v: [v128; N], to: &mut [[u32; 4]; N]) {
-        for (v, to) in v.into_iter().zip(to) {
+    fn store(self, v: [v128; N], to: &mut Vectors<u32, N>) {
+        for (v, to) in v.into_iter().zip(&mut to.0) {
             // SAFETY: four words are the 16 bytes of a vector.
             unsafe { v128_store(to.as_mut_ptr().cast(), v) };
         }
     }
 
     #[inline(always)]
-    fn load_float(self, from: &Floats<N>) -> [v128; N] {
+    fn load_float(self, from: &Vectors<f32, N>) -> [v128; N] {
         // SAFETY: four numbers are the 16 bytes of a vector.
         self.each(|i| unsafe { v128_load(from.0[i].as_ptr().cast()) })
     }
 
     #[inline(always)]
-    fn store_float(self, v: [v128; N], to: &mut Floats<N>) {
+    fn store_float(self, v: [v128; N], to: &mut Vectors<f32, N>) {
         for (v, to) in v.into_iter().zip(&mut to.0) {
             // SAFETY: four numbers are the 16 bytes of a vector.
             unsafe { v128_store(to.as_mut_ptr().cast(), v) };
@@ -272,14 +263,4 @@ fn dot_bytes(signed: v128, seven_bits: v128, sum: v128) -> v128 {
 #[inline(always)]
 fn dot_bytes(_: v128, _: v128, sum: v128) -> v128 {
     sum
-}
-
-/// Numbers of `N` vectors.
-#[derive(Clone, Copy)]
-pub(crate) struct Floats<const N: usize>([[f32; 4]; N]);
-
-impl<const N: usize> AsRef<[f32]> for Floats<N> {
-    fn as_ref(&self) -> &[f32] {
-        self.0.as_flattened()
-    }
 }
