@@ -54,6 +54,7 @@ pub mod executor;
 pub mod hyperparameters;
 pub mod local;
 pub mod model;
+mod parallel;
 mod requests;
 mod rope;
 pub mod sampling;

@@ -6,13 +6,14 @@ use fragments::{Fragment, FragmentId};
 
 use crate::{
     compute::{self, Request, Response},
+    parallel,
     session::{self, Event, Session},
 };
 
 /// Whoever answers requests.
-pub trait Answerer {
+pub trait Answerer: Sync {
     /// Why there is no answer.
-    type Error;
+    type Error: Send;
 
     /// Answers a request.
     fn answer(&self, request: &Request) -> Result<Response, Self::Error>;
@@ -82,7 +83,7 @@ impl<B: AsRef<[u8]>> LocalAnswerer<B> {
     }
 }
 
-impl<B: AsRef<[u8]>> Answerer for LocalAnswerer<B> {
+impl<B: AsRef<[u8]> + Sync> Answerer for LocalAnswerer<B> {
     type Error = Error;
 
     fn answer(&self, request: &Request) -> Result<Response, Error> {
@@ -92,7 +93,10 @@ impl<B: AsRef<[u8]>> Answerer for LocalAnswerer<B> {
     }
 }
 
-/// Runs a session until it has nothing more to ask, one request after the other.
+/// Runs a session until it has nothing more to ask.
+///
+/// With the feature `threads`, what it asks at once is answered at once, by the threads of the current rayon pool;
+/// best called in one of them, as in `rayon::scope(|_| run_local(…))`, so that none has to be woken for each step.
 ///
 /// After an error the request that failed is still open: run it again when it can be answered.
 pub fn run_local<A: Answerer>(
@@ -104,15 +108,26 @@ pub fn run_local<A: Answerer>(
         while let Some(happened) = session.poll_event() {
             event(happened);
         }
-        let Some((id, request)) = session.poll_request() else {
+        let mut requests = Vec::new();
+        while let Some(request) = session.poll_request() {
+            requests.push(request);
+        }
+        if requests.is_empty() {
             return Ok(());
-        };
-        match answerer.answer(&request) {
-            Ok(response) => session.handle_response(id, response)?,
-            Err(error) => {
-                session.retry(id);
-                return Err(RunError::Answer(error));
+        }
+        let mut failed = None;
+        let answers = parallel::map(&requests, |(id, request)| (*id, answerer.answer(request)));
+        for (id, answer) in answers {
+            match answer {
+                Ok(response) => session.handle_response(id, response)?,
+                Err(error) => {
+                    session.retry(id);
+                    failed = Some(error);
+                }
             }
+        }
+        if let Some(error) = failed {
+            return Err(RunError::Answer(error));
         }
     }
 }

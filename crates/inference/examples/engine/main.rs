@@ -18,7 +18,8 @@ fn main() {
     for _ in 0..rounds {
         let start = Instant::now();
         let mut times = Vec::new();
-        engine.run(prompt, answer, || times.push(start.elapsed().as_secs_f64()));
+        let token = || times.push(start.elapsed().as_secs_f64());
+        rayon::scope(|_| engine.run(prompt, answer, token));
         prefill = prefill.max(prompt as f64 / times[0]);
         decode = decode.max((times.len() - 1) as f64 / (times[times.len() - 1] - times[0]));
     }

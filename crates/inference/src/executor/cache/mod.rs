@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use kernels::math;
 
-use crate::hyperparameters::Kept;
+use crate::{hyperparameters::Kept, parallel};
 use rows::Rows;
 pub use rows::{CacheKind, UnknownCacheKind};
 
@@ -41,9 +41,15 @@ impl Heads {
 /// Room to work in, kept from one token to the next.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Room {
-    scores: Vec<f32>,
     keys: Vec<f32>,
     values: Vec<f32>,
+    token: TokenRoom,
+}
+
+/// What one token needs of it.
+#[derive(Clone, Debug, Default)]
+struct TokenRoom {
+    scores: Vec<f32>,
     block: Vec<f32>,
 }
 
@@ -143,56 +149,77 @@ impl LayerCache {
         room: &mut Room,
     ) {
         let HeadCache { keys, values } = &self.heads[head];
-        let Room {
-            scores,
-            keys: key_room,
-            values: value_room,
-            block: block_room,
-        } = room;
         let from = self.seen_from(start + 1);
         let rows = from - self.first..start + tokens.len() - self.first;
         // What several tokens look at is made floats of once.
         let at_once = tokens.len() > 1 && rows.len() * (heads.key + heads.value) <= ROOM;
         let known = at_once.then(|| Known {
             from: rows.start,
-            keys: keys.get(rows.clone(), key_room),
-            values: values.as_ref().map(|values| values.get(rows, value_room)),
+            keys: keys.get(rows.clone(), &mut room.keys),
+            values: values
+                .as_ref()
+                .map(|values| values.get(rows, &mut room.values)),
         });
-        for (positions, (queries, out)) in (start + 1..).zip(tokens) {
-            let rows = self.seen_from(positions) - self.first..positions - self.first;
-            scores.clear();
-            scores.resize(heads.group * rows.len(), 0.0);
-            let count = rows.len();
-            for block in blocks(&rows) {
-                let at = block.start - rows.start;
-                let keys = match &known {
-                    Some(known) => known.keys(block, heads.key),
-                    None => keys.get(block, block_room),
-                };
-                for (position, key) in (at..).zip(keys.chunks_exact(heads.key)) {
-                    for (index, query) in queries.chunks_exact(heads.key).enumerate() {
-                        scores[index * count + position] = math::dot(query, key) * heads.scale;
-                    }
+        let mut tokens: Vec<_> = (start + 1..).zip(tokens).collect();
+        parallel::for_each(&mut tokens, &mut room.token, |(positions, token), room| {
+            let (queries, out) = token;
+            self.look(
+                &self.heads[head],
+                *positions,
+                known,
+                (queries, out),
+                heads,
+                room,
+            );
+        });
+    }
+
+    /// Lets one token look at the first so many positions.
+    fn look(
+        &self,
+        HeadCache { keys, values }: &HeadCache,
+        positions: usize,
+        known: Option<Known>,
+        (queries, out): (&[f32], &mut [f32]),
+        heads: Heads,
+        TokenRoom {
+            scores,
+            block: room,
+        }: &mut TokenRoom,
+    ) {
+        let rows = self.seen_from(positions) - self.first..positions - self.first;
+        scores.clear();
+        scores.resize(heads.group * rows.len(), 0.0);
+        let count = rows.len();
+        for block in blocks(&rows) {
+            let at = block.start - rows.start;
+            let keys = match &known {
+                Some(known) => known.keys(block, heads.key),
+                None => keys.get(block, room),
+            };
+            for (position, key) in (at..).zip(keys.chunks_exact(heads.key)) {
+                for (index, query) in queries.chunks_exact(heads.key).enumerate() {
+                    scores[index * count + position] = math::dot(query, key) * heads.scale;
                 }
             }
-            for scores in scores.chunks_exact_mut(count) {
-                math::softmax(scores);
-            }
-            let (kept, width) = match values {
-                Some(values) => (values, heads.value),
-                None => (keys, heads.key),
+        }
+        for scores in scores.chunks_exact_mut(count) {
+            math::softmax(scores);
+        }
+        let (kept, width) = match values {
+            Some(values) => (values, heads.value),
+            None => (keys, heads.key),
+        };
+        for block in blocks(&rows) {
+            let at = block.start - rows.start;
+            let values = match &known {
+                Some(known) => known.values(block, heads),
+                None => kept.get(block, room),
             };
-            for block in blocks(&rows) {
-                let at = block.start - rows.start;
-                let values = match &known {
-                    Some(known) => known.values(block, heads),
-                    None => kept.get(block, block_room),
-                };
-                let groups = scores.chunks_exact(count);
-                for (scores, out) in groups.zip(out.chunks_exact_mut(heads.value)) {
-                    for (&score, value) in scores[at..].iter().zip(values.chunks_exact(width)) {
-                        math::add_scaled(out, score, &value[..heads.value]);
-                    }
+            let groups = scores.chunks_exact(count);
+            for (scores, out) in groups.zip(out.chunks_exact_mut(heads.value)) {
+                for (&score, value) in scores[at..].iter().zip(values.chunks_exact(width)) {
+                    math::add_scaled(out, score, &value[..heads.value]);
                 }
             }
         }
@@ -206,6 +233,7 @@ fn blocks(rows: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
 }
 
 /// Rows that are floats already.
+#[derive(Clone, Copy)]
 struct Known<'a> {
     /// The first of them.
     from: usize,
