@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     browser::{Content, Page},
-    report,
+    report::Report,
 };
 use crate::{
     paths,
@@ -37,12 +37,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .filter(|ty| *ty != TensorType::Q8_K)
         .filter(|ty| options.types.is_empty() || options.types.iter().any(|t| t == ty.name()))
         .collect();
+    let report = Report::begin("kernels", "cargo xtask bench kernels");
     let native = native(&shell, options)?;
     let chromium = chromium(&shell, options, &types)?;
     let table = table(&types, &native, &chromium);
     println!("\n{table}");
     if options.types.is_empty() {
-        report::write("kernels", "cargo xtask bench kernels", &table)?;
+        report.write(&table)?;
     }
     Ok(())
 }
