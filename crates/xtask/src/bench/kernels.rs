@@ -12,7 +12,7 @@ use super::{
     report::Report,
 };
 use crate::{
-    paths,
+    paths, relaxed,
     shell::{self, Shell},
 };
 
@@ -137,19 +137,16 @@ pub(super) fn build_example(
     shell: &Shell,
     package: &str,
     example: &str,
-    relaxed: bool,
+    is_relaxed: bool,
 ) -> Result<PathBuf> {
     let mut cargo = shell.cargo(&["build", "--locked", "--release", "--package", package]);
     cargo.args(["--example", example, "--target", WASM]);
-    if relaxed {
-        cargo.env(
-            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
-            "-Ctarget-feature=+simd128,+relaxed-simd",
-        );
+    if is_relaxed {
+        relaxed::with_flags(&mut cargo);
     }
     shell::run(&mut cargo)?;
     let module = format!("{WASM}/release/examples/{example}.wasm");
-    let kind = if relaxed { "relaxed" } else { "simd128" };
+    let kind = if is_relaxed { "relaxed" } else { "simd128" };
     let copy = paths::target().join(format!("bench/{example}-{kind}.wasm"));
     std::fs::create_dir_all(paths::target().join("bench"))?;
     std::fs::copy(paths::target().join(module), &copy)?;
