@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use e2e::{Answer, Browser, Network, Node, Said, Visitor, until};
 
-const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
+pub(crate) const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
 const MAX_TOKENS: u32 = 80;
 /// Fragments that each tab lends.
 const LEND: u32 = 4;
@@ -143,7 +143,7 @@ pub(crate) fn cores_that_come_and_go_change_no_token() -> Result<()> {
 }
 
 /// The same text in as many tokens; where the text begins is a matter of the page's layout.
-fn same(said: &Said, alone: &Answer) -> Result<()> {
+pub(crate) fn same(said: &Said, alone: &Answer) -> Result<()> {
     let tokens = said.ending.as_ref().context("not ended")?.tokens as usize;
     ensure!(
         said.text.trim() == alone.text.trim(),

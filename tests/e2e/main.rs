@@ -1,6 +1,7 @@
 //! The whole system in real browsers and real processes, inside a network of its own.
 
 mod answer;
+mod graphics;
 mod harness;
 mod offline;
 mod onboarding;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         answer::tabs_and_a_worker_answer_as_one_process_does,
         answer::a_tab_closed_in_mid_answer_changes_no_token,
         answer::cores_that_come_and_go_change_no_token,
+        graphics::what_a_graphics_processor_computes_is_asked_for_and_said,
         onboarding::joining_shows_progress_and_goes_on_after_a_reload,
         onboarding::a_full_storage_is_said_plainly_and_loses_nothing,
         onboarding::a_fragment_with_a_flipped_bit_is_refused_and_fetched_elsewhere,

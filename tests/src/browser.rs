@@ -28,6 +28,9 @@ const FLAGS: &[&str] = &[
     "--remote-debugging-pipe",
 ];
 
+/// A graphics processor in software, which browsers otherwise keep from pages.
+const GRAPHICS: &[&str] = &["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+
 /// A running browser. Dropping it kills it and removes its profile.
 pub struct Browser {
     child: Child,
@@ -38,20 +41,28 @@ pub struct Browser {
 impl Browser {
     /// Runs `test` with a new browser; afterwards no page and no worker may have thrown an exception that nobody caught.
     pub fn with<T>(test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        let browser = Self::launch()?;
-        let outcome = test(&browser)
-            .with_context(|| format!("the pages' console:{}", browser.pipe.console()))?;
-        let exceptions = browser.pipe.take_exceptions();
+        Self::launch(&[])?.run(test)
+    }
+
+    /// The same with a browser that has a graphics processor, in software.
+    pub fn with_graphics<T>(test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        Self::launch(GRAPHICS)?.run(test)
+    }
+
+    fn run<T>(self, test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let outcome =
+            test(&self).with_context(|| format!("the pages' console:{}", self.pipe.console()))?;
+        let exceptions = self.pipe.take_exceptions();
         ensure!(
             exceptions.is_empty(),
             "uncaught in a page: {exceptions:#?}\nconsole:{}",
-            browser.pipe.console()
+            self.pipe.console()
         );
         Ok(outcome)
     }
 
-    /// Starts the browser named by `CHROMIUM`, or `chromium`.
-    fn launch() -> Result<Self> {
+    /// Starts the browser named by `CHROMIUM`, or `chromium`, with more flags than it has always.
+    fn launch(flags: &[&str]) -> Result<Self> {
         let profile = tempfile::Builder::new()
             .prefix("iap2p-chromium-")
             .tempdir()?;
@@ -62,7 +73,8 @@ impl Browser {
         command
             .args(["-c", r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null"#])
             .arg(program)
-            .args(FLAGS);
+            .args(FLAGS)
+            .args(flags);
         command
             .arg(format!(
                 "--user-data-dir={}",

@@ -43,6 +43,10 @@ pub struct Said {
 pub struct Ending {
     /// Its length in tokens.
     pub tokens: u32,
+    /// Parts it was computed from.
+    pub parts: u64,
+    /// Those of them that are approximate.
+    pub approximate: u64,
 }
 
 impl Visitor {
@@ -107,6 +111,25 @@ impl Visitor {
         self.click("nav-settings")?;
         self.change("settings-cores", cores)?;
         self.click("nav-chat")
+    }
+
+    /// Has answers from graphics processors taken, too.
+    pub fn allow_approximate(&self) -> Result<()> {
+        self.click("nav-settings")?;
+        self.click("approximate")?;
+        self.click("nav-chat")
+    }
+
+    /// Has this tab's graphics processor compute whatever it can, quicker or not, and lends that many fragments again.
+    pub fn force_graphics(&self, lend: u32) -> Result<()> {
+        self.eval(
+            "{
+                const kept = JSON.parse(localStorage.getItem('iap2p.settings'));
+                localStorage.setItem('iap2p.settings', JSON.stringify({ ...kept, graphics: 'Always' }));
+            }",
+        )?;
+        self.reload()?;
+        self.wait_until_it_lends(lend)
     }
 
     /// Leaves the conversation for a new one.

@@ -35,9 +35,9 @@ async fn run(ui: Ui, swarm: Swarm) -> Result<(), String> {
     let peer = identity.peer_id();
     ui.peer.set(Some(peer.to_string()));
     let mut workers = Workers::start(move |reason| ui.crashed(reason)).await?;
-    let (lend, cores) = ui
+    let (lend, cores, graphics) = ui
         .settings
-        .with_untracked(|settings| (settings.lend, settings.cores));
+        .with_untracked(|settings| (settings.lend, settings.cores, settings.graphics));
     workers.employ(cores.unwrap_or_else(workers::cores)).await?;
     let port = workers.engine();
     let network = Network::start(identity, &swarm.bootstrap)?;
@@ -47,6 +47,7 @@ async fn run(ui: Ui, swarm: Swarm) -> Result<(), String> {
         peer: ByteBuf::from(peer.to_bytes()),
         model: swarm.model,
         lend,
+        graphics,
     };
     ui.tell(&ToEngine::Join(join));
     ui.tell(&ToEngine::Online(ui.online.get_untracked()));

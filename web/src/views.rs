@@ -2,6 +2,7 @@
 
 mod chat;
 mod dashboard;
+mod graphics;
 mod joining;
 mod main_screen;
 mod message;

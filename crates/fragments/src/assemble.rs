@@ -43,19 +43,21 @@ pub(crate) fn window(fragments: &[FragmentPlan]) -> usize {
     fitting.count().max(1).min(fragments.len())
 }
 
-/// The files of these fragments.
+/// Makes `files` those of these fragments. Their memory is taken over: that of new ones would come from the system page by
+/// page, which takes longer than to fill it.
 pub(crate) fn assemble(
     header: &Header,
     fragments: &[FragmentPlan],
     source: &mut (impl Read + Seek),
-) -> Result<Vec<Vec<u8>>, SourceError> {
-    let mut files = Vec::with_capacity(fragments.len());
+    files: &mut Vec<Vec<u8>>,
+) -> Result<(), SourceError> {
+    files.resize_with(fragments.len(), Vec::new);
     let mut wanted = Vec::new();
-    for (index, fragment) in fragments.iter().enumerate() {
-        let mut file = prefix_and_description(header, fragment);
+    for (index, (fragment, file)) in fragments.iter().zip(files.iter_mut()).enumerate() {
+        file.clear();
+        file.extend_from_slice(&prefix_and_description(header, fragment));
         let start = file.len();
         file.resize(start + fragment.payload_len as usize, 0);
-        files.push(file);
         wanted.extend(
             runs(header, fragment)
                 .into_iter()
@@ -72,10 +74,10 @@ pub(crate) fn assemble(
                 let target = &mut files[*file][start + run.offset as usize..][..run.len as usize];
                 read_at(source, run.position(0), target)?;
             }
-            _ => read_columns(source, group, &mut files)?,
+            _ => read_columns(source, group, files)?,
         }
     }
-    Ok(files)
+    Ok(())
 }
 
 /// Reads pieces of the same rows into several files.

@@ -11,7 +11,7 @@ use crate::{
     progress::{Progress, Stage},
     size::Size,
     store::{Store, StoreError},
-    trailing::Trailing,
+    trailing::{Follow, Trailing},
 };
 
 /// A model could not be cut.
@@ -62,16 +62,19 @@ pub fn cut<F: Read + Seek>(
     store: &(impl Store + ?Sized),
     progress: &mut dyn Progress,
 ) -> Result<Manifest, CutError> {
-    cut_with(model, fragment_size, progress, |id, bytes| {
-        store.put(&id, &bytes).map(drop)
+    let hashing = Trailing::new(model.extents());
+    cut_with(model, fragment_size, hashing, progress, |id, bytes| {
+        store.put(&id, bytes).map(drop)
     })
 }
 
+/// The same with another way to hash the model's files, or to store what is cut.
 pub(crate) fn cut_with<F: Read + Seek>(
     model: &mut ModelFiles<F>,
     fragment_size: u32,
+    mut hashing: impl Follow<ModelFiles<F>>,
     progress: &mut dyn Progress,
-    mut store: impl FnMut(FragmentId, Vec<u8>) -> Result<(), StoreError>,
+    mut store: impl FnMut(FragmentId, &[u8]) -> Result<(), StoreError>,
 ) -> Result<Manifest, CutError> {
     let file_len = model.total_len();
     let header = model.header().clone();
@@ -85,12 +88,12 @@ pub(crate) fn cut_with<F: Read + Seek>(
         .sum();
     progress.begin(Stage::Cutting, missing);
     let mut digests = Vec::with_capacity(total);
-    let extents = model.extents().to_vec();
-    let mut trailing = Trailing::new(&extents);
+    let mut files = Vec::new();
     while digests.len() < total {
         let rest = &plan.fragments[digests.len()..];
-        for file in assemble(&header, &rest[..window(rest)], model)? {
-            let (id, len) = (FragmentId::of(&file), file.len() as u64);
+        assemble(&header, &rest[..window(rest)], model, &mut files)?;
+        for file in &files {
+            let (id, len) = (FragmentId::of(file), file.len() as u64);
             store(id, file).map_err(|error| match error {
                 StoreError::Full { place, .. } => CutError::Full {
                     place,
@@ -107,12 +110,10 @@ pub(crate) fn cut_with<F: Read + Seek>(
         // About where fragments were just read.
         let done = plan.fragments[..digests.len()].iter();
         let read = done.map(|fragment| u64::from(fragment.payload_len)).sum();
-        trailing.advance(model, read, &mut ())?;
+        hashing.follow(model, read)?;
     }
 
-    progress.begin(Stage::Hashing, file_len - trailing.position());
-    trailing.advance(model, file_len, progress)?;
-    let sha256 = trailing.finish();
+    let sha256 = hashing.finish(model, Stage::Hashing, progress)?;
     let mut padding = Vec::new();
     for gap in gaps(&header, file_len).padding {
         let start = padding.len();
@@ -123,7 +124,7 @@ pub(crate) fn cut_with<F: Read + Seek>(
     let contents = Contents {
         fragment_size,
         file_len,
-        extents,
+        extents: model.extents().to_vec(),
         sha256,
         padding,
         digests,

@@ -42,6 +42,11 @@ impl Partial {
         })
     }
 
+    /// The file once more, to read it at a position of its own.
+    pub(crate) fn reopen(&self) -> io::Result<File> {
+        File::open(&self.partial)
+    }
+
     /// Gives the file its final name once its content is on disk.
     pub(crate) fn finish(self) -> io::Result<()> {
         self.file.sync_all()?;

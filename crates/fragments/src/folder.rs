@@ -9,13 +9,15 @@ use std::{
 use gguf::{Header, SplitName};
 
 use crate::{
+    beside::Beside,
     cut::{CutError, cut_with},
     files::{self, PARTIAL, Partial},
-    join::{JoinError, join},
+    join::{JoinError, join_with},
     manifest::{MAX_MANIFEST_BYTES, Manifest, ManifestError},
-    model_files::ModelFiles,
+    model_files::{ModelFiles, Span},
     progress::Progress,
     store::{FolderStore, StoreError},
+    trailing::Trailing,
     verify::{Report, verify},
 };
 
@@ -152,9 +154,15 @@ pub fn cut_to_folder(
     }
     // Waiting for the disk once is much faster than waiting for each fragment. Until then there is no manifest, and
     // what is there is compared before it counts as stored.
-    let manifest = cut_with(&mut source, fragment_size, progress, |id, bytes| {
-        store.put_unsynced(&id, &bytes)
-    })?;
+    let hashing = Trailing::new(source.extents());
+    let hashing = Beside::start(hashing, open_model(model)?).map_err(at(model))?;
+    let manifest = cut_with(
+        &mut source,
+        fragment_size,
+        hashing,
+        progress,
+        |id, bytes| store.put_unsynced(&id, bytes),
+    )?;
     let stored = manifest.fragment_ids().iter().map(|id| store.path(id));
     files::sync(stored).map_err(at(folder))?;
     if old.is_some_and(|old| old.id() != manifest.id()) {
@@ -225,8 +233,14 @@ pub fn join_folder(
         }
         partials.push(Partial::create(path).map_err(at(path))?);
     }
+    let reopen = |partial: &Partial| partial.reopen().map_err(at(output));
+    let written = partials.iter().map(reopen).collect::<Result<_, _>>()?;
+    let written = Span::new(written, manifest.extents());
+    let hashing = Trailing::new(manifest.extents());
+    let hashing = Beside::start(hashing, written).map_err(at(output))?;
     let files = partials.iter().map(|partial| &partial.file).collect();
-    join(&manifest, &FolderStore::open(folder)?, files, progress)?;
+    let store = FolderStore::open(folder)?;
+    join_with(&manifest, &store, files, hashing, progress)?;
     for (partial, path) in partials.into_iter().zip(&paths) {
         partial.finish().map_err(at(path))?;
     }

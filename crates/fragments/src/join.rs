@@ -11,7 +11,7 @@ use crate::{
     runs::runs,
     size::Size,
     store::{Store, StoreError},
-    trailing::Trailing,
+    trailing::{Follow, Trailing},
 };
 
 /// Fragments could not be joined.
@@ -76,6 +76,18 @@ pub fn join<W: Read + Write + Seek>(
     outputs: Vec<W>,
     progress: &mut dyn Progress,
 ) -> Result<(), JoinError> {
+    let hashing = Trailing::new(manifest.extents());
+    join_with(manifest, store, outputs, hashing, progress)
+}
+
+/// The same with another way to hash what was written.
+pub(crate) fn join_with<W: Read + Write + Seek>(
+    manifest: &Manifest,
+    store: &(impl Store + ?Sized),
+    outputs: Vec<W>,
+    mut hashing: impl Follow<Span<W>>,
+    progress: &mut dyn Progress,
+) -> Result<(), JoinError> {
     let extents = manifest.extents();
     let (expected, found) = (extents.len(), outputs.len());
     if expected != found {
@@ -108,7 +120,6 @@ pub fn join<W: Read + Write + Seek>(
     }
     progress.advance(output.written);
     let mut bands = Bands::default();
-    let mut trailing = Trailing::new(extents);
     let still_missing = first_missing(manifest);
     for ((index, id), plan) in (0..).zip(ids).zip(&manifest.plan().fragments) {
         let missing = || JoinError::Missing {
@@ -128,13 +139,12 @@ pub fn join<W: Read + Write + Seek>(
         }
         progress.advance(plan.payload_len.into());
         let complete = still_missing[index as usize].min(bands.first().unwrap_or(u64::MAX));
-        trailing.advance(&mut output.files, complete, &mut ())?;
+        hashing.follow(&mut output.files, complete)?;
     }
     bands.write_all(&mut |position, bytes| output.write(position, bytes))?;
 
-    progress.begin(Stage::Checking, file_len - trailing.position());
-    trailing.advance(&mut output.files, file_len, progress)?;
-    if trailing.finish() == manifest.sha256() {
+    let sha256 = hashing.finish(&mut output.files, Stage::Checking, progress)?;
+    if sha256 == manifest.sha256() {
         Ok(())
     } else {
         Err(JoinError::WrongDigest)

@@ -36,6 +36,8 @@
 
 mod assemble;
 mod bands;
+#[cfg(all(feature = "fs", not(target_arch = "wasm32")))]
+mod beside;
 mod cut;
 mod description;
 #[cfg(all(feature = "fs", not(target_arch = "wasm32")))]

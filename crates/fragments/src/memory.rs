@@ -8,6 +8,7 @@ use crate::{
     id::FragmentId,
     manifest::Manifest,
     model_files::ModelFiles,
+    trailing::Trailing,
 };
 
 /// Cuts a model that is in memory, or mapped into it. The fragments are made one by one as the iterator
@@ -26,7 +27,8 @@ pub fn cut_files_in_memory<'a>(
 ) -> Result<(Manifest, Fragments<'a>), CutError> {
     let files = files.iter().copied().map(Cursor::new).collect();
     let mut model = ModelFiles::open(files)?;
-    let manifest = cut_with(&mut model, fragment_size, &mut (), |_, _| Ok(()))?;
+    let hashing = Trailing::new(model.extents());
+    let manifest = cut_with(&mut model, fragment_size, hashing, &mut (), |_, _| Ok(()))?;
     let fragments = Fragments {
         model,
         manifest: manifest.clone(),
@@ -49,8 +51,14 @@ impl Fragments<'_> {
         let index = index as usize;
         let id = *self.manifest.fragment_ids().get(index)?;
         let plan = self.manifest.plan().fragments.get(index..=index)?;
-        let mut files = assemble(self.manifest.header(), plan, &mut self.model.span())
-            .expect("the same bytes were read when the model was cut");
+        let mut files = Vec::new();
+        assemble(
+            self.manifest.header(),
+            plan,
+            &mut self.model.span(),
+            &mut files,
+        )
+        .expect("the same bytes were read when the model was cut");
         Some((id, files.pop()?.into()))
     }
 }

@@ -11,13 +11,27 @@ use sha2::{Digest, Sha256};
 use crate::{
     assemble::{SourceError, read_at},
     model_files::{Extent, ranges},
-    progress::Progress,
+    progress::{Progress, Stage},
 };
 
 /// Files are read in pieces of this size.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// SHA-256 of each of a model's files.
+/// Makes SHA-256 of each of a model's files, behind whoever reads or writes them as one imaginary file `S`.
+pub(crate) trait Follow<S> {
+    /// Everything before this position was just read or written, or most of it.
+    fn follow(&mut self, files: &mut S, to: u64) -> Result<(), SourceError>;
+
+    /// Hashes what is left, as a stage of its own, and returns the digests.
+    fn finish(
+        self,
+        files: &mut S,
+        stage: Stage,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<[u8; 32]>, SourceError>;
+}
+
+/// Follows between the reads or writes of its caller.
 pub(crate) struct Trailing {
     hashes: Vec<Sha256>,
     /// What of the imaginary file belongs to which file, in order.
@@ -39,15 +53,10 @@ impl Trailing {
         }
     }
 
-    /// Up to where the imaginary file was read.
-    pub(crate) fn position(&self) -> u64 {
-        self.position
-    }
-
-    /// Reads on up to a position in the imaginary file, or to its end.
+    /// Hashes on up to a position in the imaginary file.
     pub(crate) fn advance(
         &mut self,
-        source: &mut (impl Read + Seek),
+        files: &mut (impl Read + Seek),
         to: u64,
         progress: &mut dyn Progress,
     ) -> Result<(), SourceError> {
@@ -56,7 +65,7 @@ impl Trailing {
             while range.contains(&self.position) && self.position < end {
                 let len = (end - self.position).min(PIECE_BYTES);
                 self.piece.resize(len as usize, 0);
-                read_at(source, self.position, &mut self.piece)?;
+                read_at(files, self.position, &mut self.piece)?;
                 self.hashes[*file].update(&self.piece);
                 self.position += len;
                 progress.advance(len);
@@ -64,10 +73,23 @@ impl Trailing {
         }
         Ok(())
     }
+}
 
-    /// The digests, once everything was read.
-    pub(crate) fn finish(self) -> Vec<[u8; 32]> {
+impl<S: Read + Seek> Follow<S> for Trailing {
+    fn follow(&mut self, files: &mut S, to: u64) -> Result<(), SourceError> {
+        self.advance(files, to, &mut ())
+    }
+
+    fn finish(
+        mut self,
+        files: &mut S,
+        stage: Stage,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<[u8; 32]>, SourceError> {
+        let end = self.segments.last().map_or(0, |(range, _)| range.end);
+        progress.begin(stage, end - self.position);
+        self.advance(files, end, progress)?;
         let digests = self.hashes.into_iter();
-        digests.map(|hash| hash.finalize().into()).collect()
+        Ok(digests.map(|hash| hash.finalize().into()).collect())
     }
 }

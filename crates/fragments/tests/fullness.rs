@@ -1,8 +1,6 @@
 //! How the largest models are cut, from their headers alone.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-use std::time::Instant;
-
 use fragments::{Class, DEFAULT_FRAGMENT_SIZE, PartKind, Plan, Summary};
 use gguf::{Header, Writer, generate::Preset};
 
@@ -55,16 +53,14 @@ fn a_model_of_14_gb_fills_its_fragments() {
 }
 
 #[test]
-fn a_model_of_400_gb_fills_its_fragments_and_is_planned_at_once() {
+fn a_model_of_400_gb_fills_its_fragments() {
     let writer = writer(Preset::MistralLarge3);
     assert!(
         (395e9..415e9).contains(&(writer.file_len() as f64)),
         "{}",
         writer.file_len()
     );
-    let start = Instant::now();
     let (plan, summary) = summary(&writer);
-    assert!(start.elapsed().as_secs() < 10);
     assert!((40_000..47_000).contains(&plan.fragments.len()));
     assert!(summary.fullness >= 85.0);
 }

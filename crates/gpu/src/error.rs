@@ -1,7 +1,7 @@
 use gguf::TensorType;
 
 /// Why a graphics processor gives no result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// It exists, and refuses its service.
@@ -26,4 +26,37 @@ pub enum Error {
     /// It was taken away in mid-work: the driver crashed, the device slept, or the browser needs it.
     #[error("the graphics processor is gone: {0}")]
     Lost(String),
+    /// It refused a piece of work, or has no memory left.
+    #[error("the graphics processor failed: {0}")]
+    Failed(String),
+    /// It computes something else than the CPU.
+    #[error(
+        "the graphics processor is wrong: row {row}, token {token} is {off} off where {allowed} is allowed"
+    )]
+    Wrong {
+        /// Where.
+        row: usize,
+        /// For which token.
+        token: usize,
+        /// By how much.
+        off: f32,
+        /// By how much it may be.
+        allowed: f32,
+    },
+    /// A kernel of the CPU refused.
+    #[error(transparent)]
+    Kernel(#[from] kernels::Error),
+}
+
+impl Error {
+    /// Whether this product alone cannot be had from it. After any other error it had better not be asked again.
+    #[must_use]
+    pub fn is_about_the_product(&self) -> bool {
+        match self {
+            Self::Unsupported(_) | Self::Length { .. } | Self::TooLarge(_) | Self::Kernel(_) => {
+                true
+            }
+            Self::Device(_) | Self::Lost(_) | Self::Failed(_) | Self::Wrong { .. } => false,
+        }
+    }
 }

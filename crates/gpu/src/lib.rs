@@ -5,24 +5,31 @@
 //! exact bits are asked for, and whoever passes them on says what they are.
 //!
 //! Weights are uploaded once ([`Gpu::upload`]) and stay; a product then costs one upload of activations and one
-//! read-back. Whether that is quicker than the CPU depends on the device: measure before choosing.
+//! read-back. Whether that is quicker than the CPU depends on the device, hence the [`contest`], and whether the driver
+//! is right is not taken for granted either: [`agree`].
 //!
 //! In the browser this uses `navigator.gpu`, also in a worker. Natively it needs the feature `native` (Vulkan).
 
+mod agreement;
+pub mod contest;
 mod error;
 mod format;
 mod matrix;
+mod memory;
 mod product;
+mod scope;
 
 use wgpu::{
     Backends, ComputePipeline, Device, DeviceDescriptor, Instance, InstanceDescriptor, Limits,
     PowerPreference, Queue, RequestAdapterOptions,
 };
 
+pub use agreement::agree;
 pub use error::Error;
 pub use matrix::Matrix;
 
 use format::Format;
+use scope::Scope;
 
 /// How far a result may be from the exact one, as a share of the sum of `|weight · activation|` over the row.
 pub const TOLERANCE: f32 = 1e-5;
@@ -64,7 +71,9 @@ impl Gpu {
             .request_device(&descriptor)
             .await
             .map_err(|error| Error::Device(error.to_string()))?;
+        let scope = Scope::open(&device);
         let pipelines = Format::ALL.map(|format| product::pipelines(&device, format));
+        scope.close().await?;
         Ok(Some(Self {
             device,
             queue,

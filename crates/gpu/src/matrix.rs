@@ -1,7 +1,7 @@
 use gguf::TensorType;
-use wgpu::{Buffer, BufferDescriptor, BufferUsages};
+use wgpu::{BufferDescriptor, BufferUsages};
 
-use crate::{Error, Gpu, format::Format};
+use crate::{Error, Gpu, format::Format, memory::Memory, scope::Scope};
 
 /// Weights in the memory of the graphics processor, freed when dropped.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub struct Matrix {
     pub(crate) groups: u32,
     /// Words in a row.
     pub(crate) stride: u32,
-    pub(crate) buffer: Buffer,
+    pub(crate) buffer: Memory,
 }
 
 impl Matrix {
@@ -27,6 +27,13 @@ impl Matrix {
     pub fn rows(&self) -> usize {
         self.rows as usize
     }
+
+    /// Bytes of the graphics processor's memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        // Was counted in a usize when it was uploaded.
+        self.buffer.size() as usize
+    }
 }
 
 impl Gpu {
@@ -39,8 +46,13 @@ impl Gpu {
     /// Uploads `rows` rows of weights, packed as in a GGUF file.
     ///
     /// # Errors
-    /// When there is no shader for the type, the sizes do not fit together, or the device has no such buffer.
-    pub fn upload(&self, ty: TensorType, weights: &[u8], rows: usize) -> Result<Matrix, Error> {
+    /// When there is no shader for the type, the sizes do not fit together, or the device has no memory for it.
+    pub async fn upload(
+        &self,
+        ty: TensorType,
+        weights: &[u8],
+        rows: usize,
+    ) -> Result<Matrix, Error> {
         let format = Format::of(ty).ok_or(Error::Unsupported(ty))?;
         let block = ty.block_bytes();
         let row = weights.len().checked_div(rows).unwrap_or(0);
@@ -59,6 +71,9 @@ impl Gpu {
         }
         let number =
             |value: usize| u32::try_from(value).map_err(|_| Error::TooLarge("the weights"));
+        let (rows, groups) = (number(rows)?, number(blocks * ty.block_len() / 32)?);
+        let stride = number(stride)?;
+        let scope = Scope::open(&self.device);
         let buffer = self.device.create_buffer(&BufferDescriptor {
             label: Some("weights"),
             size,
@@ -66,12 +81,13 @@ impl Gpu {
             mapped_at_creation: false,
         });
         self.queue.write_buffer(&buffer, 0, &format.pack(weights));
+        scope.close().await?;
         Ok(Matrix {
             format,
-            rows: number(rows)?,
-            groups: number(blocks * ty.block_len() / 32)?,
-            stride: number(stride)?,
-            buffer,
+            rows,
+            groups,
+            stride,
+            buffer: Memory(buffer),
         })
     }
 }

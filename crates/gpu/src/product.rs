@@ -3,12 +3,12 @@
 use futures_channel::oneshot;
 use kernels::Activations;
 use wgpu::{
-    BindGroupDescriptor, BindGroupEntry, Buffer, BufferDescriptor, BufferUsages,
-    CommandEncoderDescriptor, ComputePassDescriptor, ComputePipeline, ComputePipelineDescriptor,
-    Device, MapMode, PollType, ShaderModuleDescriptor, ShaderSource,
+    BindGroupDescriptor, BindGroupEntry, BufferDescriptor, BufferUsages, CommandEncoderDescriptor,
+    ComputePassDescriptor, ComputePipeline, ComputePipelineDescriptor, Device, MapMode, PollType,
+    ShaderModuleDescriptor, ShaderSource,
 };
 
-use crate::{Error, Gpu, Matrix, format::Format};
+use crate::{Error, Gpu, Matrix, format::Format, memory::Memory, scope::Scope};
 
 /// From so many tokens on, decoding a weight once for several of them is worth more than a workgroup for each row.
 const SEVERAL: usize = 3;
@@ -82,6 +82,7 @@ impl Gpu {
             .iter()
             .flat_map(|value| value.to_le_bytes())
             .collect();
+        let scope = Scope::open(&self.device);
         let sizes = self.filled("sizes", BufferUsages::UNIFORM, &sizes);
         let input = self.filled("activations", BufferUsages::STORAGE, &values);
         let output = self.empty(
@@ -96,7 +97,7 @@ impl Gpu {
         );
 
         let pipeline = &self.pipelines[matrix.format as usize][usize::from(several)];
-        let buffers = [&sizes, &matrix.buffer, &input, &output];
+        let buffers = [&sizes, &matrix.buffer, &input, &output].map(|memory| &memory.0);
         let mut binding = 0..;
         let entries = buffers.map(|buffer| BindGroupEntry {
             binding: binding.next().unwrap_or_default(),
@@ -119,10 +120,10 @@ impl Gpu {
         }
         commands.copy_buffer_to_buffer(&output, 0, &result, 0, size);
         self.queue.submit([commands.finish()]);
-        self.read(&result).await
+        self.read(&result, scope).await
     }
 
-    async fn read(&self, buffer: &Buffer) -> Result<Vec<f32>, Error> {
+    async fn read(&self, buffer: &Memory, scope: Scope) -> Result<Vec<f32>, Error> {
         let (sender, mapped) = oneshot::channel();
         buffer.map_async(MapMode::Read, .., |result| {
             // Nobody waits any more when the work was given up.
@@ -132,6 +133,8 @@ impl Gpu {
         self.device
             .poll(PollType::wait_indefinitely())
             .map_err(|error| Error::Lost(error.to_string()))?;
+        // Whatever failed explains why there is nothing to read.
+        scope.close().await?;
         let gone = || Error::Lost("no answer".into());
         let result = mapped.await.map_err(|_| gone())?;
         result.map_err(|error| Error::Lost(error.to_string()))?;
@@ -140,18 +143,18 @@ impl Gpu {
         Ok(words.iter().map(|&word| f32::from_le_bytes(word)).collect())
     }
 
-    fn filled(&self, label: &str, usage: BufferUsages, bytes: &[u8]) -> Buffer {
+    fn filled(&self, label: &str, usage: BufferUsages, bytes: &[u8]) -> Memory {
         let buffer = self.empty(label, usage | BufferUsages::COPY_DST, bytes.len() as u64);
         self.queue.write_buffer(&buffer, 0, bytes);
         buffer
     }
 
-    fn empty(&self, label: &str, usage: BufferUsages, size: u64) -> Buffer {
-        self.device.create_buffer(&BufferDescriptor {
+    fn empty(&self, label: &str, usage: BufferUsages, size: u64) -> Memory {
+        Memory(self.device.create_buffer(&BufferDescriptor {
             label: Some(label),
             size,
             usage,
             mapped_at_creation: false,
-        })
+        }))
     }
 }

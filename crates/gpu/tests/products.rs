@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use gguf::TensorType;
-use gpu::{Error, Gpu, TOLERANCE};
+use gpu::{Error, Gpu, agree};
 use kernels::{Activations, encoding_for, matmul, reference};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -77,35 +77,23 @@ async fn products_are_near(gpu: &Gpu) {
             let weights = random.weights(ty, rows, columns);
             let values = random.values(columns * tokens);
             let x = Activations::encode(encoding_for(ty).unwrap(), columns, &values).unwrap();
-            let matrix = gpu.upload(ty, &weights, rows).unwrap();
+            let matrix = gpu.upload(ty, &weights, rows).await.unwrap();
             assert_eq!((matrix.rows(), matrix.columns()), (rows, columns));
             let got = gpu.multiply(&matrix, &x).await.unwrap();
             assert_eq!(got.len(), rows * tokens);
 
-            let input = x.decode();
             let mut exact = vec![0.0; rows * tokens];
+            let input = x.decode();
             reference::matmul(ty, &weights, rows, columns, &input, tokens, &mut exact).unwrap();
             let mut bits = vec![0.0; rows * tokens];
             matmul(ty, &weights, rows, &x, &mut bits).unwrap();
-            let mut row = vec![0.0; columns];
-            let row_bytes = weights.len() / rows;
-            for r in 0..rows {
-                reference::dequantise(ty, &weights[r * row_bytes..][..row_bytes], &mut row)
-                    .unwrap();
-                for t in 0..tokens {
-                    let input = &input[t * columns..][..columns];
-                    let magnitude: f32 = row.iter().zip(input).map(|(w, x)| (w * x).abs()).sum();
-                    let at = t * rows + r;
-                    for (of, value) in [("exact", exact[at]), ("CPU", bits[at])] {
-                        let off = (got[at] - value).abs();
-                        assert!(
-                            off <= TOLERANCE * magnitude,
-                            "{} {rows}x{columns}, {tokens} tokens, row {r}, token {t}: {} is {off} off the {of} result {value}",
-                            ty.name(),
-                            got[at],
-                        );
-                    }
-                }
+            for (of, values) in [("exact", &exact), ("CPU", &bits)] {
+                agree(ty, &weights, rows, &x, [&got, values], rows).unwrap_or_else(|error| {
+                    panic!(
+                        "{} {rows}x{columns}, {tokens} tokens, {of} result: {error}",
+                        ty.name()
+                    )
+                });
             }
         }
     }
@@ -113,9 +101,8 @@ async fn products_are_near(gpu: &Gpu) {
 
 async fn what_does_not_fit_is_refused(gpu: &Gpu) {
     let weights = Random(1).weights(TensorType::Q4_K, 2, 256);
-    let refused = |ty, weights: &[u8], rows| gpu.upload(ty, weights, rows).unwrap_err();
     assert_eq!(
-        refused(TensorType::F32, &weights, 2),
+        gpu.upload(TensorType::F32, &weights, 2).await.unwrap_err(),
         Error::Unsupported(TensorType::F32)
     );
     for (bytes, rows) in [
@@ -124,10 +111,11 @@ async fn what_does_not_fit_is_refused(gpu: &Gpu) {
         (&weights, 0),
         (&[][..], 1),
     ] {
-        let error = refused(TensorType::Q4_K, bytes, rows);
+        let upload = gpu.upload(TensorType::Q4_K, bytes, rows).await;
+        let error = upload.unwrap_err();
         assert!(matches!(error, Error::Length { .. }), "{error}");
     }
-    let matrix = gpu.upload(TensorType::Q4_K, &weights, 2).unwrap();
+    let matrix = gpu.upload(TensorType::Q4_K, &weights, 2).await.unwrap();
     let encoding = encoding_for(TensorType::Q4_K).unwrap();
     let x = Activations::encode(encoding, 512, &[0.0; 512]).unwrap();
     let error = gpu.multiply(&matrix, &x).await.unwrap_err();

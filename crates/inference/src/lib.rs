@@ -68,6 +68,6 @@ pub use executor::Executor;
 pub use hyperparameters::Hyperparameters;
 pub use local::{Answerer, LocalAnswerer, run_local};
 pub use model::{Model, SmallTensors};
-pub use requests::{RequestId, ResponseError};
+pub use requests::{Parts, RequestId, ResponseError};
 pub use sampling::Sampling;
 pub use session::Session;

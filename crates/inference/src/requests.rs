@@ -1,12 +1,13 @@
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Add,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use crate::compute::{Request, Response};
+use crate::compute::{Arithmetic, Exactness, Request, Response};
 
 /// Names one request of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +39,29 @@ pub enum ResponseError {
     /// A value that is infinite or not a number: no sound model and kernel gives one.
     #[error("the answer holds a value that is not finite")]
     NotFinite,
+    /// Approximate, though the request asked for the exact bits.
+    #[error("the answer is approximate, and the exact one was asked for")]
+    Approximate,
+}
+
+/// How many answers something is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// All of them.
+    pub total: u64,
+    /// Those that were [approximate](Exactness::Approximate).
+    pub approximate: u64,
+}
+
+impl Add for Parts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            total: self.total + other.total,
+            approximate: self.approximate + other.approximate,
+        }
+    }
 }
 
 /// Requests that wait for their answers, each with what is to be done with it.
@@ -46,6 +70,7 @@ pub(crate) struct Requests<T> {
     ids: RequestIds,
     unsent: VecDeque<RequestId>,
     open: BTreeMap<RequestId, Open<T>>,
+    closed: Parts,
 }
 
 #[derive(Debug)]
@@ -61,6 +86,7 @@ impl<T> Requests<T> {
             ids,
             unsent: VecDeque::new(),
             open: BTreeMap::new(),
+            closed: Parts::default(),
         }
     }
 
@@ -98,6 +124,12 @@ impl<T> Requests<T> {
         if !response.values.iter().all(|value| value.is_finite()) {
             return Err(ResponseError::NotFinite);
         }
+        let approximate = response.exactness == Exactness::Approximate;
+        if approximate && open.request.arithmetic != Arithmetic::Approximate {
+            return Err(ResponseError::Approximate);
+        }
+        self.closed.total += 1;
+        self.closed.approximate += u64::from(approximate);
         Ok(self.open.remove(&id).map(|open| open.task))
     }
 
@@ -113,6 +145,15 @@ impl<T> Requests<T> {
     pub(crate) fn clear(&mut self) {
         self.unsent.clear();
         self.open.clear();
+    }
+
+    /// The answers taken since the last [`forget_closed`](Self::forget_closed).
+    pub(crate) fn closed(&self) -> Parts {
+        self.closed
+    }
+
+    pub(crate) fn forget_closed(&mut self) {
+        self.closed = Parts::default();
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -14,7 +14,8 @@ use fragments::Fragment;
 use inference::{
     Answerer, LocalAnswerer, RequestId, Sampling, Session,
     compute::{
-        Response, answer_with, decode_request, decode_response, encode_request, encode_response,
+        Exactness, Response, answer_with, decode_request, decode_response, encode_request,
+        encode_response,
     },
     executor::CacheKind,
     session::{Config, Event, FinishReason, Generation, Logits},
@@ -431,6 +432,7 @@ fn answers_of_the_wrong_shape_are_refused_by_name() {
         tokens: 1,
         width: 2,
         values: vec![0.0; 2],
+        exactness: Exactness::Exact,
     };
     let error = session.handle_response(id, response).unwrap_err();
     assert!(error.to_string().contains("were asked for"), "{error}");

@@ -3,7 +3,7 @@
 //! A module that contains one such instruction is refused as a whole by a browser that does not know it. So there are
 //! two, and the page asks the browser which it can have. Trunk builds everything with the same flags, hence this.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, path::Path, process::Command};
 
 use anyhow::Result;
 
@@ -15,7 +15,12 @@ use crate::{
 const PACKAGE: &str = "web-compute";
 const NAME: &str = "web-compute-relaxed";
 const WASM: &str = "wasm32-unknown-unknown";
-const FLAGS: &str = "-Ctarget-feature=+simd128,+relaxed-simd";
+
+/// Makes cargo build for WebAssembly with relaxed SIMD.
+pub(crate) fn with_flags(cargo: &mut Command) -> &mut Command {
+    let flags = "-Ctarget-feature=+simd128,+relaxed-simd";
+    cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags)
+}
 
 /// Builds the worker into the folder of the page, beside its twin.
 pub(crate) fn build(shell: &Shell, folder: &Path) -> Result<()> {
@@ -27,7 +32,7 @@ pub(crate) fn build(shell: &Shell, folder: &Path) -> Result<()> {
         .args(["--profile", &profile])
         .arg("--target-dir")
         .arg(&target);
-    shell::run(cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", FLAGS))?;
+    shell::run(with_flags(&mut cargo))?;
     let built = if profile == "dev" { "debug" } else { &profile };
     let module = target
         .join(WASM)

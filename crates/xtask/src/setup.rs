@@ -2,10 +2,13 @@
 //!
 //! Sources are crates.io, PyPI, Debian and rustup; nothing is fetched from anywhere else.
 
+pub(crate) mod arm;
 mod debian;
 mod tools;
 
-use anyhow::{Context, Result, bail};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     paths,
@@ -26,7 +29,10 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<Shell> {
     );
     let plain = Shell::with_tools([])?;
     toolchain(&plain, purpose)?;
-    debian::prepare(purpose)?;
+    if purpose == Purpose::Test {
+        arm::prepare(&plain);
+    }
+    debian::prepare(&plain, purpose)?;
     let folder = paths::tools()?;
     tools::prepare(purpose, &plain, &folder)?;
     println!("      set-up complete (tools in {})", folder.display());
@@ -50,20 +56,11 @@ pub(crate) fn wasmtime_python() -> Result<std::path::PathBuf> {
 
 /// rustup reads `rust-toolchain.toml` by itself, but not where automatic installation is switched off.
 fn toolchain(shell: &Shell, purpose: Purpose) -> Result<()> {
-    let library = shell
-        .command("rustc")
-        .args([
-            "--print",
-            "target-libdir",
-            "--target",
-            "wasm32-unknown-unknown",
-        ])
-        .output()
-        .context(
-            "rustc is missing: install Rust from https://rustup.rs and run the command again",
-        )?;
-    let folder = String::from_utf8_lossy(&library.stdout).trim().to_owned();
-    if !std::path::Path::new(&folder).is_dir() {
+    ensure!(
+        paths::on_path("rustc").is_some(),
+        "rustc is missing: install Rust from https://rustup.rs and run the command again"
+    );
+    if !has_rust_library(shell, "wasm32-unknown-unknown") {
         println!("      installing Rust's library for WebAssembly");
         shell::run(
             shell
@@ -96,4 +93,17 @@ fn toolchain(shell: &Shell, purpose: Purpose) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Whether Rust's standard library is there for a target.
+fn has_rust_library(shell: &Shell, target: &str) -> bool {
+    let mut rustc = shell.command("rustc");
+    let output = rustc
+        .args(["--print", "target-libdir", "--target", target])
+        .output();
+    output.is_ok_and(|output| {
+        let folder = String::from_utf8_lossy(&output.stdout);
+        // Nothing would be the current folder.
+        !folder.trim().is_empty() && Path::new(folder.trim()).is_dir()
+    })
 }

@@ -67,7 +67,8 @@ fn without_colours(line: &str) -> String {
 pub(crate) struct Steps {
     total: usize,
     started: Instant,
-    done: Vec<(String, Duration, Tally)>,
+    /// What was not done has no tally.
+    done: Vec<(String, Duration, Option<Tally>)>,
 }
 
 impl Steps {
@@ -79,8 +80,8 @@ impl Steps {
         }
     }
 
-    /// Does one step; an error counts as one failure and does not stop the next step. True when nothing failed.
-    pub(crate) fn step(&mut self, what: &str, work: impl FnOnce() -> Result<Tally>) -> bool {
+    /// Does one step; an error counts as one failure and does not stop the next step.
+    pub(crate) fn step(&mut self, what: &str, work: impl FnOnce() -> Result<Tally>) {
         println!("\n[{}/{}] {what}", self.done.len() + 1, self.total);
         let started = Instant::now();
         let tally = work().unwrap_or_else(|error| {
@@ -96,8 +97,14 @@ impl Steps {
             human(took),
             human(self.started.elapsed())
         );
-        self.done.push((what.to_owned(), took, tally));
-        tally.failed == 0
+        self.done.push((what.to_owned(), took, Some(tally)));
+    }
+
+    /// Says that a step is not done here, and why.
+    pub(crate) fn leave_out(&mut self, what: &str, reason: &str) {
+        println!("\n[{}/{}] {what}", self.done.len() + 1, self.total);
+        println!("      NOT RUN: {reason}");
+        self.done.push((what.to_owned(), Duration::ZERO, None));
     }
 
     /// Prints what came of all steps; the last line is `N passed, N failed`. True when nothing failed.
@@ -105,8 +112,9 @@ impl Steps {
         println!("\nSummary, {}:", human(self.started.elapsed()));
         let mut sum = Tally::default();
         for (what, took, tally) in &self.done {
-            sum += *tally;
-            println!("  {:>8}  {:24} {what}", human(*took), verdict(*tally));
+            sum += tally.unwrap_or_default();
+            let verdict = tally.map_or_else(|| "NOT RUN".to_owned(), verdict);
+            println!("  {:>8}  {verdict:24} {what}", human(*took));
         }
         println!("\n{} passed, {} failed", sum.passed, sum.failed);
         sum.failed == 0

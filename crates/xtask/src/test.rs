@@ -1,5 +1,7 @@
 //! `cargo xtask test`: everything that has to be right.
 
+mod bits;
+
 use std::{
     path::Path,
     process::{Command, ExitCode},
@@ -30,7 +32,22 @@ pub(crate) struct Options {
 }
 
 /// One thing to check.
-type Step<'a> = (&'static str, Box<dyn FnOnce() -> Result<Tally> + 'a>);
+struct Step<'a> {
+    name: &'static str,
+    work: Box<dyn FnOnce() -> Result<Tally> + 'a>,
+    /// Why this machine cannot do it. Such a step is not a failure, but it is not silent either.
+    impossible: Option<String>,
+}
+
+impl<'a> Step<'a> {
+    fn new(name: &'static str, work: impl FnOnce() -> Result<Tally> + 'a) -> Self {
+        Self {
+            name,
+            work: Box::new(work),
+            impossible: None,
+        }
+    }
+}
 
 pub(crate) fn test(options: &Options) -> Result<ExitCode> {
     println!("[0] Set-up");
@@ -44,11 +61,14 @@ pub(crate) fn test(options: &Options) -> Result<ExitCode> {
     };
     let steps: Vec<Step> = all(&shell, &web, options)
         .into_iter()
-        .filter(|(name, _)| wanted(name))
+        .filter(|step| wanted(step.name))
         .collect();
     let mut report = Steps::new(steps.len());
-    for (name, work) in steps {
-        report.step(name, work);
+    for step in steps {
+        match step.impossible {
+            Some(reason) => report.leave_out(step.name, &reason),
+            None => report.step(step.name, step.work),
+        }
     }
     Ok(if report.finish() {
         ExitCode::SUCCESS
@@ -60,39 +80,29 @@ pub(crate) fn test(options: &Options) -> Result<ExitCode> {
 /// All steps. A failed one does not keep the others from being tried: one run shows everything that is wrong.
 fn all<'a>(shell: &'a Shell, web: &'a [String], options: &'a Options) -> Vec<Step<'a>> {
     vec![
-        (
-            "format",
-            Box::new(|| check(&mut shell.cargo(&["fmt", "--all", "--check"]))),
-        ),
-        (
-            "dependencies",
-            Box::new(|| policy::check(shell).map(|()| Tally::ONE)),
-        ),
-        ("lints, native", Box::new(|| native_lints(shell, web))),
-        ("lints, browser", Box::new(|| web_lints(shell, web))),
-        ("tests, native", Box::new(|| native_tests(shell))),
-        ("bits in Chromium", Box::new(|| bits_in_chromium(shell))),
-        (
-            "kernels in Wasmtime",
-            Box::new(|| kernels_in_wasmtime(shell)),
-        ),
-        (
-            "graphics in Chromium",
-            Box::new(|| graphics_in_chromium(shell)),
-        ),
-        (
-            "network in Chromium",
-            Box::new(|| network_in_chromium(shell)),
-        ),
-        (
-            "page build",
-            Box::new(|| web::build(shell).map(|()| Tally::ONE)),
-        ),
-        ("page size", Box::new(|| size::check().map(|()| Tally::ONE))),
-        (
-            "tests, end to end in Chromium",
-            Box::new(|| end_to_end(shell, options)),
-        ),
+        Step::new("format", || {
+            check(&mut shell.cargo(&["fmt", "--all", "--check"]))
+        }),
+        Step::new("dependencies", || policy::check(shell).map(|()| Tally::ONE)),
+        Step::new("lints, native", || native_lints(shell, web)),
+        Step::new("lints, browser", || web_lints(shell, web)),
+        Step::new("tests, native", || native_tests(shell)),
+        Step::new("bits in Chromium", || bits::in_chromium(shell)),
+        Step::new("bits in Chromium, relaxed SIMD", || {
+            bits::in_chromium_relaxed(shell)
+        }),
+        Step::new("bits in Wasmtime", || bits::in_wasmtime(shell)),
+        Step {
+            impossible: setup::arm::impossible(shell),
+            ..Step::new("bits on ARM", || bits::on_arm(shell))
+        },
+        Step::new("graphics in Chromium", || graphics_in_chromium(shell)),
+        Step::new("network in Chromium", || network_in_chromium(shell)),
+        Step::new("page build", || web::build(shell).map(|()| Tally::ONE)),
+        Step::new("page size", || size::check().map(|()| Tally::ONE)),
+        Step::new("tests, end to end in Chromium", || {
+            end_to_end(shell, options)
+        }),
     ]
 }
 
@@ -141,9 +151,16 @@ fn web_lints(shell: &Shell, web: &[String]) -> Result<Tally> {
 }
 
 /// All but the end-to-end tests, which need the page. What the page's packages decide without a browser is tested here
-/// like everything else.
+/// like everything else. The kernels are tested with threads, as the node has them; the browsers' steps test them without.
 fn native_tests(shell: &Shell) -> Result<Tally> {
-    let packages = ["--locked", "--workspace", "--exclude", "e2e"];
+    let packages = [
+        "--locked",
+        "--workspace",
+        "--exclude",
+        "e2e",
+        "--features",
+        "kernels/threads",
+    ];
     if paths::on_path("cargo-nextest").is_none() {
         return run_tests(shell.cargo(&["test", "--no-fail-fast"]).args(packages));
     }
@@ -153,51 +170,10 @@ fn native_tests(shell: &Shell) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The same bits as natively, in the engine that will run them.
-fn bits_in_chromium(shell: &Shell) -> Result<Tally> {
-    let mut tests = shell.cargo(&[
-        "test",
-        "--locked",
-        "--package",
-        "kernels",
-        "--package",
-        "inference",
-        "--test",
-        "bits",
-        "--target",
-        WASM,
-    ]);
-    with_driver(&mut tests);
-    run_tests(&mut tests)
-}
-
 fn with_driver(tests: &mut Command) {
     if let Some(driver) = paths::on_path("chromedriver") {
         tests.env("CHROMEDRIVER", driver);
     }
-}
-
-/// And in one whose compiler is another.
-fn kernels_in_wasmtime(shell: &Shell) -> Result<Tally> {
-    shell::run(&mut shell.cargo(&[
-        "build",
-        "--locked",
-        "--package",
-        "kernels",
-        "--example",
-        "wasmtime",
-        "--target",
-        WASM,
-    ]))?;
-    let mut python = shell.command(setup::wasmtime_python()?);
-    python.arg("crates/kernels/tests/run_in_wasmtime.py");
-    check(
-        python.arg(
-            paths::target()
-                .join(WASM)
-                .join("debug/examples/wasmtime.wasm"),
-        ),
-    )
 }
 
 /// Shaders on the graphics processor that Chromium has in software, which is slow, and may take its time.

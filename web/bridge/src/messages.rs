@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::status::{Ending, Status};
+use crate::status::{self, Ending, Status};
 
 /// A worker's sign of life. What is sent to a worker before it is lost.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +42,18 @@ pub struct Drawing {
     pub seed: u64,
 }
 
+/// When the graphics processor computes, for those who allow approximate answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UseGraphics {
+    /// Never.
+    #[default]
+    Never,
+    /// Where it has been quicker than the CPU.
+    WhereQuicker,
+    /// Wherever it can. For developers: no button leads here.
+    Always,
+}
+
 /// What the engine needs to join a swarm.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Join {
@@ -51,6 +63,8 @@ pub struct Join {
     pub model: String,
     /// How many fragments to lend.
     pub lend: u32,
+    /// When to use the graphics processor.
+    pub graphics: UseGraphics,
 }
 
 /// From the page to the engine.
@@ -64,6 +78,8 @@ pub enum ToEngine {
     Join(Join),
     /// Lend another number of fragments from now on.
     Lend(u32),
+    /// When to use the graphics processor from now on.
+    Graphics(UseGraphics),
     /// Answer the last turn of this conversation. One answer at a time.
     Ask {
         /// Comes back with every piece of the answer.
@@ -72,6 +88,8 @@ pub enum ToEngine {
         turns: Vec<Turn>,
         /// How to draw tokens.
         drawing: Drawing,
+        /// Whether others may compute on graphics processors, whose answers are not exact.
+        approximate: bool,
     },
     /// End the answer being made.
     Stop,
@@ -217,6 +235,8 @@ pub enum ToCompute {
         /// The fragment's digest.
         fragment: ByteBuf,
     },
+    /// When to use the graphics processor. Only one worker is ever told anything but never.
+    Graphics(UseGraphics),
 }
 
 /// From a compute worker to the engine.
@@ -236,6 +256,8 @@ pub enum FromCompute {
         /// The same in words, for the log and for the peer that asked.
         reason: String,
     },
+    /// There is a graphics processor, and how it does.
+    Graphics(status::Graphics),
 }
 
 /// Why a compute worker has no answer.

@@ -32,6 +32,34 @@ pub struct Status {
     pub waiting: Vec<Missing>,
     /// What keeps this tab from working as it should.
     pub problem: Option<Problem>,
+    /// This device's graphics processor, if one was found.
+    pub graphics: Option<Graphics>,
+}
+
+/// A graphics processor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Graphics {
+    /// What it calls itself; empty where the browser does not say.
+    pub name: String,
+    /// Whether it computes.
+    pub state: GraphicsState,
+}
+
+/// Whether a graphics processor computes, or why not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GraphicsState {
+    /// The user does not want it.
+    Off,
+    /// Nobody has asked for anything it may answer.
+    Idle,
+    /// It is being compared with the CPU.
+    Compared,
+    /// It computes what it is quicker at.
+    InUse,
+    /// The CPU is quicker at everything.
+    Slower,
+    /// It has failed, and is not asked again.
+    Failed(String),
 }
 
 /// How far joining has got, in order.
@@ -154,6 +182,12 @@ pub struct Ending {
     pub devices: u32,
     /// The tokens themselves.
     pub ids: Vec<u32>,
+    /// Parts it was computed from, by whoever.
+    #[serde(default)]
+    pub parts: u64,
+    /// Those of them that are approximate.
+    #[serde(default)]
+    pub approximate: u64,
 }
 
 impl Ending {
@@ -167,6 +201,8 @@ impl Ending {
             rest: 0.0,
             devices: 0,
             ids: Vec::new(),
+            parts: 0,
+            approximate: 0,
         }
     }
 }

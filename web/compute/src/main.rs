@@ -1,6 +1,10 @@
 //! A compute worker of the browser application: computes on fragments, and nothing else. There is one for each core, and
 //! one build of it for each set of SIMD instructions, of which the page chooses.
 
+mod adapter;
+mod graphics;
+mod memory;
+mod products;
 mod worker;
 
 use web_bridge::{

@@ -1,6 +1,6 @@
 //! Reads fragments from IndexedDB itself, and answers requests about them.
 //!
-//! It answers one request after the other. Fragments stay in memory once read, the one longest unused makes room.
+//! It answers one request after the other. Fragments stay in memory once read.
 
 use std::{
     cell::{Cell, RefCell},
@@ -9,16 +9,26 @@ use std::{
 };
 
 use fragments::{Fragment, FragmentId};
-use inference::compute;
+use inference::compute::{self, Arithmetic};
 use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
-    messages::{Fault, FromCompute, ToCompute},
-    port::Port,
+    messages::{Fault, FromCompute, ToCompute, UseGraphics},
+    port::{Port, SendError},
+    status,
     store::Store,
 };
 
-/// Bytes of fragments in memory at most; a worker's memory ends at 4 GiB.
-const MEMORY: usize = 1 << 30;
+use super::{
+    graphics::Graphics,
+    memory::Limits,
+    products::{Memory, Products},
+};
+
+/// A worker's memory ends at 4 GiB, and graphics processors of phones share theirs with everything else.
+const LIMITS: Limits = Limits {
+    fragments: 1 << 30,
+    matrices: 512 << 20,
+};
 
 struct Request {
     ticket: u64,
@@ -40,41 +50,26 @@ impl Failure {
     }
 }
 
-/// Fragments in memory, the one used last at the end.
-#[derive(Default)]
-struct Memory(Vec<(FragmentId, Fragment<Vec<u8>>)>);
-
-impl Memory {
-    fn find(&mut self, id: &FragmentId) -> Option<&Fragment<Vec<u8>>> {
-        let at = self.0.iter().position(|(known, _)| known == id)?;
-        self.0[at..].rotate_left(1);
-        self.0.last().map(|(_, fragment)| fragment)
-    }
-
-    fn keep(&mut self, id: FragmentId, fragment: Fragment<Vec<u8>>) {
-        self.0.push((id, fragment));
-        let mut bytes: usize = self.0.iter().map(|(_, one)| one.bytes().len()).sum();
-        while bytes > MEMORY && self.0.len() > 1 {
-            bytes -= self.0.remove(0).1.bytes().len();
-        }
-    }
-
-    fn release(&mut self, id: &FragmentId) {
-        self.0.retain(|(known, _)| known != id);
-    }
-}
-
-#[derive(Default)]
 struct Worker {
     queue: RefCell<VecDeque<Request>>,
     memory: RefCell<Memory>,
     store: RefCell<Option<Rc<Store>>>,
     running: Cell<bool>,
+    graphics: Graphics,
+    /// What the engine was told about it.
+    told: RefCell<Option<status::Graphics>>,
 }
 
 /// Answers the engine at the other end of `port` from now on.
 pub(crate) fn start(port: Port) {
-    let worker = Rc::new(Worker::default());
+    let worker = Rc::new(Worker {
+        queue: RefCell::default(),
+        memory: RefCell::new(Memory::new(LIMITS)),
+        store: RefCell::default(),
+        running: Cell::default(),
+        graphics: Graphics::default(),
+        told: RefCell::default(),
+    });
     let answers = port.clone();
     port.listen(move |message| match message.header {
         ToCompute::Compute { ticket, fragment } => {
@@ -97,6 +92,16 @@ pub(crate) fn start(port: Port) {
                 worker.memory.borrow_mut().release(&FragmentId(digest));
             }
         }
+        ToCompute::Graphics(wish) => {
+            let (worker, port) = (worker.clone(), answers.clone());
+            spawn_local(async move {
+                worker.graphics.wish(wish).await;
+                if wish == UseGraphics::Never {
+                    worker.memory.borrow_mut().forget_matrices();
+                }
+                tell_graphics(&worker, &port);
+            });
+        }
     });
 }
 
@@ -116,26 +121,61 @@ async fn run(worker: Rc<Worker>, port: Port) {
                 reason,
             }),
         };
-        if let Err(error) = sent {
-            web_sys::console::error_1(&error.to_string().into());
+        log(sent);
+        tell_graphics(&worker, &port);
+    }
+}
+
+/// Says how the graphics processor does, if that is new.
+fn tell_graphics(worker: &Worker, port: &Port) {
+    let status = worker.graphics.status();
+    if let Some(status) = status
+        && worker.told.borrow().as_ref() != Some(&status)
+    {
+        if matches!(status.state, status::GraphicsState::Failed(_)) {
+            worker.memory.borrow_mut().forget_matrices();
         }
+        log(port.send(&FromCompute::Graphics(status.clone())));
+        worker.told.replace(Some(status));
+    }
+}
+
+fn log(sent: Result<(), SendError>) {
+    if let Err(error) = sent {
+        web_sys::console::error_1(&error.to_string().into());
     }
 }
 
 async fn answer(worker: &Worker, request: &Request) -> Result<Vec<u8>, Failure> {
     let asked = compute::decode_request(&request.body)
         .map_err(|error| Failure::new(Fault::Request, error))?;
-    if worker.memory.borrow_mut().find(&request.fragment).is_none() {
-        let fragment = read(worker, &request.fragment).await?;
-        worker.memory.borrow_mut().keep(request.fragment, fragment);
-    }
-    let mut memory = worker.memory.borrow_mut();
-    // Was kept a moment ago, and there is room for at least one.
-    let fragment = memory
-        .find(&request.fragment)
-        .ok_or_else(|| Failure::new(Fault::Lost, "released meanwhile"))?;
-    let answer =
-        compute::answer(fragment, &asked).map_err(|error| Failure::new(Fault::Request, error))?;
+    let known = worker.memory.borrow_mut().fragment(&request.fragment);
+    let fragment = match known {
+        Some(fragment) => fragment,
+        None => {
+            let fragment = read(worker, &request.fragment).await?;
+            let bytes = fragment.bytes().len();
+            let mut memory = worker.memory.borrow_mut();
+            memory.keep(request.fragment, bytes, fragment)
+        }
+    };
+    let gpu = match asked.arithmetic {
+        Arithmetic::Approximate => worker.graphics.device().await,
+        Arithmetic::Quantised | Arithmetic::Reference => None,
+    };
+    let answer = match gpu {
+        Some(gpu) => {
+            let products = Products {
+                graphics: &worker.graphics,
+                gpu,
+                memory: &worker.memory,
+                fragment: request.fragment,
+            };
+            compute::answer_by(&products, &fragment, &asked).await
+        }
+        None => compute::answer(&fragment, &asked),
+    };
+    let answer = answer.map_err(|error| Failure::new(Fault::Request, error))?;
     Ok(compute::encode_response(&answer))
 }
 

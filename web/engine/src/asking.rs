@@ -44,7 +44,11 @@ fn milliseconds() -> f64 {
 
 impl State {
     /// Begins to answer the last turn of a conversation.
-    pub(super) fn ask(&mut self, answer: u32, turns: &[Turn], drawing: Drawing) {
+    pub(super) fn ask(&mut self, answer: u32, turns: &[Turn], drawing: Drawing, approximate: bool) {
+        let arithmetic = match approximate {
+            true => Arithmetic::Approximate,
+            false => Arithmetic::Quantised,
+        };
         self.stop();
         self.asking = Some(Asking {
             answer,
@@ -57,7 +61,7 @@ impl State {
             open: BTreeMap::new(),
             refused: None,
         });
-        match self.begin(turns, drawing) {
+        match self.begin(turns, drawing, arithmetic) {
             Ok(tokens) => {
                 if let Some(asking) = &mut self.asking {
                     asking.prompt = tokens;
@@ -68,7 +72,12 @@ impl State {
         }
     }
 
-    fn begin(&mut self, turns: &[Turn], drawing: Drawing) -> Result<u32, Problem> {
+    fn begin(
+        &mut self,
+        turns: &[Turn],
+        drawing: Drawing,
+        arithmetic: Arithmetic,
+    ) -> Result<u32, Problem> {
         let (Some(model), Some(small)) = (self.model.clone(), self.small.clone()) else {
             return Err(match &self.problem {
                 Some(Problem::Unsupported(what)) => Problem::Unsupported(what.clone()),
@@ -79,11 +88,15 @@ impl State {
         let prompt = model
             .encode_chat(&messages, Some(today()))
             .map_err(|error| Problem::Other(error.to_string()))?;
-        let session = match &mut self.session {
-            Some(session) => session,
+        // What was computed in another arithmetic is of no use any more.
+        let known = self.session.take();
+        let known = known.filter(|session| session.arithmetic() == arithmetic);
+        let session = match known {
+            Some(session) => self.session.insert(session),
             None => {
                 let config = session::Config {
-                    context: affordable_context(&model),
+                    context: affordable_context(&model, arithmetic),
+                    arithmetic,
                     ..session::Config::default()
                 };
                 let session = Session::new(model, small, config).map_err(explain)?;
@@ -252,6 +265,8 @@ impl State {
             self.node.cancel(*request, now);
         }
         let first = asking.first.unwrap_or(asking.started);
+        let parts = self.session.as_ref().map(Session::parts);
+        let parts = parts.unwrap_or_default();
         let ending = Ending {
             reason,
             tokens: asking.tokens.len() as u32,
@@ -260,6 +275,8 @@ impl State {
             rest: (asking.last - first).max(0.0),
             devices: asking.workers.len() as u32,
             ids: asking.tokens,
+            parts: parts.total,
+            approximate: parts.approximate,
         };
         let answer = asking.answer;
         self.tell(&FromEngine::End { answer, ending });
@@ -298,8 +315,8 @@ fn today() -> Date {
 }
 
 /// As much context as the keys and values of all layers leave memory for.
-fn affordable_context(model: &inference::Model) -> usize {
-    let cache = CacheKind::for_arithmetic(Arithmetic::Quantised);
+fn affordable_context(model: &inference::Model, arithmetic: Arithmetic) -> usize {
+    let cache = CacheKind::for_arithmetic(arithmetic);
     let token = model.hyperparameters().cache_bytes_per_token(cache);
     CACHE / token.max(1)
 }

@@ -101,6 +101,7 @@ impl Engine {
                     let compute = self.0.compute.borrow().clone();
                     let state = State::new(&join, self.0.page.clone(), compute);
                     self.0.state.replace(Some(state));
+                    self.update(State::tell_graphics);
                     spawn_local(joining::join(self.clone(), join.model));
                 }
             }
@@ -108,12 +109,19 @@ impl Engine {
                 self.update(|state| state.wish_to_lend(fragments));
                 lending::lend(self);
             }
+            ToEngine::Graphics(wish) => {
+                self.update(|state| {
+                    state.graphics_wish = wish;
+                    state.tell_graphics();
+                });
+            }
             ToEngine::Ask {
                 answer,
                 turns,
                 drawing,
+                approximate,
             } => {
-                self.update(|state| state.ask(answer, &turns, drawing));
+                self.update(|state| state.ask(answer, &turns, drawing, approximate));
             }
             ToEngine::Stop => {
                 self.update(State::stop);
@@ -182,6 +190,10 @@ impl Engine {
     fn computed(&self, worker: usize, message: Incoming<FromCompute>) {
         let lost = self.update(|state| {
             let (ticket, result, lost) = match message.header {
+                FromCompute::Graphics(status) => {
+                    state.graphics = Some(status);
+                    return None;
+                }
                 FromCompute::Computed { ticket } => (ticket, Ok(Bytes::from(message.body)), false),
                 FromCompute::Failed {
                     ticket,

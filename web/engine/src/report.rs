@@ -88,6 +88,7 @@ impl State {
                 .map(|index| self.missing(index))
                 .collect(),
             problem: self.problem.clone(),
+            graphics: self.graphics.clone(),
         }
     }
 

@@ -14,9 +14,9 @@ use swarm::{Action, Config, DownloadId, FragmentIndex, Node, PeerId, Ticket};
 use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
     locks::Lock,
-    messages::{FromEngine, Join, ToCompute, ToNetwork},
+    messages::{FromEngine, Join, ToCompute, ToNetwork, UseGraphics},
     port::Port,
-    status::{Problem, Stage},
+    status::{Graphics, Problem, Stage},
     store::Store,
     transfer,
 };
@@ -68,6 +68,9 @@ pub(super) struct State {
     pub(super) incoming: BTreeMap<DownloadId, Incoming>,
     /// Which fragment a compute worker is computing on.
     pub(super) computing: BTreeMap<Ticket, FragmentIndex>,
+    /// When the graphics processor is to be used, and what the worker that has it says of it.
+    pub(super) graphics_wish: UseGraphics,
+    pub(super) graphics: Option<Graphics>,
     pub(super) report: Report,
 }
 
@@ -101,6 +104,8 @@ impl State {
             strangers: 0,
             incoming: BTreeMap::new(),
             computing: BTreeMap::new(),
+            graphics_wish: join.graphics,
+            graphics: None,
             report: Report::default(),
         }
     }
@@ -209,6 +214,17 @@ impl State {
     /// There is one more compute worker.
     pub(super) fn hire(&mut self, port: Port) {
         self.compute.push(port);
+        if self.compute.len() == 1 {
+            self.tell_graphics();
+        }
+    }
+
+    /// Tells the first compute worker, which is always employed, about the graphics processor. The others never hear of
+    /// it: two devices would double what is taken of its memory, and disturb each other's races.
+    pub(super) fn tell_graphics(&mut self) {
+        if let Some(first) = self.compute.first() {
+            log(first.send(&ToCompute::Graphics(self.graphics_wish)));
+        }
     }
 
     /// At most so many compute workers work from now on. Fragments move to others, who read them when asked.

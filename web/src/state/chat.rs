@@ -149,9 +149,9 @@ impl Chat {
         self.speed.set(None);
         self.progress.set_value((0, 0.0));
         self.save();
-        let (greedy, max_tokens) = ui
-            .settings
-            .with_untracked(|settings| (settings.greedy, settings.max_tokens));
+        let (greedy, max_tokens, approximate) = ui.settings.with_untracked(|settings| {
+            (settings.greedy, settings.max_tokens, settings.approximate)
+        });
         let drawing = Drawing {
             temperature: if greedy { 0.0 } else { 0.7 },
             max_tokens,
@@ -162,6 +162,7 @@ impl Chat {
             answer,
             turns,
             drawing,
+            approximate,
         });
     }
 

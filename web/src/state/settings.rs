@@ -1,6 +1,7 @@
 //! What the user chose, kept in this browser for all its tabs.
 
 use serde::{Deserialize, Serialize};
+use web_bridge::messages::UseGraphics;
 
 use crate::{invite::Swarm, platform::storage};
 
@@ -38,8 +39,12 @@ pub(crate) struct Settings {
     pub(crate) lend: u32,
     /// Cores that compute for others; all of them unless said otherwise.
     pub(crate) cores: Option<u32>,
+    /// When the graphics processor computes. Developers may write `"Always"` into the browser's storage.
+    pub(crate) graphics: UseGraphics,
     /// Take the likeliest token every time.
     pub(crate) greedy: bool,
+    /// Take answers from graphics processors, too.
+    pub(crate) approximate: bool,
     /// Longest answer.
     pub(crate) max_tokens: u32,
     /// The network joined last: for visits without an invitation, and without a connection.
@@ -55,7 +60,9 @@ impl Default for Settings {
             theme: Theme::Auto,
             lend: 1,
             cores: None,
+            graphics: UseGraphics::WhereQuicker,
             greedy: false,
+            approximate: false,
             max_tokens: 256,
             swarm: None,
             joined: false,

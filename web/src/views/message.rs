@@ -135,6 +135,9 @@ fn summary(language: Language, ending: &Ending) -> String {
         parts.push((t.devices)(ending.devices));
         parts.push((t.first_token)(&language.number(ending.first / 1000.0)));
     }
+    if ending.approximate > 0 {
+        parts.push((t.approximate_parts)(ending.approximate, ending.parts));
+    }
     match ending.reason {
         EndReason::Stopped => parts.push(t.stopped.into()),
         EndReason::Length => parts.push(t.cut_short.into()),
@@ -161,6 +164,8 @@ fn CopyButton(text: RwSignal<String>) -> impl IntoView {
 
 #[cfg(test)]
 mod tests {
+    use web_bridge::status::Problem;
+
     use super::*;
 
     #[test]
@@ -173,11 +178,27 @@ mod tests {
             rest: 2000.0,
             devices: 3,
             ids: Vec::new(),
+            parts: 40,
+            approximate: 0,
         };
         let words = summary(Language::French, &ending);
         assert_eq!(
             words,
             "5 tokens/s · 11 tokens · calculé par 3 appareils · premier mot après 2,5 s · arrêté"
         );
+    }
+
+    #[test]
+    fn what_is_not_exact_is_said() {
+        let ending = Ending {
+            reason: EndReason::Complete,
+            tokens: 1,
+            devices: 1,
+            parts: 40,
+            approximate: 7,
+            ..Ending::failed(Problem::NotReady)
+        };
+        let words = summary(Language::English, &ending);
+        assert!(words.ends_with("approximate: 7 of 40 parts"), "{words}");
     }
 }

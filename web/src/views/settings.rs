@@ -3,7 +3,9 @@
 use leptos::prelude::*;
 use web_bridge::messages::ToEngine;
 
-use super::{privacy::Privacy, storage::StoragePanel, welcome::affordable};
+use super::{
+    graphics::GraphicsField, privacy::Privacy, storage::StoragePanel, welcome::affordable,
+};
 use crate::{
     components::Stepper,
     engine,
@@ -123,6 +125,7 @@ fn Lending() -> impl IntoView {
                 <Stepper id="cores" value=employed max=cores min=1 testid="settings-cores" describedby="cores-hint" change=employ/>
                 <p id="cores-hint" class="quiet">{t.cores_hint}</p>
             </div>
+            <GraphicsField/>
             <button type="button" class="danger" data-testid="leave" aria-describedby="leave-hint"
                 on:click=move |_| start::leave(ui)>{t.leave}</button>
             <p id="leave-hint" class="quiet">{t.leave_hint}</p>
@@ -145,6 +148,13 @@ fn Answers() -> impl IntoView {
                 <label for="greedy">{t.greedy}</label>
             </div>
             <p id="greedy-hint" class="quiet">{t.greedy_hint}</p>
+            <div class="check">
+                <input id="approximate" type="checkbox" data-testid="approximate" aria-describedby="approximate-hint"
+                    prop:checked=move || ui.settings.with(|settings| settings.approximate)
+                    on:change:target=move |event| ui.set(|settings| settings.approximate = event.target().checked())/>
+                <label for="approximate">{t.approximate}</label>
+            </div>
+            <p id="approximate-hint" class="quiet">{t.approximate_hint}</p>
             <div class="field">
                 <label for="max-tokens">{t.max_tokens}</label>
                 <input id="max-tokens" type="number" min="1" max="4096" inputmode="numeric" data-testid="max-tokens"

@@ -1,9 +1,10 @@
-use std::borrow::Cow;
+use fragments::{Fragment, PartKind, Role, StoredPart};
+use kernels::{Activations, Encoding, Isa, encoding_for, math, reference};
 
-use fragments::{Fragment, PartKind, Role, StoredPart, StoredSlice};
-use kernels::{Activations, Encoding, Isa, encoding_for, math, matmul_with, reference};
-
-use super::{Arithmetic, Error, MAX_TOKENS, Operation, Request, Response};
+use super::{
+    Arithmetic, Error, Exactness, MAX_TOKENS, Operation, Request, Response,
+    multiply::{Cpu, Multiplier, Product, Weights, immediate},
+};
 use crate::tokenizer::Token;
 
 /// Values of the largest answer, 64 MiB of them: more than any request needs.
@@ -23,52 +24,79 @@ pub fn answer_with<B: AsRef<[u8]>>(
     fragment: &Fragment<B>,
     request: &Request,
 ) -> Result<Response, Error> {
-    let tokens = request.tokens();
-    if !(1..=MAX_TOKENS).contains(&tokens) {
-        return Err(Error::Tokens(tokens));
-    }
-    let part = fragment.parts().get(usize::from(request.part));
-    let part = Part {
-        fragment,
-        part: part.ok_or(Error::NoSuchPart(request.part))?,
-        request,
-        isa,
-    };
-    if let Operation::Embed(tokens) = &request.operation {
-        return part.embed(tokens);
-    }
-    let input = request.input.as_deref().ok_or(Error::Input)?;
-    match &request.operation {
-        Operation::Embed(tokens) => part.embed(tokens),
-        Operation::Qkv => part.products(&[Role::Q, Role::K, Role::V], input),
-        Operation::AttentionOutput => match part.part.kind {
-            PartKind::LatentAttention { .. } => part.latent_output(input),
-            _ => part.products(&[Role::AttentionOutput], input),
-        },
-        Operation::Latent => part.products(&[part.latent()?], input),
-        Operation::LatentQueries => part.latent_queries(input),
-        Operation::FeedForward => part.feed_forward(input),
-        Operation::Logits => part.products(&[part.head()], input),
+    immediate(Part::new(&Cpu::with(isa), fragment, request)?.answer())
+}
+
+/// Answers a request about a fragment with products of another device, if the request allows that they are approximate;
+/// otherwise as [`answer`] does.
+pub async fn answer_by<M: Multiplier, B: AsRef<[u8]>>(
+    multiplier: &M,
+    fragment: &Fragment<B>,
+    request: &Request,
+) -> Result<Response, Error> {
+    match request.arithmetic {
+        Arithmetic::Approximate => Part::new(multiplier, fragment, request)?.answer().await,
+        Arithmetic::Quantised | Arithmetic::Reference => answer(fragment, request),
     }
 }
 
-pub(super) struct Part<'a, B> {
+pub(super) struct Part<'a, M, B> {
+    multiplier: &'a M,
     fragment: &'a Fragment<B>,
     part: &'a StoredPart,
     request: &'a Request,
-    isa: Isa,
+    /// Of all products so far.
+    exactness: Exactness,
 }
 
-/// A slice of a tensor, its sizes checked.
-#[derive(Clone, Copy)]
-pub(super) struct Weights<'a> {
-    pub(super) slice: &'a StoredSlice,
-    pub(super) bytes: &'a [u8],
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-}
+impl<'a, M: Multiplier, B: AsRef<[u8]>> Part<'a, M, B> {
+    fn new(
+        multiplier: &'a M,
+        fragment: &'a Fragment<B>,
+        request: &'a Request,
+    ) -> Result<Self, Error> {
+        let tokens = request.tokens();
+        if !(1..=MAX_TOKENS).contains(&tokens) {
+            return Err(Error::Tokens(tokens));
+        }
+        let part = fragment.parts().get(usize::from(request.part));
+        Ok(Self {
+            multiplier,
+            fragment,
+            part: part.ok_or(Error::NoSuchPart(request.part))?,
+            request,
+            exactness: Exactness::Exact,
+        })
+    }
 
-impl<'a, B: AsRef<[u8]>> Part<'a, B> {
+    async fn answer(mut self) -> Result<Response, Error> {
+        if let Operation::Embed(tokens) = &self.request.operation {
+            return self.embed(tokens);
+        }
+        let input = self.request.input.as_deref().ok_or(Error::Input)?;
+        match &self.request.operation {
+            Operation::Embed(tokens) => self.embed(tokens),
+            Operation::Qkv => self.products(&[Role::Q, Role::K, Role::V], input).await,
+            Operation::AttentionOutput => match self.part.kind {
+                PartKind::LatentAttention { .. } => self.latent_output(input).await,
+                _ => self.products(&[Role::AttentionOutput], input).await,
+            },
+            Operation::Latent => self.products(&[self.latent()?], input).await,
+            Operation::LatentQueries => self.latent_queries(input).await,
+            Operation::FeedForward => self.feed_forward(input).await,
+            Operation::Logits => self.products(&[self.head()], input).await,
+        }
+    }
+
+    pub(super) fn response(&self, tokens: usize, width: usize, values: Vec<f32>) -> Response {
+        Response {
+            tokens,
+            width,
+            values,
+            exactness: self.exactness,
+        }
+    }
+
     pub(super) fn slice(&self, role: Role) -> Result<Weights<'a>, Error> {
         self.optional(role)?.ok_or_else(|| self.wrong_operation())
     }
@@ -83,6 +111,7 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
         };
         Ok(Some(Weights {
             slice,
+            start: slice.offset as usize,
             bytes: self.fragment.slice_bytes(slice),
             rows: len(&slice.rows)?,
             columns: len(&slice.columns)?,
@@ -126,30 +155,22 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
             let bytes = bytes.ok_or_else(|| self.inconsistent())?;
             reference::dequantise(weights.slice.ty, bytes, values)?;
         }
-        Ok(Response {
-            tokens: tokens.len(),
-            width,
-            values,
-        })
+        Ok(self.response(tokens.len(), width, values))
     }
 
     /// The products of the input with several slices, side by side.
-    fn products(&self, roles: &[Role], input: &Activations) -> Result<Response, Error> {
+    async fn products(&mut self, roles: &[Role], input: &Activations) -> Result<Response, Error> {
         let mut results = Vec::with_capacity(roles.len());
         for &role in roles {
             let weights = self.slice(role)?;
-            results.push((weights.rows, self.product(&weights, input)?));
+            results.push((weights.rows, self.product(&weights, input).await?));
         }
         let tokens = input.tokens();
         let width = results.iter().map(|(rows, _)| rows).sum();
         if let [_] = results.as_slice()
             && let Some((_, values)) = results.pop()
         {
-            return Ok(Response {
-                tokens,
-                width,
-                values,
-            });
+            return Ok(self.response(tokens, width, values));
         }
         let mut values = Vec::with_capacity(tokens * width);
         for token in 0..tokens {
@@ -157,30 +178,23 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
                 values.extend_from_slice(&result[token * rows..(token + 1) * rows]);
             }
         }
-        Ok(Response {
-            tokens,
-            width,
-            values,
-        })
+        Ok(self.response(tokens, width, values))
     }
 
-    fn feed_forward(&self, input: &Activations) -> Result<Response, Error> {
+    async fn feed_forward(&mut self, input: &Activations) -> Result<Response, Error> {
         let (gate, up) = (self.slice(Role::Gate)?, self.slice(Role::Up)?);
         let down = self.slice(Role::Down)?;
         if gate.rows != up.rows || gate.rows != down.columns {
             return Err(self.inconsistent());
         }
-        let mut hidden = self.product(&gate, input)?;
+        let mut hidden = self.product(&gate, input).await?;
         self.bias(&mut hidden, Role::GateBias, gate.rows)?;
-        let mut factors = self.product(&up, input)?;
+        let mut factors = self.product(&up, input).await?;
         self.bias(&mut factors, Role::UpBias, up.rows)?;
         math::swiglu(&mut hidden, &factors)?;
         let hidden = self.encode(&down, hidden)?;
-        Ok(Response {
-            tokens: input.tokens(),
-            width: down.rows,
-            values: self.product(&down, &hidden)?,
-        })
+        let values = self.product(&down, &hidden).await?;
+        Ok(self.response(input.tokens(), down.rows, values))
     }
 
     /// Adds a bias to each row of results, if the part has one.
@@ -204,7 +218,7 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
     /// Results on the way to the next weights, as these want them.
     pub(super) fn encode(&self, weights: &Weights, values: Vec<f32>) -> Result<Activations, Error> {
         let encoding = match self.request.arithmetic {
-            Arithmetic::Quantised => needed(weights)?,
+            Arithmetic::Quantised | Arithmetic::Approximate => needed(weights)?,
             Arithmetic::Reference => Encoding::F32,
         };
         Ok(Activations::encode(encoding, weights.columns, &values)?)
@@ -219,9 +233,9 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
         found.ok_or_else(|| self.wrong_operation())
     }
 
-    pub(super) fn product(
-        &self,
-        weights: &Weights,
+    pub(super) async fn product(
+        &mut self,
+        weights: &Weights<'_>,
         input: &Activations,
     ) -> Result<Vec<f32>, Error> {
         if input.width() != weights.columns {
@@ -230,28 +244,31 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
                 found: input.width(),
             });
         }
-        let (ty, rows) = (weights.slice.ty, weights.rows);
-        let mut values = zeros(input.tokens(), rows)?;
         match self.request.arithmetic {
-            Arithmetic::Quantised => {
-                let input: Cow<Activations> = input.to_encoding(needed(weights)?)?;
-                matmul_with(self.isa, ty, weights.bytes, rows, &input, &mut values)?;
+            Arithmetic::Quantised | Arithmetic::Approximate => {
+                let input = input.to_encoding(needed(weights)?)?;
+                let Product { values, exactness } =
+                    self.multiplier.multiply(weights, &input).await?;
+                self.exactness = self.exactness.and(exactness);
+                Ok(values)
             }
             Arithmetic::Reference if input.encoding() == Encoding::F32 => {
                 let (x, tokens) = (input.decode(), input.tokens());
+                let (rows, columns) = (weights.rows, weights.columns);
+                let mut values = zeros(tokens, rows)?;
                 reference::matmul(
-                    ty,
+                    weights.slice.ty,
                     weights.bytes,
                     rows,
-                    weights.columns,
+                    columns,
                     &x,
                     tokens,
                     &mut values,
                 )?;
+                Ok(values)
             }
-            Arithmetic::Reference => return Err(Error::NotPlain(input.encoding())),
+            Arithmetic::Reference => Err(Error::NotPlain(input.encoding())),
         }
-        Ok(values)
     }
 }
 

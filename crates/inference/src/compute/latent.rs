@@ -5,7 +5,8 @@ use kernels::Activations;
 
 use super::{
     Error, Response,
-    answer::{Part, Weights, zeros},
+    answer::{Part, zeros},
+    multiply::{Multiplier, Weights},
 };
 
 /// One head's share of a part.
@@ -18,7 +19,7 @@ struct Heads<'a> {
     plain: usize,
 }
 
-impl<'a, B: AsRef<[u8]>> Part<'a, B> {
+impl<'a, M: Multiplier, B: AsRef<[u8]>> Part<'a, M, B> {
     /// The heads of a part, from the shape of what leads their queries into the latent:
     /// `[plain, latent, heads]`.
     fn heads(&self) -> Result<Heads<'a>, Error> {
@@ -35,7 +36,7 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
     }
 
     /// For each token and head, the query led into the latent, and behind it the part that positions turn.
-    pub(super) fn latent_queries(&self, input: &Activations) -> Result<Response, Error> {
+    pub(super) async fn latent_queries(&mut self, input: &Activations) -> Result<Response, Error> {
         let heads = self.heads()?;
         let queries = match self.slice(Role::QueryUp) {
             Ok(queries) => queries,
@@ -46,7 +47,7 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
             return Err(self.inconsistent());
         }
         let tokens = input.tokens();
-        let rows = self.product(&queries, input)?;
+        let rows = self.product(&queries, input).await?;
         let turned = width - heads.plain;
         let each = heads.latent + turned;
         let mut values = zeros(tokens, heads.count * each)?;
@@ -57,7 +58,8 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
                 .copied()
                 .collect();
             let up = share(&heads.up, head, heads.count);
-            let led = self.product(&up, &self.encode(&up, plain)?)?;
+            let plain = self.encode(&up, plain)?;
+            let led = self.product(&up, &plain).await?;
             for token in 0..tokens {
                 let (latent, rest) = values[(token * heads.count + head) * each..][..each]
                     .split_at_mut(heads.latent);
@@ -65,15 +67,11 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
                 rest.copy_from_slice(&query(token)[heads.plain..]);
             }
         }
-        Ok(Response {
-            tokens,
-            width: heads.count * each,
-            values,
-        })
+        Ok(self.response(tokens, heads.count * each, values))
     }
 
     /// What each head sees in the latent, led out of it and through the output projection.
-    pub(super) fn latent_output(&self, input: &Activations) -> Result<Response, Error> {
+    pub(super) async fn latent_output(&mut self, input: &Activations) -> Result<Response, Error> {
         let (values, output) = (
             self.slice(Role::ValueUp)?,
             self.slice(Role::AttentionOutput)?,
@@ -101,17 +99,14 @@ impl<'a, B: AsRef<[u8]>> Part<'a, B> {
                 .copied()
                 .collect();
             let rows = Activations::from_bytes(input.encoding(), latent, tokens, &rows)?;
-            let led = self.product(&share(&values, head, heads), &rows)?;
+            let led = self.product(&share(&values, head, heads), &rows).await?;
             for (token, led) in led.chunks_exact(width).enumerate() {
                 seen[token * values.rows + head * width..][..width].copy_from_slice(led);
             }
         }
         let seen = self.encode(&output, seen)?;
-        Ok(Response {
-            tokens,
-            width: output.rows,
-            values: self.product(&output, &seen)?,
-        })
+        let values = self.product(&output, &seen).await?;
+        Ok(self.response(tokens, output.rows, values))
     }
 }
 
@@ -120,6 +115,7 @@ fn share<'a>(weights: &Weights<'a>, head: usize, heads: usize) -> Weights<'a> {
     let (rows, len) = (weights.rows / heads, weights.bytes.len() / heads);
     Weights {
         rows,
+        start: weights.start + head * len,
         bytes: &weights.bytes[head * len..][..len],
         ..*weights
     }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod latent;
+mod multiply;
 mod wire;
 
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use fragments::FragmentId;
 use kernels::{Activations, Encoding};
 
-pub use answer::{answer, answer_with};
+pub use answer::{answer, answer_by, answer_with};
+pub use multiply::{Cpu, Multiplier, Product, Weights};
 pub use wire::{WireError, decode_request, decode_response, encode_request, encode_response};
 
 use crate::tokenizer::Token;
@@ -29,6 +31,30 @@ pub enum Arithmetic {
     Quantised,
     /// With activations as they are: slow, to check the rest against.
     Reference,
+    /// As [`Quantised`](Self::Quantised), but whoever computes may add the terms of a product in another order, as
+    /// graphics processors do, and then says so. How far off the product may be is what the device's kernels state.
+    Approximate,
+}
+
+/// Whether bits are those that every CPU gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Exactness {
+    /// They are: another honest answer is equal byte for byte.
+    #[default]
+    Exact,
+    /// They may differ in the last places, within a stated tolerance.
+    Approximate,
+}
+
+impl Exactness {
+    /// Of what is made of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match self {
+            Self::Exact => other,
+            Self::Approximate => self,
+        }
+    }
 }
 
 /// What to do with a part of a fragment.
@@ -89,6 +115,8 @@ pub struct Response {
     pub width: usize,
     /// One row per token.
     pub values: Vec<f32>,
+    /// [`Exact`](Exactness::Exact) unless the request allowed for another.
+    pub exactness: Exactness,
 }
 
 /// Why a request cannot be answered. Whoever asks such a thing is mistaken or means harm.

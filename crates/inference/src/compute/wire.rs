@@ -4,7 +4,7 @@ use fragments::FragmentId;
 use kernels::{Activations, Encoding};
 use prost::Message;
 
-use super::{Arithmetic, MAX_TOKENS, Operation, Request, Response};
+use super::{Arithmetic, Exactness, MAX_TOKENS, Operation, Request, Response};
 
 /// Bytes are not a request or a response.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -35,6 +35,9 @@ struct WireRequest {
     token_ids: Vec<u32>,
     #[prost(message, optional, tag = "6")]
     input: Option<WireActivations>,
+    /// A leave, not a third arithmetic: nodes that do not know it answer exactly, which is as welcome.
+    #[prost(bool, tag = "7")]
+    may_be_approximate: bool,
 }
 
 #[derive(Message)]
@@ -57,6 +60,8 @@ struct WireResponse {
     width: u32,
     #[prost(bytes = "vec", tag = "3")]
     values: Vec<u8>,
+    #[prost(bool, tag = "4")]
+    approximate: bool,
 }
 
 const ENCODINGS: [Encoding; 4] = [Encoding::F32, Encoding::F16, Encoding::Q8_0, Encoding::Q8_K];
@@ -86,11 +91,12 @@ pub fn encode_request(request: &Request) -> Vec<u8> {
         part: u32::from(request.part),
         operation,
         arithmetic: match request.arithmetic {
-            Arithmetic::Quantised => 0,
+            Arithmetic::Quantised | Arithmetic::Approximate => 0,
             Arithmetic::Reference => 1,
         },
         token_ids,
         input,
+        may_be_approximate: request.arithmetic == Arithmetic::Approximate,
     }
     .encode_to_vec()
 }
@@ -115,9 +121,10 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request, WireError> {
             7 => Operation::LatentQueries,
             _ => return Err(WireError::Range("the operation")),
         },
-        arithmetic: match wire.arithmetic {
-            0 => Arithmetic::Quantised,
-            1 => Arithmetic::Reference,
+        arithmetic: match (wire.arithmetic, wire.may_be_approximate) {
+            (0, false) => Arithmetic::Quantised,
+            (0, true) => Arithmetic::Approximate,
+            (1, false) => Arithmetic::Reference,
             _ => return Err(WireError::Range("the arithmetic")),
         },
         input: wire.input.map(activations).transpose()?,
@@ -148,6 +155,7 @@ pub fn encode_response(response: &Response) -> Vec<u8> {
             .iter()
             .flat_map(|value| value.to_le_bytes())
             .collect(),
+        approximate: response.exactness == Exactness::Approximate,
     }
     .encode_to_vec()
 }
@@ -167,5 +175,9 @@ pub fn decode_response(bytes: &[u8]) -> Result<Response, WireError> {
             .iter()
             .map(|&value| f32::from_le_bytes(value))
             .collect(),
+        exactness: match wire.approximate {
+            false => Exactness::Exact,
+            true => Exactness::Approximate,
+        },
     })
 }

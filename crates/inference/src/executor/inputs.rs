@@ -44,7 +44,7 @@ impl Inputs {
         width: usize,
     ) -> Result<Arc<Activations>, kernels::Error> {
         let encoding = match self.arithmetic {
-            Arithmetic::Quantised => encoding,
+            Arithmetic::Quantised | Arithmetic::Approximate => encoding,
             Arithmetic::Reference => Encoding::F32,
         };
         if let Some(made) = self.made.iter().find(|made| made.encoding() == encoding) {

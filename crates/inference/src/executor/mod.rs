@@ -19,7 +19,7 @@ pub(crate) use inputs::{Inputs, norm_rows};
 use crate::{
     compute::{Arithmetic, MAX_TOKENS, Request, Response},
     model::{Model, SmallTensors},
-    requests::{RequestId, RequestIds, Requests, ResponseError},
+    requests::{Parts, RequestId, RequestIds, Requests, ResponseError},
     rope::Rope,
 };
 
@@ -172,6 +172,9 @@ impl Executor {
         if !self.cache.iter().all(|cache| cache.reaches(self.position)) {
             self.position = 0;
         }
+        if self.position == 0 {
+            self.requests.forget_closed();
+        }
         for cache in &mut self.cache {
             cache.truncate(self.position);
         }
@@ -269,6 +272,11 @@ impl Executor {
     /// Requests that were not answered yet.
     pub fn open_requests(&self) -> usize {
         self.requests.len()
+    }
+
+    /// The answers that the tokens kept were computed from, and those on their way.
+    pub fn parts(&self) -> Parts {
+        self.requests.closed()
     }
 
     /// The tokens' states behind the last layer, once.

@@ -118,7 +118,7 @@ impl Router {
         let (ty, rows, tokens) = (self.ty, self.experts, hidden.len() / width.max(1));
         let mut scores = vec![0.0; tokens * rows];
         match arithmetic {
-            Arithmetic::Quantised => {
+            Arithmetic::Quantised | Arithmetic::Approximate => {
                 let encoding = encoding_for(ty).unwrap_or(Encoding::F32);
                 let x = Activations::encode(encoding, width, hidden)?;
                 matmul(ty, &self.weights, rows, &x, &mut scores)?;

@@ -6,10 +6,10 @@ mod options;
 use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
-    compute::{self, Response},
+    compute::{self, Arithmetic, Response},
     executor::{self, Executor},
     model::{Model, SmallTensors},
-    requests::{RequestId, RequestIds, Requests},
+    requests::{Parts, RequestId, RequestIds, Requests},
     thinking::{Part, Splitter},
     tokenizer::{Detokenizer, Token},
 };
@@ -118,6 +118,9 @@ impl Session {
         };
         self.stop();
         self.executor.truncate(kept);
+        if self.executor.position() == 0 {
+            self.requests.forget_closed();
+        }
         self.tokens = tokens.to_vec();
         self.answer = prompt.min(tokens.len());
         self.generation = generation;
@@ -198,6 +201,17 @@ impl Session {
     /// The most tokens of prompt and answer together.
     pub fn context(&self) -> usize {
         self.executor.context()
+    }
+
+    /// How products are computed.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.config.arithmetic
+    }
+
+    /// The answers to requests that the answer is made of. What it goes on from, a conversation's earlier turns, is
+    /// counted too, as far as it was kept: an answer is no more exact than the keys and values it looks back on.
+    pub fn parts(&self) -> Parts {
+        self.requests.closed() + self.executor.parts()
     }
 
     /// The model.

@@ -6,11 +6,12 @@ use crate::source::{Source, Wanted};
 use anyhow::{Context, Result};
 use clap::Args;
 use fragments::ModelId;
-use inference::Sampling;
+use inference::compute::Arithmetic;
 use inference::executor::CacheKind;
 use inference::hyperparameters::YarnLogMultiplier;
 use inference::session::Config;
 use inference::template::Date;
+use inference::{Parts, Sampling};
 use network::{Identity, Multiaddr};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -53,11 +54,20 @@ pub(crate) struct Computing {
     /// The most tokens of prompt and answer together, if that is less than the model was made for
     #[arg(long, value_name = "TOKENS")]
     context: Option<usize>,
+    /// Allow answers from graphics processors, which may differ in the last bits; how many did is said at the end.
+    /// Without this everything is exact: the same bits whoever computes
+    #[arg(long)]
+    approximate: bool,
 }
 
 impl Computing {
     pub(crate) fn config(&self) -> Config {
         Config {
+            arithmetic: if self.approximate {
+                Arithmetic::Approximate
+            } else {
+                Arithmetic::Quantised
+            },
             cache: self.cache,
             context: self.context.unwrap_or(usize::MAX),
             ..Config::default()
@@ -159,6 +169,11 @@ pub(crate) fn shares(tally: &Tally) -> Vec<Share> {
             requests: *requests,
         })
         .collect()
+}
+
+/// What is to be said of an answer that is not exact throughout.
+pub(crate) fn exactness(Parts { total, approximate }: Parts) -> Option<String> {
+    (approximate > 0).then(|| format!("approximate: {approximate} of {total} requests"))
 }
 
 /// Today, in UTC, for the chat templates that tell the model.

@@ -163,8 +163,10 @@ impl Answering<'_> {
                 .iter()
                 .map(|(peer, requests)| format!("{peer} {requests}"))
                 .collect();
+            let note = ask::exactness(session.parts());
+            let note = note.map_or(String::new(), |note| format!("; {note}"));
             eprintln!(
-                "({speed:.1} tokens/s; requests computed: {})",
+                "({speed:.1} tokens/s; requests computed: {}{note})",
                 who.join(", ")
             );
         }

@@ -50,6 +50,10 @@ struct Report {
     text: String,
     finish: &'static str,
     computed_by: Vec<Share>,
+    /// Answers to requests that the text is made of.
+    parts: u64,
+    /// Those of them that were approximate; none unless --approximate allows it.
+    approximate_parts: u64,
     /// Requests sent to a second node because the first was late.
     hedged: u64,
     /// Requests sent elsewhere because a node left, erred or lied.
@@ -113,6 +117,7 @@ impl Options {
         });
         let mut out = std::io::stdout().lock();
         if self.json {
+            let parts = session.parts();
             let totals = ready.runtime.block_on(backend.totals()).unwrap_or_default();
             let report = Report {
                 model: backend.model().id().to_string(),
@@ -121,6 +126,8 @@ impl Options {
                 text,
                 finish: finish_name(finish),
                 computed_by: ask::shares(&tally),
+                parts: parts.total,
+                approximate_parts: parts.approximate,
                 hedged: totals.hedged,
                 resent: totals.resent,
                 seconds: started.elapsed().as_secs_f64(),
@@ -129,6 +136,9 @@ impl Options {
             writeln!(out, "{}", serde_json::to_string(&report)?)?;
         } else {
             writeln!(out)?;
+            if let Some(note) = ask::exactness(session.parts()) {
+                eprintln!("({note})");
+            }
         }
         ready.runtime.shutdown_background();
         Ok(())

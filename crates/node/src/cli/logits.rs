@@ -25,7 +25,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     computing: Computing,
     /// Keep activations in 32 bits: slow, and as close to exact arithmetic as floats get
-    #[arg(long)]
+    #[arg(long, conflicts_with = "approximate")]
     exact: bool,
     /// How many tokens go through the layers together; changes no bit
     #[arg(long, value_name = "TOKENS", default_value_t = Config::default().batch)]
@@ -39,12 +39,12 @@ impl Options {
     pub(crate) fn run(self) -> Result<()> {
         let ready = self.which.open_or(self.source.as_deref())?;
         let backend = &ready.backend;
+        let config = self.computing.config();
         let arithmetic = if self.exact {
             Arithmetic::Reference
         } else {
-            Arithmetic::Quantised
+            config.arithmetic
         };
-        let config = self.computing.config();
         let mut session = backend.session(Config {
             arithmetic,
             batch: self.batch,

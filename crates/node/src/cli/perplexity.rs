@@ -31,7 +31,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     computing: Computing,
     /// Keep activations in 32 bits: slow, and as close to exact arithmetic as floats get
-    #[arg(long)]
+    #[arg(long, conflicts_with = "approximate")]
     exact: bool,
     /// Print JSON
     #[arg(long)]
@@ -68,14 +68,15 @@ impl Options {
             self.window
         );
         let bos = tokenizer.vocabulary().bos.filter(|_| tokenizer.adds_bos());
+        let config = self.computing.config();
         let arithmetic = if self.exact {
             Arithmetic::Reference
         } else {
-            Arithmetic::Quantised
+            config.arithmetic
         };
         let mut session = backend.session(Config {
             arithmetic,
-            ..self.computing.config()
+            ..config
         })?;
         let generation = Generation {
             max_tokens: 0,

@@ -1,31 +1,53 @@
 //! `cargo xtask bench engines`.
 
+mod chromium;
+mod native;
+mod speed;
+
 use std::{
-    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::BufWriter,
     path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use gguf::generate::Shape;
-use serde_json::Value;
 
-use super::{
-    browser::{Content, Page},
-    kernels::build_example,
-    report,
-};
-use crate::{
-    paths,
-    shell::{self, Shell},
-};
+use self::speed::{Engine, Place, Row, Speed, Target};
+use super::report::Report;
+use crate::{paths, shell::Shell};
 
 const WLLAMA: &str = "3.8.1";
 const XLLAMACPP: &str = "2026.10.11549";
+
+/// How much faster than the others this project means to be, and how much two threads are to bring.
+const TARGETS: [Target; 4] = [
+    Target {
+        ours: (Place::Chromium, Engine::Ours),
+        other: (Place::Chromium, Engine::Wllama),
+        prefill: 5.0,
+        decode: 3.0,
+    },
+    Target {
+        ours: (Place::Native { threads: 1 }, Engine::Ours),
+        other: (Place::Native { threads: 1 }, Engine::LlamaCpp),
+        prefill: 1.0,
+        decode: 1.4,
+    },
+    Target {
+        ours: (Place::Native { threads: 2 }, Engine::Ours),
+        other: (Place::Native { threads: 2 }, Engine::LlamaCpp),
+        prefill: 1.0,
+        decode: 1.4,
+    },
+    Target {
+        ours: (Place::Native { threads: 2 }, Engine::Ours),
+        other: (Place::Native { threads: 1 }, Engine::Ours),
+        prefill: 1.8,
+        decode: 1.8,
+    },
+];
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -36,45 +58,20 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 300)]
     megabytes: u64,
     /// Tokens of the prompt
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(8..=512))]
     prompt: u32,
     /// Tokens of the answer
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=256))]
     answer: u32,
     /// Rounds in which every engine takes its turn; the best counts
     #[arg(long, default_value_t = 3)]
     rounds: u32,
     /// Only natively
-    #[arg(long)]
+    #[arg(long, conflicts_with = "browser")]
     native: bool,
-}
-
-/// Tokens per second.
-#[derive(Clone, Copy, Default)]
-struct Speed {
-    prefill: f64,
-    decode: f64,
-}
-
-impl Speed {
-    fn read(value: &Value) -> Result<Self> {
-        let number = |key: &str| {
-            value[key]
-                .as_f64()
-                .with_context(|| format!("no {key} in {value}"))
-        };
-        Ok(Self {
-            prefill: number("prefill")?,
-            decode: number("decode")?,
-        })
-    }
-
-    fn best(self, other: Self) -> Self {
-        Self {
-            prefill: self.prefill.max(other.prefill),
-            decode: self.decode.max(other.decode),
-        }
-    }
+    /// Only in Chromium
+    #[arg(long)]
+    browser: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -83,16 +80,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let model = model(options, &folder)?;
     let size = fs::metadata(&model)?.len();
-    let mut rows = native(&shell, options, &model, &folder)?;
-    if !options.native {
-        rows.extend(chromium(&shell, options, &model, &folder)?);
+    let native = (!options.browser).then(|| native::Bench::prepare(&shell, &folder));
+    let native = native.transpose()?;
+    let page = (!options.native).then(|| chromium::prepare(&shell, options, &model, &folder));
+    let page = page.transpose()?;
+    let report = Report::begin("engines", "cargo xtask bench engines");
+    let mut rows = Vec::new();
+    if let Some(bench) = &native {
+        rows.extend(bench.run(&shell, options, &model)?);
     }
-    let table = table(options, size, &rows);
-    println!("\n{table}");
-    if options.model.is_none() && !options.native {
-        report::write("engines", "cargo xtask bench engines", &table)?;
+    if let Some(page) = page {
+        rows.extend(chromium::run(page, &shell)?);
     }
-    Ok(())
+    let text = text(options, size, &rows);
+    println!("\n{text}");
+    // Half a table, or that of another model, is for whoever asked for it.
+    if options.native || options.browser || options.model.is_some() {
+        return Ok(());
+    }
+    report.write(&text)
 }
 
 fn model(options: &Options, folder: &Path) -> Result<PathBuf> {
@@ -108,129 +114,7 @@ fn model(options: &Options, folder: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// By engine and threads, ours and then what it is compared with.
-type Rows = Vec<(String, Speed)>;
-
-fn native(shell: &Shell, options: &Options, model: &Path, folder: &Path) -> Result<Rows> {
-    shell::run(&mut shell.cargo(&[
-        "build",
-        "--locked",
-        "--release",
-        "--package",
-        "inference",
-        "--features",
-        "threads",
-        "--example",
-        "engine",
-    ]))?;
-    let engine = paths::target().join("release/examples/engine");
-    let python = python(shell, folder)?;
-    let mut best: BTreeMap<(u32, bool), Speed> = BTreeMap::new();
-    let (prompt, answer) = (options.prompt.to_string(), options.answer.to_string());
-    for _ in 0..options.rounds {
-        for threads in [1, 2] {
-            let mut ours = shell.command(&engine);
-            ours.arg(model).args([&prompt, &answer, "3"]);
-            ours.env("RAYON_NUM_THREADS", threads.to_string());
-            let mut theirs = shell.command(&python);
-            theirs
-                .arg("-c")
-                .arg(include_str!("llama_cpp.py"))
-                .arg(model);
-            theirs.args([&prompt, &answer, &threads.to_string(), "3"]);
-            for (command, is_ours) in [(&mut ours, true), (&mut theirs, false)] {
-                let output = command.stderr(Stdio::null()).output()?;
-                ensure!(output.status.success(), "an engine failed: {command:?}");
-                let text = String::from_utf8_lossy(&output.stdout);
-                let line = text.lines().rfind(|line| line.starts_with('{'));
-                let speed = Speed::read(&serde_json::from_str(line.context("no result")?)?)?;
-                let best = best.entry((threads, !is_ours)).or_default();
-                *best = best.best(speed);
-            }
-        }
-    }
-    let name = |(threads, theirs): (u32, bool)| {
-        let engine = if theirs { "llama.cpp" } else { "this project" };
-        let plural = if threads == 1 { "" } else { "s" };
-        format!("native, {threads} thread{plural} | {engine}")
-    };
-    Ok(best
-        .into_iter()
-        .map(|(key, speed)| (name(key), speed))
-        .collect())
-}
-
-/// A Python with llama.cpp.
-fn python(shell: &Shell, folder: &Path) -> Result<PathBuf> {
-    let venv = folder.join(format!("xllamacpp-{XLLAMACPP}"));
-    let python = venv.join("bin/python");
-    if !python.is_file() {
-        shell::run(
-            shell
-                .command("python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(&venv),
-        )?;
-        let package = format!("xllamacpp=={XLLAMACPP}");
-        let mut pip = shell.command(&python);
-        shell::run(pip.args(["-m", "pip", "install", "--quiet", &package]))?;
-    }
-    Ok(python)
-}
-
-fn chromium(shell: &Shell, options: &Options, model: &Path, folder: &Path) -> Result<Rows> {
-    let wllama = folder.join(format!("wllama-{WLLAMA}"));
-    if !wllama.is_dir() {
-        let partial = folder.join("partial");
-        fs::create_dir_all(&partial)?;
-        let mut npm = shell.command("npm");
-        let package = format!("@wllama/wllama@{WLLAMA}");
-        shell::run(
-            npm.args(["install", "--silent", "--prefix"])
-                .arg(&partial)
-                .arg(package),
-        )?;
-        fs::rename(partial.join("node_modules/@wllama/wllama"), &wllama)?;
-    }
-    let parameters = serde_json::json!({
-        "rounds": options.rounds, "prompt": options.prompt, "answer": options.answer,
-    });
-    let example = |relaxed| build_example(shell, "inference", "engine_wasm", relaxed);
-    let page = Page {
-        contents: HashMap::from([
-            ("/", Content::Text(include_str!("engines.html"))),
-            (
-                "/parameters.js",
-                Content::Text(parameters.to_string().leak()),
-            ),
-            ("/model.gguf", Content::File(model.to_owned())),
-            ("/wllama.js", Content::File(wllama.join("esm/index.min.js"))),
-            (
-                "/wllama.wasm",
-                Content::File(wllama.join("esm/wasm/wllama.wasm")),
-            ),
-            ("/simd128.wasm", Content::File(example(false)?)),
-            ("/relaxed.wasm", Content::File(example(true)?)),
-        ]),
-        patience: Duration::from_secs(1800),
-    };
-    let result = page.run(shell)?;
-    [
-        ("relaxed", "this project, relaxed SIMD"),
-        ("simd128", "this project, simd128"),
-        ("wllama", "wllama"),
-    ]
-    .into_iter()
-    .map(|(key, name)| {
-        Ok((
-            format!("Chromium, 1 thread | {name}"),
-            Speed::read(&result[key])?,
-        ))
-    })
-    .collect()
-}
-
-fn table(options: &Options, size: u64, rows: &Rows) -> String {
+fn text(options: &Options, size: u64, rows: &[Row]) -> String {
     let (prompt, answer) = (options.prompt, options.answer);
     let mut out = format!(
         "A model of {} MB (Q4_K and Q6_K), {prompt} tokens of prompt and {answer} of answer, best of {} rounds. \
@@ -239,8 +123,15 @@ fn table(options: &Options, size: u64, rows: &Rows) -> String {
         size / 1_000_000,
         options.rounds
     );
-    for (name, Speed { prefill, decode }) in rows {
-        out += &format!("| {name} | {prefill:.1} | {decode:.1} |\n");
+    for Row {
+        place,
+        engine,
+        speed: Speed { prefill, decode },
+    } in rows
+    {
+        out += &format!("| {place} | {engine} | {prefill:.1} | {decode:.1} |\n");
     }
+    out += "\n| in this run | prefill | target | decode | target |\n|---|---|---|---|---|\n";
+    out.extend(TARGETS.iter().filter_map(|target| target.line(rows)));
     out
 }

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::{
     browser::{Content, Page},
-    report,
+    report::Report,
 };
 use crate::{
-    paths,
+    paths, relaxed,
     shell::{self, Shell},
 };
 
@@ -37,12 +37,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .filter(|ty| *ty != TensorType::Q8_K)
         .filter(|ty| options.types.is_empty() || options.types.iter().any(|t| t == ty.name()))
         .collect();
+    let report = Report::begin("kernels", "cargo xtask bench kernels");
     let native = native(&shell, options)?;
     let chromium = chromium(&shell, options, &types)?;
     let table = table(&types, &native, &chromium);
     println!("\n{table}");
     if options.types.is_empty() {
-        report::write("kernels", "cargo xtask bench kernels", &table)?;
+        report.write(&table)?;
     }
     Ok(())
 }
@@ -136,19 +137,16 @@ pub(super) fn build_example(
     shell: &Shell,
     package: &str,
     example: &str,
-    relaxed: bool,
+    is_relaxed: bool,
 ) -> Result<PathBuf> {
     let mut cargo = shell.cargo(&["build", "--locked", "--release", "--package", package]);
     cargo.args(["--example", example, "--target", WASM]);
-    if relaxed {
-        cargo.env(
-            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
-            "-Ctarget-feature=+simd128,+relaxed-simd",
-        );
+    if is_relaxed {
+        relaxed::with_flags(&mut cargo);
     }
     shell::run(&mut cargo)?;
     let module = format!("{WASM}/release/examples/{example}.wasm");
-    let kind = if relaxed { "relaxed" } else { "simd128" };
+    let kind = if is_relaxed { "relaxed" } else { "simd128" };
     let copy = paths::target().join(format!("bench/{example}-{kind}.wasm"));
     std::fs::create_dir_all(paths::target().join("bench"))?;
     std::fs::copy(paths::target().join(module), &copy)?;

@@ -8,18 +8,37 @@ use crate::paths;
 
 const TITLE: &str = "# Benchmarks\n";
 
-/// Replaces a part of the document, or adds it.
-pub(super) fn write(name: &str, command: &str, text: &str) -> Result<()> {
-    let file = paths::root().join("docs/benchmarks.md");
-    let document = fs::read_to_string(&file).unwrap_or_else(|_| TITLE.to_owned());
-    let text = format!("`{command}`, on {}:\n\n{}", machine(), text.trim_end());
-    fs::create_dir_all(paths::root().join("docs"))?;
-    fs::write(&file, replaced(&document, name, &text))?;
-    println!("      written to {}", file.display());
-    Ok(())
+/// A part of the document that is about to be measured.
+pub(super) struct Report {
+    name: &'static str,
+    command: &'static str,
+    machine: String,
 }
 
-/// The processor, as far as the system names it.
+impl Report {
+    /// Looks at the machine before the measurement does: how busy it was beside it is half of what the figures mean.
+    pub(super) fn begin(name: &'static str, command: &'static str) -> Self {
+        Self {
+            name,
+            command,
+            machine: machine(),
+        }
+    }
+
+    /// Replaces the part of the document, or adds it.
+    pub(super) fn write(&self, text: &str) -> Result<()> {
+        let file = paths::root().join("docs/benchmarks.md");
+        let document = fs::read_to_string(&file).unwrap_or_else(|_| TITLE.to_owned());
+        let (command, machine) = (self.command, &self.machine);
+        let text = format!("`{command}`, on {machine}:\n\n{}", text.trim_end());
+        fs::create_dir_all(paths::root().join("docs"))?;
+        fs::write(&file, replaced(&document, self.name, &text))?;
+        println!("      written to {}", file.display());
+        Ok(())
+    }
+}
+
+/// The processor, as far as the system names it, and how many programs wanted it in the last minute.
 fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
@@ -27,12 +46,14 @@ fn machine() -> String {
         line.and_then(|line| line.split_once(':'))
             .map_or("?", |(_, value)| value.trim())
     };
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     format!(
-        "{} (family {}, model {}), {} cores",
+        "{} (family {}, model {}), {} cores, load average {} at the start",
         field("model name"),
         field("cpu family"),
         field("model\t"),
-        std::thread::available_parallelism().map_or(1, usize::from)
+        std::thread::available_parallelism().map_or(1, usize::from),
+        load.split(' ').next().unwrap_or("?"),
     )
 }
 

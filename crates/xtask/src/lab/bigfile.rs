@@ -78,7 +78,7 @@ fn experiment(shell: &Shell, layers: u32, folder: &Path) -> Result<()> {
         digest(&joined)? == wanted,
         "the joined file differs from the original"
     );
-    println!("\n{length} bytes, joined file identical (SHA-256 {wanted})");
+    println!("\n{length} bytes, joined file identical (BLAKE3 {wanted})");
     for (what, cost) in &costs {
         println!(
             "  {what:7} {:>9}  peak memory {:>4} MB",

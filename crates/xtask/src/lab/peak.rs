@@ -16,6 +16,22 @@ pub(crate) struct Cost {
     pub(crate) bytes: u64,
 }
 
+impl Cost {
+    /// Anything is better.
+    pub(crate) const WORST: Self = Self {
+        time: Duration::MAX,
+        bytes: 0,
+    };
+
+    /// The shorter time, and the most memory.
+    pub(crate) fn better(self, other: Self) -> Self {
+        Self {
+            time: self.time.min(other.time),
+            bytes: self.bytes.max(other.bytes),
+        }
+    }
+}
+
 /// Runs a command to its end, asking the kernel for its high-water mark on the way: that never falls, so that only
 /// what is allocated in the last few milliseconds could be missed.
 pub(crate) fn measure(command: &mut Command) -> Result<Cost> {

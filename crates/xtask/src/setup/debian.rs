@@ -8,52 +8,64 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Purpose;
-use crate::{paths, shell};
+use super::{Purpose, arm};
+use crate::{
+    paths,
+    shell::{self, Shell},
+};
 
 /// Something that has to be there, and the Debian packages that bring it.
 struct Need {
-    is_met: fn() -> bool,
+    is_met: fn(&Shell) -> bool,
     packages: &'static [&'static str],
     only_for_tests: bool,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need {
-        is_met: || has("cc"),
+        is_met: |_| has("cc"),
         packages: &["gcc", "libc6-dev"],
         only_for_tests: false,
     },
     Need {
-        is_met: || has("chromium") || std::env::var_os("CHROMIUM").is_some(),
+        is_met: |_| has("chromium") || std::env::var_os("CHROMIUM").is_some(),
         packages: &["chromium"],
         only_for_tests: true,
     },
     Need {
-        is_met: || has("chromedriver"),
+        is_met: |_| has("chromedriver"),
         packages: &["chromium-driver"],
         only_for_tests: true,
     },
     // Browser tests run in a network namespace of their own, from which nothing gets out.
     Need {
-        is_met: || has("ip"),
+        is_met: |_| has("ip"),
         packages: &["iproute2"],
         only_for_tests: true,
     },
     // Wasmtime comes from PyPI: its crate would take minutes to compile.
     Need {
-        is_met: || quiet("python3", &["-c", "import ensurepip"]).is_some(),
+        is_met: |_| quiet("python3", &["-c", "import ensurepip"]).is_some(),
         packages: &["python3", "python3-venv"],
+        only_for_tests: true,
+    },
+    Need {
+        is_met: arm::needs_no_packages,
+        packages: &[
+            "gcc-aarch64-linux-gnu",
+            "libc6-dev-arm64-cross",
+            "qemu-user",
+        ],
         only_for_tests: true,
     },
 ];
 
 /// Installs missing packages with apt-get, as root or through a sudo that asks nothing.
-pub(super) fn prepare(purpose: Purpose) -> Result<()> {
+pub(super) fn prepare(shell: &Shell, purpose: Purpose) -> Result<()> {
     let missing: Vec<&str> = NEEDS
         .iter()
         .filter(|need| purpose == Purpose::Test || !need.only_for_tests)
-        .filter(|need| !(need.is_met)())
+        .filter(|need| !(need.is_met)(shell))
         .flat_map(|need| need.packages.iter().copied())
         .collect();
     if missing.is_empty() {

@@ -23,7 +23,7 @@ impl CacheKind {
     pub fn for_arithmetic(arithmetic: Arithmetic) -> Self {
         match arithmetic {
             Arithmetic::Reference => Self::F32,
-            Arithmetic::Quantised => Self::F16,
+            Arithmetic::Quantised | Arithmetic::Approximate => Self::F16,
         }
     }
 
