@@ -162,11 +162,11 @@ fn plain<P: Plain>(isa: Isa, weights: &[u8], row_bytes: usize, x: &[f32], y: &mu
         },
         #[cfg(target_arch = "aarch64")]
         Isa::Neon | Isa::NeonDot => {
-            floats::products::<P>(weights, row_bytes, x, y, |raw| raw.map(P::value));
+            floats::products::<P, _>(floats::portable::Portable, weights, row_bytes, x, y);
         }
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         Isa::Simd128 | Isa::RelaxedSimd => {
-            floats::products::<P>(weights, row_bytes, x, y, P::widen_simd128);
+            floats::products::<P, _>(floats::simd128::Simd128, weights, row_bytes, x, y);
         }
         _ => scalar::plain::<P>(weights, row_bytes, x, y),
     });

@@ -2,7 +2,13 @@
 
 use std::arch::x86_64::*;
 
+use super::Octets;
 use crate::formats::Plain;
+use crate::lanes::instructions;
+
+/// Proof that the machine has AVX2 and F16C.
+#[derive(Clone, Copy)]
+struct Avx2(());
 
 #[target_feature(enable = "avx2,f16c")]
 pub(crate) fn products<P: Plain>(
@@ -11,53 +17,32 @@ pub(crate) fn products<P: Plain>(
     x: &[f32],
     y: &mut [&mut [f32]],
 ) {
-    // SAFETY: this function needs the same instructions.
-    super::products::<P>(weights, row_bytes, x, y, |raw| unsafe {
-        P::widen_avx2(raw)
-    });
+    super::products::<P, _>(Avx2(()), weights, row_bytes, x, y);
 }
 
-/// The values of eight half-precision numbers.
-#[inline]
-#[target_feature(enable = "avx2,f16c")]
-pub(crate) fn widen_halves(raw: &[[u8; 2]; 8]) -> [f32; 8] {
-    to_array(_mm256_cvtph_ps(load_half(raw)))
-}
+impl Octets for Avx2 {
+    const ROWS: usize = 8;
+    type Octet = __m256;
 
-/// The values of eight bfloat16 numbers.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(crate) fn widen_bfloats(raw: &[[u8; 2]; 8]) -> [f32; 8] {
-    let wide = _mm256_cvtepu16_epi32(load_half(raw));
-    to_array(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide)))
-}
-
-/// The values of eight single-precision numbers.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(crate) fn widen_floats(raw: &[[u8; 4]; 8]) -> [f32; 8] {
-    to_array(_mm256_castsi256_ps(load(raw)))
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn to_array(v: __m256) -> [f32; 8] {
-    let mut out = [0.0; 8];
-    // SAFETY: the array holds the eight numbers of the vector.
-    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), v) };
-    out
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load(from: &[[u8; 4]; 8]) -> __m256i {
-    // SAFETY: the array has the 32 bytes of the vector.
-    unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load_half(from: &[[u8; 2]; 8]) -> __m128i {
-    // SAFETY: the array has the 16 bytes of the vector.
-    unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
+    instructions! {
+        fn zero(self) -> __m256 { _mm256_setzero_ps() }
+        fn load(self, from: &[f32; 8]) -> __m256 { _mm256_loadu_ps(from.as_ptr()) }
+        fn floats(self, raw: &[[u8; 4]; 8]) -> __m256 { _mm256_loadu_ps(raw.as_ptr().cast()) }
+        fn halves(self, raw: &[[u8; 2]; 8]) -> __m256 {
+            _mm256_cvtph_ps(_mm_loadu_si128(raw.as_ptr().cast()))
+        }
+        fn bfloats(self, raw: &[[u8; 2]; 8]) -> __m256 {{
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(raw.as_ptr().cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }}
+        fn add_product(self, sum: __m256, a: __m256, b: __m256) -> __m256 {
+            _mm256_add_ps(sum, _mm256_mul_ps(a, b))
+        }
+        fn to_array(self, v: __m256) -> [f32; 8] {{
+            let mut out = [0.0; 8];
+            _mm256_storeu_ps(out.as_mut_ptr(), v);
+            out
+        }}
+        fn prefetch(self, at: *const u8) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
 }

@@ -2,30 +2,66 @@
 
 use std::arch::wasm32::*;
 
-/// The values of eight single-precision numbers.
-#[inline(always)]
-pub(crate) fn widen_floats(raw: &[[u8; 4]; 8]) -> [f32; 8] {
-    to_array(load(raw, 0), load(raw, 4))
-}
+use super::Octets;
 
-/// The values of eight bfloat16 numbers.
-#[inline(always)]
-pub(crate) fn widen_bfloats(raw: &[[u8; 2]; 8]) -> [f32; 8] {
-    let (raw, zero) = (load(raw, 0), u16x8_splat(0));
-    to_array(
-        i16x8_shuffle::<8, 0, 9, 1, 10, 2, 11, 3>(raw, zero),
-        i16x8_shuffle::<8, 4, 9, 5, 10, 6, 11, 7>(raw, zero),
-    )
-}
+#[derive(Clone, Copy)]
+pub(crate) struct Simd128;
 
-/// The values of eight half-precision numbers.
-#[inline(always)]
-pub(crate) fn widen_halves(raw: &[[u8; 2]; 8]) -> [f32; 8] {
-    let raw = load(raw, 0);
-    to_array(
-        halves(u32x4_extend_low_u16x8(raw)),
-        halves(u32x4_extend_high_u16x8(raw)),
-    )
+impl Octets for Simd128 {
+    const ROWS: usize = 4;
+    type Octet = [v128; 2];
+
+    #[inline(always)]
+    fn zero(self) -> [v128; 2] {
+        [f32x4_splat(0.0); 2]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; 8]) -> [v128; 2] {
+        [load(from, 0), load(from, 4)]
+    }
+
+    #[inline(always)]
+    fn floats(self, raw: &[[u8; 4]; 8]) -> [v128; 2] {
+        [load(raw, 0), load(raw, 4)]
+    }
+
+    #[inline(always)]
+    fn halves(self, raw: &[[u8; 2]; 8]) -> [v128; 2] {
+        let raw = load(raw, 0);
+        [
+            halves(u32x4_extend_low_u16x8(raw)),
+            halves(u32x4_extend_high_u16x8(raw)),
+        ]
+    }
+
+    #[inline(always)]
+    fn bfloats(self, raw: &[[u8; 2]; 8]) -> [v128; 2] {
+        let (raw, zero) = (load(raw, 0), u16x8_splat(0));
+        [
+            i16x8_shuffle::<8, 0, 9, 1, 10, 2, 11, 3>(raw, zero),
+            i16x8_shuffle::<8, 4, 9, 5, 10, 6, 11, 7>(raw, zero),
+        ]
+    }
+
+    #[inline(always)]
+    fn add_product(self, sum: [v128; 2], a: [v128; 2], b: [v128; 2]) -> [v128; 2] {
+        [
+            f32x4_add(sum[0], f32x4_mul(a[0], b[0])),
+            f32x4_add(sum[1], f32x4_mul(a[1], b[1])),
+        ]
+    }
+
+    #[inline(always)]
+    fn to_array(self, v: [v128; 2]) -> [f32; 8] {
+        let mut out = [0.0f32; 8];
+        // SAFETY: the array holds the eight numbers of the two vectors.
+        unsafe {
+            v128_store(out.as_mut_ptr().cast(), v[0]);
+            v128_store(out.as_mut_ptr().add(4).cast(), v[1]);
+        }
+        out
+    }
 }
 
 /// [`crate::f16::to_f32`] for four numbers: all its cases are computed, then chosen from.
@@ -41,17 +77,6 @@ fn halves(bits: v128) -> v128 {
     let is_special = u32x4_ge(magnitude, u32x4_splat(0x0f80_0000));
     let value = v128_bitselect(subnormal, normal, is_subnormal);
     v128_or(sign, v128_bitselect(special, value, is_special))
-}
-
-#[inline(always)]
-fn to_array(low: v128, high: v128) -> [f32; 8] {
-    let mut out = [0.0f32; 8];
-    // SAFETY: the array holds the eight numbers of the two vectors.
-    unsafe {
-        v128_store(out.as_mut_ptr().cast(), low);
-        v128_store(out.as_mut_ptr().add(4).cast(), high);
-    }
-    out
 }
 
 /// 16 bytes from the middle of an array.
