@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::{Beside, Columns, dot, min_pair, scale, term};
 use crate::activations::canonical;
 use crate::formats::{Block, Blocks, Sink};
-use crate::lanes::{Lanes, Task};
+use crate::lanes::{Lanes, Spread, Task};
 
 /// The products of some rows with several tokens.
 pub(super) struct Rows<'a, 'y, L: Lanes, B, const UNITS: usize> {
@@ -172,13 +172,7 @@ fn tile<L: Lanes, B: Blocks, const UNITS: usize, const T: usize>(
                 l.load(&quads[3]),
             ];
             for t in 0..T {
-                let x = &x[t].quads[unit];
-                let x = [
-                    l.spread(&x[0]),
-                    l.spread(&x[1]),
-                    l.spread(&x[2]),
-                    l.spread(&x[3]),
-                ];
+                let x = Spread(&x[t].quads[unit]);
                 dots[t] = dot::<L, B>(l, dots[t], &quads, &x);
             }
         }

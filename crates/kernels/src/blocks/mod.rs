@@ -20,7 +20,7 @@ use columns::Columns;
 
 use crate::activations::Quantised;
 use crate::formats::Blocks;
-use crate::lanes::{Lanes, Work};
+use crate::lanes::{Lanes, Operands, Work};
 use crate::sharing::share;
 
 /// Tokens of one pass over the weights: what of their activations stays in the cache.
@@ -136,7 +136,12 @@ fn min_pair<L: Lanes>(l: L, words: &[L::Int; 4], pair: usize) -> L::Int {
 
 /// [`Lanes::dot`] for the quants of a type.
 #[inline(always)]
-fn dot<L: Lanes, B: Blocks>(l: L, sum: L::Int, quads: &[L::Int; 4], x: &[L::Operand; 4]) -> L::Int {
+fn dot<L: Lanes, B: Blocks>(
+    l: L,
+    sum: L::Int,
+    quads: &[L::Int; 4],
+    x: &impl Operands<L>,
+) -> L::Int {
     match B::BITS {
         8 => l.dot_signed(sum, quads, x),
         6 => l.dot::<6>(sum, quads, x),

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use super::{Beside, Columns, min_pair, scale, term};
 use crate::activations::{Quantised, canonical};
 use crate::formats::{Blocks, Sink, unroll};
-use crate::lanes::{Lanes, Task};
+use crate::lanes::{Lanes, Loaded, Operands, Task};
 
 /// Rows that are added up at once: enough independent sums to keep an adder busy.
 const ROWS: usize = 8;
@@ -180,13 +180,7 @@ impl<L: Lanes, B: Blocks, const UNITS: usize> Sink<L> for Dots<'_, L, B, UNITS> 
         } else {
             l.splat(0)
         };
-        let x = &self.x.quads[unit];
-        let x = [
-            l.load_quads(&x[0]),
-            l.load_quads(&x[1]),
-            l.load_quads(&x[2]),
-            l.load_quads(&x[3]),
-        ];
+        let x = Loaded::new(l, &self.x.quads[unit]);
         let dot = dot_of::<L, B>(l, dot, quads, &x);
         if !(16 * (unit + 1)).is_multiple_of(B::GROUP) {
             self.dots[group] = dot;
@@ -205,7 +199,7 @@ fn dot_of<L: Lanes, B: Blocks>(
     l: L,
     sum: L::Int,
     quads: [L::Int; 4],
-    x: &[L::Operand; 4],
+    x: &impl Operands<L>,
 ) -> L::Int {
     if B::BITS == 8 {
         let quads = [

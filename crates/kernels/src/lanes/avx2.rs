@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Chunks, Lanes, Task, Work, instructions};
+use super::{Chunks, Lanes, Operands, Task, Work, instructions};
 
 /// Proof that the machine has the instructions; `VNNI`: AVX-VNNI too.
 #[derive(Clone, Copy)]
@@ -61,9 +61,10 @@ impl<const VNNI: bool> Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn dot_vnni(self, sum: __m256i, weights: &[__m256i; 4], x: &[__m256i; 4]) -> __m256i {
+    fn dot_vnni(self, sum: __m256i, weights: &[__m256i; 4], x: &impl Operands<Self>) -> __m256i {
         let mut sum = sum;
-        for (&w, &x) in weights.iter().zip(x) {
+        for (i, &w) in weights.iter().enumerate() {
+            let x = x.get(self, i);
             // SAFETY: `self` with `VNNI` is the proof of the instructions.
             sum = unsafe { _mm256_dpbusd_avx_epi32(sum, w, x) };
         }
@@ -157,12 +158,12 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
         self,
         sum: __m256i,
         weights: &[__m256i; 4],
-        x: &[__m256i; 4],
+        x: &impl Operands<Self>,
     ) -> __m256i {
         if VNNI {
             return self.dot_vnni(sum, weights, x);
         }
-        let pairs = |i: usize| self.pairs(weights[i], x[i]);
+        let pairs = |i: usize| self.pairs(weights[i], x.get(self, i));
         let (low, high) = (
             self.add_16(pairs(0), pairs(1)),
             self.add_16(pairs(2), pairs(3)),
@@ -176,12 +177,13 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn dot_signed(self, sum: __m256i, weights: &[__m256i; 4], x: &[__m256i; 4]) -> __m256i {
+    fn dot_signed(self, sum: __m256i, weights: &[__m256i; 4], x: &impl Operands<Self>) -> __m256i {
         if VNNI {
             return self.dot_vnni(sum, weights, x);
         }
         let mut sum = sum;
-        for (&w, &x) in weights.iter().zip(x) {
+        for (i, &w) in weights.iter().enumerate() {
+            let x = x.get(self, i);
             // The sign of the weight moves to the activation. That is never −128, so neither its
             // negation nor the sum of two products, at most 2 · 128 · 127, overflows.
             // SAFETY: `self` is the proof of the instructions.

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Chunks, Lanes, Task, Work, instructions};
+use super::{Chunks, Lanes, Operands, Task, Work, instructions};
 
 /// Proof that the machine has the instructions.
 #[derive(Clone, Copy)]
@@ -105,15 +105,16 @@ impl Lanes for Avx512 {
         self,
         sum: __m512i,
         weights: &[__m512i; 4],
-        x: &[__m512i; 4],
+        x: &impl Operands<Self>,
     ) -> __m512i {
         self.dot_signed(sum, weights, x)
     }
 
     #[inline(always)]
-    fn dot_signed(self, sum: __m512i, weights: &[__m512i; 4], x: &[__m512i; 4]) -> __m512i {
+    fn dot_signed(self, sum: __m512i, weights: &[__m512i; 4], x: &impl Operands<Self>) -> __m512i {
         let mut sum = sum;
-        for (&w, &x) in weights.iter().zip(x) {
+        for (i, &w) in weights.iter().enumerate() {
+            let x = x.get(self, i);
             // SAFETY: `self` is the proof of the instructions.
             sum = unsafe { _mm512_dpbusd_epi32(sum, w, x) };
         }

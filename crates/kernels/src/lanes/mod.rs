@@ -93,7 +93,7 @@ pub(crate) trait Lanes: Copy + Send + Sync {
         self,
         sum: Self::Int,
         weights: &[Self::Int; 4],
-        x: &[Self::Operand; 4],
+        x: &impl Operands<Self>,
     ) -> Self::Int;
     /// Makes signed weights what [`Lanes::dot_signed`] expects.
     fn signed(self, weights: Self::Int) -> Self::Int;
@@ -102,7 +102,7 @@ pub(crate) trait Lanes: Copy + Send + Sync {
         self,
         sum: Self::Int,
         weights: &[Self::Int; 4],
-        x: &[Self::Operand; 4],
+        x: &impl Operands<Self>,
     ) -> Self::Int;
     /// Adds the products of two 16-bit integers with two others.
     fn dot_pair(self, sum: Self::Int, a: Self::Int, b: Self::Int) -> Self::Int;
@@ -137,6 +137,45 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     /// Hints that what lies there will be read soon. No address is wrong.
     #[inline(always)]
     fn prefetch(self, _at: *const u8) {}
+}
+
+/// The activations that 16 weights meet, one quad after the other.
+pub(crate) trait Operands<L: Lanes> {
+    /// Quad number `i`. Must be `inline(always)`.
+    fn get(&self, l: L, i: usize) -> L::Operand;
+}
+
+/// The same for all lanes; made ready only where they are used, because several tokens leave few
+/// registers.
+pub(crate) struct Spread<'a, L: Lanes>(pub(crate) &'a [L::Quad; 4]);
+
+impl<L: Lanes> Operands<L> for Spread<'_, L> {
+    #[inline(always)]
+    fn get(&self, l: L, i: usize) -> L::Operand {
+        l.spread(&self.0[i])
+    }
+}
+
+/// Those of each lane.
+pub(crate) struct Loaded<L: Lanes>([L::Operand; 4]);
+
+impl<L: Lanes> Loaded<L> {
+    #[inline(always)]
+    pub(crate) fn new(l: L, quads: &[L::Quads; 4]) -> Self {
+        Self([
+            l.load_quads(&quads[0]),
+            l.load_quads(&quads[1]),
+            l.load_quads(&quads[2]),
+            l.load_quads(&quads[3]),
+        ])
+    }
+}
+
+impl<L: Lanes> Operands<L> for Loaded<L> {
+    #[inline(always)]
+    fn get(&self, _: L, i: usize) -> L::Operand {
+        self.0[i]
+    }
 }
 
 /// 16 bytes of each of as many blocks as there are lanes.

@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Chunks, Lanes, Task, Vectors, Work, instructions};
+use super::{Chunks, Lanes, Operands, Task, Vectors, Work, instructions};
 
 /// Two vectors, so that what is spread over all lanes is spread for both at once.
 type Pair<T> = [T; 2];
@@ -73,14 +73,14 @@ impl<const DOT: bool> Neon<DOT> {
         self,
         sum: Pair<int32x4_t>,
         weights: &[Pair<int32x4_t>; 4],
-        x: &[Pair<int32x4_t>; 4],
+        x: &impl Operands<Self>,
         together: usize,
     ) -> Pair<int32x4_t> {
         let mut sum = sum;
         for n in 0..2 {
-            let mut xs = [self.bytes(x[0][n]); 4];
-            for (to, x) in xs.iter_mut().zip(x) {
-                *to = self.bytes(x[n]);
+            let mut xs = [self.bytes(self.splat(0)[0]); 4];
+            for (i, to) in xs.iter_mut().enumerate() {
+                *to = self.bytes(x.get(self, i)[n]);
             }
             let mut w = xs;
             for (to, w) in w.iter_mut().zip(weights) {
@@ -198,7 +198,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         self,
         sum: Pair<int32x4_t>,
         weights: &[Pair<int32x4_t>; 4],
-        x: &[Pair<int32x4_t>; 4],
+        x: &impl Operands<Self>,
     ) -> Pair<int32x4_t> {
         self.dot_bytes(sum, weights, x, 4)
     }
@@ -208,7 +208,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         self,
         sum: Pair<int32x4_t>,
         weights: &[Pair<int32x4_t>; 4],
-        x: &[Pair<int32x4_t>; 4],
+        x: &impl Operands<Self>,
     ) -> Pair<int32x4_t> {
         self.dot_bytes(sum, weights, x, 2)
     }

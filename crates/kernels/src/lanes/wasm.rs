@@ -8,7 +8,7 @@
 
 use std::arch::wasm32::*;
 
-use super::{Chunks, Lanes, Task, Vectors, Work};
+use super::{Chunks, Lanes, Operands, Task, Vectors, Work};
 
 /// Methods that do the same to each of the `N` vectors.
 macro_rules! each {
@@ -154,10 +154,11 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
         self,
         sum: [v128; N],
         weights: &[[v128; N]; 4],
-        x: &[[[v128; N]; 2]; 4],
+        x: &impl Operands<Self>,
     ) -> [v128; N] {
         let mut sum = sum;
-        for (w, x) in weights.iter().zip(x) {
+        for (i, w) in weights.iter().enumerate() {
+            let x = x.get(self, i);
             for n in 0..N {
                 sum[n] = if RELAXED {
                     dot_bytes(x[0][n], w[n], sum[n])
@@ -177,10 +178,11 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
         self,
         sum: [v128; N],
         weights: &[[v128; N]; 4],
-        x: &[[[v128; N]; 2]; 4],
+        x: &impl Operands<Self>,
     ) -> [v128; N] {
         let mut sum = sum;
-        for (w, x) in weights.iter().zip(x) {
+        for (i, w) in weights.iter().enumerate() {
+            let x = x.get(self, i);
             for n in 0..N {
                 sum[n] = if RELAXED {
                     dot_bytes(v128_xor(w[n], x[1][n]), x[0][n], sum[n])
