@@ -1,12 +1,20 @@
 //! `cargo xtask bench kernels`.
 
-use std::{collections::HashMap, fmt::Write, path::PathBuf, time::Duration};
+mod table;
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use gguf::TensorType;
 use serde_json::Value;
 
+use self::table::{Measured, Native, Speeds};
 use super::{
     browser::{Content, Page},
     report::Report,
@@ -37,10 +45,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .filter(|ty| *ty != TensorType::Q8_K)
         .filter(|ty| options.types.is_empty() || options.types.iter().any(|t| t == ty.name()))
         .collect();
+    let builds = Builds::prepare(&shell)?;
     let report = Report::begin("kernels", "cargo xtask bench kernels");
-    let native = native(&shell, options)?;
-    let chromium = chromium(&shell, options, &types)?;
-    let table = table(&types, &native, &chromium);
+    let measured = Measured {
+        native: native(&shell, options, &builds.native, 1)?,
+        two_threads: native(&shell, options, &builds.native, 2)?,
+        chromium: chromium(&shell, options, &types, builds)?,
+    };
+    let table = measured.table(&types);
     println!("\n{table}");
     if options.types.is_empty() {
         report.write(&table)?;
@@ -48,31 +60,42 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What a build does with a type: the speed of a plain read beside it, and for each number of tokens the bytes of
-/// weights per second.
-#[derive(Default)]
-struct Speeds {
-    read: f64,
-    products: HashMap<u32, f64>,
+/// What is measured.
+struct Builds {
+    native: PathBuf,
+    simd128: PathBuf,
+    relaxed: PathBuf,
 }
 
-/// By type, and the instructions.
-fn native(shell: &Shell, options: &Options) -> Result<(HashMap<String, Speeds>, String)> {
-    let mut cargo = shell.cargo(&[
-        "run",
-        "--locked",
-        "--release",
-        "--package",
-        "kernels",
-        "--example",
-        "speed",
-        "--",
-    ]);
-    cargo
+impl Builds {
+    fn prepare(shell: &Shell) -> Result<Self> {
+        shell::run(&mut shell.cargo(&[
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "kernels",
+            "--features",
+            "threads",
+            "--example",
+            "speed",
+        ]))?;
+        Ok(Self {
+            native: paths::target().join("release/examples/speed"),
+            simd128: build_example(shell, "kernels", "speed_wasm", false)?,
+            relaxed: build_example(shell, "kernels", "speed_wasm", true)?,
+        })
+    }
+}
+
+fn native(shell: &Shell, options: &Options, program: &Path, threads: u32) -> Result<Native> {
+    let mut command = shell.command(program);
+    command
         .args(&options.types)
-        .env("ROUNDS", options.rounds.to_string());
-    shell::say(&cargo);
-    let output = cargo.stderr(std::process::Stdio::inherit()).output()?;
+        .env("ROUNDS", options.rounds.to_string())
+        .env("RAYON_NUM_THREADS", threads.to_string());
+    shell::say(&command);
+    let output = command.stderr(Stdio::inherit()).output()?;
     anyhow::ensure!(output.status.success(), "the native benchmark failed");
     let mut speeds: HashMap<String, Speeds> = HashMap::new();
     let mut isa = String::new();
@@ -87,7 +110,7 @@ fn native(shell: &Shell, options: &Options) -> Result<(HashMap<String, Speeds>, 
             .products
             .insert(number("tokens")? as u32, number("bytes")?);
     }
-    Ok((speeds, isa))
+    Ok(Native { speeds, isa })
 }
 
 /// By build and type.
@@ -95,21 +118,16 @@ fn chromium(
     shell: &Shell,
     options: &Options,
     types: &[TensorType],
+    builds: Builds,
 ) -> Result<HashMap<(&'static str, String), Speeds>> {
     let numbers: Vec<u32> = types.iter().map(|ty| ty.id()).collect();
     let parameters = serde_json::json!({ "rounds": options.rounds, "types": numbers }).to_string();
     let page = Page {
         contents: HashMap::from([
-            ("/", Content::Text(include_str!("kernels.html"))),
+            ("/", Content::Text(include_str!("kernels/page.html"))),
             ("/parameters.js", Content::Text(parameters.leak())),
-            (
-                "/simd128.wasm",
-                Content::File(build_example(shell, "kernels", "speed_wasm", false)?),
-            ),
-            (
-                "/relaxed.wasm",
-                Content::File(build_example(shell, "kernels", "speed_wasm", true)?),
-            ),
+            ("/simd128.wasm", Content::File(builds.simd128)),
+            ("/relaxed.wasm", Content::File(builds.relaxed)),
         ]),
         patience: Duration::from_secs(1200),
     };
@@ -151,44 +169,4 @@ pub(super) fn build_example(
     std::fs::create_dir_all(paths::target().join("bench"))?;
     std::fs::copy(paths::target().join(module), &copy)?;
     Ok(copy)
-}
-
-fn table(
-    types: &[TensorType],
-    (native, isa): &(HashMap<String, Speeds>, String),
-    chromium: &HashMap<(&'static str, String), Speeds>,
-) -> String {
-    let mut out = format!(
-        "One thread, rows of 4096 weights. The first figure is GB/s of weights for one token, with its share of a \
-         plain read of memory in the same rounds; then GFLOP/s for 8 and for 32 tokens.\n\n\
-         | type | {isa} | | | relaxed SIMD, Chromium | | | simd128, Chromium | | |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n\
-         | tokens | 1 | 8 | 32 | 1 | 8 | 32 | 1 | 8 | 32 |\n"
-    );
-    for ty in types {
-        let name = ty.name().to_owned();
-        let _ = write!(out, "| {name} ");
-        let columns = [
-            native.get(&name),
-            chromium.get(&("relaxed", name.clone())),
-            chromium.get(&("simd128", name.clone())),
-        ];
-        for speeds in columns {
-            for tokens in TOKENS {
-                let speed = speeds.and_then(|s| Some((s.read, *s.products.get(&tokens)?)));
-                let _ = match speed {
-                    None => write!(out, "| "),
-                    Some((read, bytes)) if tokens == 1 => {
-                        write!(out, "| {:.1} ({:.2}) ", bytes / 1e9, bytes / read)
-                    }
-                    Some((_, bytes)) => {
-                        let weights = bytes / ty.block_bytes() as f64 * ty.block_len() as f64;
-                        write!(out, "| {:.0} ", 2.0 * weights * f64::from(tokens) / 1e9)
-                    }
-                };
-            }
-        }
-        out.push_str("|\n");
-    }
-    out
 }
