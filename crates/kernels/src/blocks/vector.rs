@@ -173,15 +173,18 @@ impl<L: Lanes, B: Blocks, const UNITS: usize> Sink<L> for Dots<'_, L, B, UNITS> 
     #[inline(always)]
     fn take(&mut self, l: L, unit: usize, quads: [L::Int; 4]) {
         let group = 16 * unit / B::GROUP;
-        let dot = if !(16 * unit).is_multiple_of(B::GROUP) {
-            self.dots[group]
-        } else if B::OFFSET != 0 || B::BITS == 8 {
+        let is_first = (16 * unit).is_multiple_of(B::GROUP);
+        // Each unit's sum begins anew: two short chains of additions are done sooner than a long one.
+        let start = if is_first && (B::OFFSET != 0 || B::BITS == 8) {
             l.load(&self.x.starts[group])
         } else {
             l.splat(0)
         };
         let x = Loaded::new(l, &self.x.quads[unit]);
-        let dot = dot_of::<L, B>(l, dot, quads, &x);
+        let mut dot = dot_of::<L, B>(l, start, quads, &x);
+        if !is_first {
+            dot = l.add(dot, self.dots[group]);
+        }
         if !(16 * (unit + 1)).is_multiple_of(B::GROUP) {
             self.dots[group] = dot;
         } else if B::SCALES {

@@ -37,26 +37,20 @@ impl Blocks for Q6K {
     fn quads<L: Lanes>(l: L, block: &impl Block<L>, sink: &mut impl Sink<L>) {
         unroll!(for half in [0, 1] {
             unroll!(for column in [0, 1] {
-                let a = block.chunk(l, 64 * half + 16 * column);
-                let b = block.chunk(l, 64 * half + 32 + 16 * column);
                 let high = block.chunk(l, 128 + 32 * half + 16 * column);
                 let unit = 8 * half + column;
-                let quads = each!(a, |i, w| {
-                    l.or(field(l, w, 0, 15), moved(l, high[i], 0, 4, 0x30))
+                // One chunk of low halves after the other: there are few registers.
+                unroll!(for j in [0, 1] {
+                    let low = block.chunk(l, 64 * half + 32 * j + 16 * column);
+                    let quads = each!(low, |i, w| {
+                        l.or(field(l, w, 0, 15), moved(l, high[i], 2 * j, 4, 0x30))
+                    });
+                    sink.take(l, unit + 2 * j, quads);
+                    let quads = each!(low, |i, w| {
+                        l.or(field(l, w, 4, 15), moved(l, high[i], 4 + 2 * j, 4, 0x30))
+                    });
+                    sink.take(l, unit + 4 + 2 * j, quads);
                 });
-                sink.take(l, unit, quads);
-                let quads = each!(b, |i, w| {
-                    l.or(field(l, w, 0, 15), moved(l, high[i], 2, 4, 0x30))
-                });
-                sink.take(l, unit + 2, quads);
-                let quads = each!(a, |i, w| {
-                    l.or(field(l, w, 4, 15), moved(l, high[i], 4, 4, 0x30))
-                });
-                sink.take(l, unit + 4, quads);
-                let quads = each!(b, |i, w| {
-                    l.or(field(l, w, 4, 15), moved(l, high[i], 6, 4, 0x30))
-                });
-                sink.take(l, unit + 6, quads);
             });
         });
     }
