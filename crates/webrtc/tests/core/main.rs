@@ -1,0 +1,7 @@
+//! The core against streams of bytes as honest, slow and hostile peers send them.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod frames;
+mod rules;
+mod world;
