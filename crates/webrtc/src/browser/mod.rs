@@ -24,6 +24,7 @@ mod linger;
 mod negotiation;
 mod peer;
 mod shared;
+mod signals;
 mod stream;
 mod transport;
 

@@ -15,8 +15,12 @@ use web_sys::{
     RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
 };
 
-use super::{Connection, Error, peer::PeerConnection};
-use crate::core::signaling::{Decoder, Message, Type};
+use super::{
+    Connection, Error,
+    peer::PeerConnection,
+    signals::{Signals, send},
+};
+use crate::core::signaling::{Message, Type};
 
 /// Finding a path takes a fraction of a second, or does not succeed.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -55,55 +59,12 @@ pub async fn negotiate(
     role: Role,
 ) -> Result<Connection, Error> {
     let (reader, writer) = stream.split();
-    let signals = Signals {
-        reader,
-        decoder: Decoder::new(),
-        received: Vec::new(),
-    };
-    let mut work = pin!(agree(signals, writer, servers, role).fuse());
+    let mut work = pin!(agree(Signals::new(reader), writer, servers, role).fuse());
     let mut timeout = Delay::new(TIMEOUT).fuse();
     select! {
         result = work => result,
         () = timeout => Err(Error::TimedOut),
     }
-}
-
-/// The receiving half of the signalling stream.
-struct Signals<R> {
-    reader: R,
-    decoder: Decoder,
-    /// Received and not decoded yet.
-    received: Vec<u8>,
-}
-
-impl<R: AsyncRead + Unpin> Signals<R> {
-    async fn receive(&mut self) -> Result<Message, Error> {
-        loop {
-            let mut input = &self.received[..];
-            let decoded = self.decoder.decode(&mut input)?;
-            let rest = input.len();
-            self.received.drain(..self.received.len() - rest);
-            if let Some(message) = decoded {
-                return Ok(message);
-            }
-            let mut buffer = [0; 1024];
-            let len = self.reader.read(&mut buffer).await?;
-            if len == 0 {
-                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-            }
-            self.received.extend_from_slice(&buffer[..len]);
-        }
-    }
-}
-
-async fn send(
-    writer: &mut (impl AsyncWrite + Unpin),
-    kind: Type,
-    data: String,
-) -> Result<(), Error> {
-    writer.write_all(&Message { kind, data }.encode()?).await?;
-    writer.flush().await?;
-    Ok(())
 }
 
 async fn agree(

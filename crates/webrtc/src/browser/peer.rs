@@ -43,6 +43,7 @@ pub(super) struct PeerConnection {
     pub(super) inner: RtcPeerConnection,
     /// Channels that the peer has opened.
     pub(super) channels: mpsc::Receiver<Channel>,
+    changed: mpsc::Sender<()>,
     changes: mpsc::Receiver<()>,
     /// Watched for the other side's goodbye.
     transport: Option<SctpTransport>,
@@ -78,7 +79,7 @@ impl PeerConnection {
         inner.set_onconnectionstatechange(Some(on_state.as_ref().unchecked_ref()));
         // A page that is merely left lets the other side wait for a quarter of a minute.
         let on_leave = Closure::<dyn FnMut(Event)>::new({
-            let (inner, mut changed) = (inner.clone(), changed);
+            let (inner, mut changed) = (inner.clone(), changed.clone());
             let shared = Rc::clone(&shared);
             move |_| {
                 inner.close();
@@ -94,6 +95,7 @@ impl PeerConnection {
         Ok(Self {
             inner,
             channels,
+            changed,
             changes,
             transport: None,
             shared,
@@ -110,6 +112,8 @@ impl PeerConnection {
         if let Some(transport) = &self.transport {
             transport.set_onstatechange(Some(self.on_state.as_ref().unchecked_ref()));
         }
+        // It may be closed already.
+        let _ = self.changed.try_send(());
     }
 
     /// The state after the next change.
