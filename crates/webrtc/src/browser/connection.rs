@@ -5,16 +5,18 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, future::LocalBoxFuture};
 use futures_timer::Delay;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 use send_wrapper::SendWrapper;
 use web_sys::RtcPeerConnectionState;
 
-use super::{Error, Stream, channel::Channel, linger::Leftovers, peer::PeerConnection};
+use super::{
+    Error, Stream, channel::Channel, linger::Leftovers, peer::PeerConnection, silence::silence,
+};
 
-/// How long a connection may be without an answer, after the browser has noticed that there is none, before it is given
-/// up. By itself it would try for a quarter of a minute.
+/// How long a connection may stay in the state `disconnected` before it is given up. By itself a browser would try for a
+/// quarter of a minute.
 pub const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// A direct connection; its streams are data channels. Closed when dropped.
@@ -23,16 +25,28 @@ pub struct Connection(SendWrapper<Inner>);
 struct Inner {
     peer: PeerConnection,
     leftovers: Rc<Leftovers>,
-    /// Runs while the other side does not answer.
-    silence: Option<Delay>,
+    /// Ends when nothing comes any more.
+    silence: LocalBoxFuture<'static, ()>,
+    /// Runs while the connection is disconnected.
+    disconnected: Option<Delay>,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Closed,
+    Lost,
 }
 
 impl Connection {
     pub(super) fn new(peer: PeerConnection) -> Self {
+        let silence = silence(peer.inner.clone()).boxed_local();
         Self(SendWrapper::new(Inner {
             peer,
             leftovers: Rc::default(),
-            silence: None,
+            silence,
+            disconnected: None,
+            end: None,
         }))
     }
 
@@ -42,22 +56,35 @@ impl Connection {
 }
 
 impl Inner {
-    /// Ready when the connection has ended.
+    /// Ready when the connection has ended, and ever after.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if self.end.is_none() {
+            self.end = self.look_for_end(cx);
+        }
+        match self.end {
+            None => Poll::Pending,
+            Some(End::Closed) => Poll::Ready(Error::Closed),
+            Some(End::Lost) => Poll::Ready(Error::Lost),
+        }
+    }
+
+    fn look_for_end(&mut self, cx: &mut Context<'_>) -> Option<End> {
         while let Poll::Ready(state) = self.peer.poll_change(cx) {
             match state {
-                RtcPeerConnectionState::Failed => return Poll::Ready(Error::Lost),
-                RtcPeerConnectionState::Closed => return Poll::Ready(Error::Closed),
+                RtcPeerConnectionState::Failed => return Some(End::Lost),
+                RtcPeerConnectionState::Closed => return Some(End::Closed),
                 RtcPeerConnectionState::Disconnected => {
-                    self.silence.get_or_insert_with(|| Delay::new(PATIENCE));
+                    self.disconnected
+                        .get_or_insert_with(|| Delay::new(PATIENCE));
                 }
-                _ => self.silence = None,
+                _ => self.disconnected = None,
             }
         }
-        match &mut self.silence {
-            Some(silence) => silence.poll_unpin(cx).map(|()| Error::Lost),
-            None => Poll::Pending,
-        }
+        let given_up = match &mut self.disconnected {
+            Some(patience) => patience.poll_unpin(cx).is_ready(),
+            None => false,
+        };
+        (given_up || self.silence.poll_unpin(cx).is_ready()).then_some(End::Lost)
     }
 }
 

@@ -13,7 +13,8 @@
 //!   [`MAX_UNREAD`] per connection. A stream that exceeds either is reset.
 //! - A stream that was let go of lives on unseen until the other side has acknowledged its end, [`LINGER`] at most.
 //! - A peer that says goodbye is gone at once; a page says it when it is left (`pagehide`). One that falls silent is
-//!   noticed by ICE, after about three seconds, and given up [`PATIENCE`] later.
+//!   given up within five seconds ([`crate::core::Liveness`]). Where a browser keeps no count of what it receives, its
+//!   own state of the connection says it, and [`PATIENCE`] is added.
 //!
 //! Pages have one thread. What must be `Send` for libp2p is wrapped, and panics if it is touched on another one.
 
@@ -25,6 +26,7 @@ mod negotiation;
 mod peer;
 mod shared;
 mod signals;
+mod silence;
 mod stream;
 mod transport;
 

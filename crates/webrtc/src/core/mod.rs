@@ -20,10 +20,12 @@
 //! ```
 
 mod frame;
+mod liveness;
 mod message;
 pub mod signaling;
 mod stream;
 
 pub use frame::{FrameDecoder, FrameError, MAX_FRAME};
+pub use liveness::Liveness;
 pub use message::{Flag, MAX_DATA, Message};
 pub use stream::{Limits, Stream, StreamError};

@@ -198,6 +198,18 @@ async fn many_streams_share_a_connection() {
 }
 
 #[test]
+async fn a_connection_that_nobody_uses_stays() {
+    let (one, other) = pair().await;
+    Delay::new(Duration::from_secs(12)).await;
+    let mut stream = one.open().await;
+    spawn_local(async move { echo(other.accept().await).await });
+    assert_eq!(
+        in_time(exchange(&mut stream, b"still here")).await,
+        b"still here"
+    );
+}
+
+#[test]
 async fn a_goodbye_is_heard_at_once() {
     let (one, other) = pair().await;
     let mut stream = one.open().await;
@@ -223,4 +235,29 @@ async fn a_page_that_is_left_says_goodbye() {
     in_time(one.end()).await.unwrap();
     in_time(other.end()).await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+/// Has the network broken or mended; says whether that was possible.
+async fn ask_breaker(what: &str) -> bool {
+    let window = web_sys::window().unwrap();
+    let response = window.fetch_with_str(&format!("http://{}/{what}", super::BREAKER));
+    match wasm_bindgen_futures::JsFuture::from(response).await {
+        Ok(response) => web_sys::Response::from(response).ok(),
+        Err(_) => false,
+    }
+}
+
+#[test]
+async fn a_peer_that_falls_silent_is_given_up_within_five_seconds() {
+    let (one, other) = pair().await;
+    if !ask_breaker("silence").await {
+        console_log!("left out: the network cannot be broken here");
+        return;
+    }
+    let start = Instant::now();
+    let errors = in_time(join(one.end(), other.end())).await;
+    let elapsed = start.elapsed();
+    assert!(ask_breaker("sound").await);
+    console_log!("silence noticed after {elapsed:?}: {errors:?}");
+    assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
 }
