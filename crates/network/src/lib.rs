@@ -42,8 +42,6 @@ mod queue;
 mod reader;
 mod streams;
 mod transport;
-#[cfg(target_arch = "wasm32")]
-mod webrtc;
 mod writer;
 
 pub use config::{Config, IceServer, RelayLimits};

@@ -36,7 +36,7 @@ impl Purpose {
     pub(crate) const fn protocol(self) -> StreamProtocol {
         match self {
             Self::Messages(channel) => StreamProtocol::new(channel.name()),
-            Self::Signalling => StreamProtocol::new("/webrtc-signaling/0.0.1"),
+            Self::Signalling => StreamProtocol::new(webrtc::core::signaling::PROTOCOL),
         }
     }
 }

@@ -97,7 +97,12 @@ fn all<'a>(shell: &'a Shell, web: &'a [String], options: &'a Options) -> Vec<Ste
             ..Step::new("bits on ARM", || bits::on_arm(shell))
         },
         Step::new("graphics in Chromium", || graphics_in_chromium(shell)),
-        Step::new("network in Chromium", || network_in_chromium(shell)),
+        Step::new("webrtc in Chromium", || {
+            network_in_chromium(shell, "webrtc")
+        }),
+        Step::new("network in Chromium", || {
+            network_in_chromium(shell, "network")
+        }),
         Step::new("page build", || web::build(shell).map(|()| Tally::ONE)),
         Step::new("page size", || size::check().map(|()| Tally::ONE)),
         Step::new("tests, end to end in Chromium", || {
@@ -186,10 +191,10 @@ fn graphics_in_chromium(shell: &Shell) -> Result<Tally> {
     run_tests(&mut tests)
 }
 
-/// Browser nodes and the native one they meet through. What they need is built beforehand: inside its namespace the test
-/// reaches nothing from which it could be fetched.
-fn network_in_chromium(shell: &Shell) -> Result<Tally> {
-    let package = ["--locked", "--package", "network", "--test", "browser"];
+/// Connections between two pages, and between browser nodes and the native one they meet through. What they need is
+/// built beforehand: inside its namespace the test reaches nothing from which it could be fetched.
+fn network_in_chromium(shell: &Shell, package: &str) -> Result<Tally> {
+    let package = ["--locked", "--package", package, "--test", "browser"];
     let mut page = shell.cargo(&["test", "--no-run", "--target", WASM]);
     shell::run(page.args(package))?;
     let mut tests = shell.cargo(&["test"]);

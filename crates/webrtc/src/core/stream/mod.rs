@@ -75,11 +75,16 @@ impl Stream {
         }
         let result = self.decode(&mut input);
         if let Err(violation) = result {
-            self.violation = Some(violation);
-            self.sending.reset();
-            self.stop_receiving();
+            self.fail(violation);
         }
         result
+    }
+
+    /// Resets both halves, as for a rule that the peer broke, which may be one of the shell's own.
+    pub fn fail(&mut self, violation: StreamError) {
+        self.violation.get_or_insert(violation);
+        self.sending.reset();
+        self.stop_receiving();
     }
 
     fn decode(&mut self, input: &mut &[u8]) -> Result<(), StreamError> {

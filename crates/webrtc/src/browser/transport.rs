@@ -4,7 +4,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures::{FutureExt, StreamExt, channel::oneshot, future::BoxFuture};
+use futures::{
+    AsyncRead, AsyncWrite, FutureExt,
+    future::{BoxFuture, LocalBoxFuture},
+};
 use libp2p::{
     Multiaddr, PeerId,
     core::transport::{DialOpts, ListenerId, TransportError, TransportEvent},
@@ -12,29 +15,40 @@ use libp2p::{
 };
 use send_wrapper::SendWrapper;
 
-use super::{
-    Error, LISTEN,
-    connection::Connection,
-    negotiation::{Role, negotiate},
-};
-use crate::{
-    IceServer,
-    transport::{SignalEnds, Wanted},
-};
+use super::{Connection, Error, IceServer, Role, negotiate};
 
-/// Dials `…/p2p-circuit/webrtc/p2p/<peer>` and listens on [`LISTEN`].
+/// What this transport listens on; it means "everybody who finds me through a relay".
+pub const LISTEN: &str = "/webrtc";
+
+/// Streams of [`crate::core::signaling::PROTOCOL`] over relayed connections. A transport has no connections of its own;
+/// whoever owns the swarm lends it theirs.
+pub trait Signaling: Unpin + 'static {
+    /// A stream between two peers, authenticated and encrypted from end to end.
+    type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
+
+    /// Opens a stream to a peer that there is a relayed connection with; `None` if there is none.
+    fn open(&mut self, peer: PeerId) -> LocalBoxFuture<'static, Option<Self::Stream>>;
+
+    /// The next stream that a peer has opened.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<(PeerId, Self::Stream)>;
+}
+
+/// Dials `…/p2p-circuit/webrtc/p2p/<peer>`, over the relayed connection that stands, and listens on [`LISTEN`].
 ///
-/// It has no connection of its own to arrange things over: streams to and from peers come through [`SignalEnds`].
-pub(crate) struct Transport {
-    signals: SendWrapper<SignalEnds>,
+/// It goes before the relay client's transport in a chain of them, which would take these addresses for its own. When
+/// two peers dial each other at once, each side gets both connections; the one that the lower peer id dialled is the
+/// one to keep, so that both keep the same.
+pub struct Transport<S> {
+    signaling: SendWrapper<S>,
     servers: SendWrapper<Rc<[IceServer]>>,
     listener: Option<ListenerId>,
 }
 
-impl Transport {
-    pub(crate) fn new(signals: SignalEnds, servers: &[IceServer]) -> Self {
+impl<S: Signaling> Transport<S> {
+    /// A transport that finds paths with the help of these servers.
+    pub fn new(signaling: S, servers: &[IceServer]) -> Self {
         Self {
-            signals: SendWrapper::new(signals),
+            signaling: SendWrapper::new(signaling),
             servers: SendWrapper::new(servers.into()),
             listener: None,
         }
@@ -44,11 +58,11 @@ impl Transport {
         &self,
         peer: PeerId,
         role: Role,
-        stream: oneshot::Receiver<libp2p::Stream>,
+        stream: impl Future<Output = Option<S::Stream>> + 'static,
     ) -> Upgrade {
         let servers = Rc::clone(&self.servers);
         let work = async move {
-            let stream = stream.await.map_err(|_| Error::NoSignalling)?;
+            let stream = stream.await.ok_or(Error::NoSignaling)?;
             Ok((peer, negotiate(stream, &servers, role).await?))
         };
         SendWrapper::new(work).boxed()
@@ -76,7 +90,7 @@ fn direct_to(peer: PeerId) -> Multiaddr {
         .with(Protocol::P2p(peer))
 }
 
-impl libp2p::Transport for Transport {
+impl<S: Signaling> libp2p::Transport for Transport<S> {
     type Output = (PeerId, Connection);
     type Error = Error;
     type ListenerUpgrade = Upgrade;
@@ -87,7 +101,8 @@ impl libp2p::Transport for Transport {
         id: ListenerId,
         address: Multiaddr,
     ) -> Result<(), TransportError<Error>> {
-        if address.to_string() != LISTEN || self.listener.is_some() {
+        let ours = address.iter().eq([Protocol::WebRTC]);
+        if !ours || self.listener.is_some() {
             return Err(TransportError::MultiaddrNotSupported(address));
         }
         self.listener = Some(id);
@@ -106,9 +121,7 @@ impl libp2p::Transport for Transport {
         let Some(peer) = parse(&address).filter(|_| options.role.is_dialer()) else {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
-        let (reply, stream) = oneshot::channel();
-        // Fails when too many are waiting or the node shuts down; then the dial fails for want of a stream.
-        let _ = self.signals.wanted.try_send(Wanted { peer, reply });
+        let stream = self.signaling.open(peer);
         Ok(self.negotiated(peer, Role::Offers, stream))
     }
 
@@ -119,17 +132,13 @@ impl libp2p::Transport for Transport {
         let Some(listener_id) = self.listener else {
             return Poll::Pending;
         };
-        let Poll::Ready(Some((peer, stream))) = self.signals.incoming.poll_next_unpin(cx) else {
-            return Poll::Pending;
-        };
-        let (reply, received) = oneshot::channel();
-        // Cannot fail: the receiver is in the line above.
-        let _ = reply.send(stream);
-        Poll::Ready(TransportEvent::Incoming {
-            listener_id,
-            upgrade: self.negotiated(peer, Role::Answers, received),
-            local_addr: Multiaddr::empty().with(Protocol::WebRTC),
-            send_back_addr: direct_to(peer),
-        })
+        self.signaling
+            .poll_incoming(cx)
+            .map(|(peer, stream)| TransportEvent::Incoming {
+                listener_id,
+                upgrade: self.negotiated(peer, Role::Answers, std::future::ready(Some(stream))),
+                local_addr: Multiaddr::empty().with(Protocol::WebRTC),
+                send_back_addr: direct_to(peer),
+            })
     }
 }

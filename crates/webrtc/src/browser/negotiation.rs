@@ -2,7 +2,10 @@
 
 use std::{future::poll_fn, pin::pin, time::Duration};
 
-use futures::{AsyncWriteExt, FutureExt, StreamExt, channel::mpsc, select, stream};
+use futures::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, StreamExt, channel::mpsc,
+    select, stream,
+};
 use futures_timer::Delay;
 use js_sys::{Array, JSON};
 use wasm_bindgen::prelude::*;
@@ -13,11 +16,11 @@ use web_sys::{
 };
 
 use super::{
-    Error,
-    connection::{Connection, INIT, PeerConnection},
-    signal::{self, Kind},
+    Connection, Error,
+    peer::PeerConnection,
+    signals::{Signals, send},
 };
-use crate::IceServer;
+use crate::core::signaling::{Message, Type};
 
 /// Finding a path takes a fraction of a second, or does not succeed.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -26,19 +29,37 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_CANDIDATES: usize = 128;
 
 /// Who begins.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The one who opened the signalling stream.
     Offers,
+    /// The other one.
     Answers,
 }
 
-/// Negotiates over `stream`, which is used for nothing else and closed in the end.
-pub(super) async fn negotiate(
-    stream: libp2p::Stream,
+/// A STUN or TURN server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IceServer {
+    /// `stun:…`, `turn:…` or `turns:…`.
+    pub urls: Vec<String>,
+    /// For TURN.
+    pub username: Option<String>,
+    /// For TURN.
+    pub credential: Option<String>,
+}
+
+/// Negotiates over `stream`, which is used for nothing else and closed in the end. It must be authenticated and private:
+/// what the connection is tied to is said there.
+///
+/// # Errors
+/// If the two find no path to each other within twenty seconds, or one does not keep to the protocol.
+pub async fn negotiate(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     servers: &[IceServer],
     role: Role,
 ) -> Result<Connection, Error> {
-    let mut work = pin!(agree(stream, servers, role).fuse());
+    let (reader, writer) = stream.split();
+    let mut work = pin!(agree(Signals::new(reader), writer, servers, role).fuse());
     let mut timeout = Delay::new(TIMEOUT).fuse();
     select! {
         result = work => result,
@@ -47,7 +68,8 @@ pub(super) async fn negotiate(
 }
 
 async fn agree(
-    mut stream: libp2p::Stream,
+    mut signals: Signals<impl AsyncRead + Unpin>,
+    mut writer: impl AsyncWrite + Unpin,
     servers: &[IceServer],
     role: Role,
 ) -> Result<Connection, Error> {
@@ -69,20 +91,20 @@ async fn agree(
 
     let init = match role {
         Role::Offers => {
-            let init = peer.open(INIT)?;
+            let init = peer.open_init()?;
             let offer = JsFuture::from(peer.inner.create_offer()).await?;
-            describe_ourselves(&peer, &mut stream, offer, Kind::Offer).await?;
-            describe_them(&peer, &mut stream, Kind::Answer).await?;
+            describe_ourselves(&peer, &mut writer, offer, Type::SdpOffer).await?;
+            describe_them(&peer, &mut signals, Type::SdpAnswer).await?;
             Some(init)
         }
         Role::Answers => {
-            describe_them(&peer, &mut stream, Kind::Offer).await?;
+            describe_them(&peer, &mut signals, Type::SdpOffer).await?;
             let answer = JsFuture::from(peer.inner.create_answer()).await?;
-            describe_ourselves(&peer, &mut stream, answer, Kind::Answer).await?;
+            describe_ourselves(&peer, &mut writer, answer, Type::SdpAnswer).await?;
             None
         }
     };
-    find_path(&mut peer, stream, &mut candidates).await?;
+    find_path(&mut peer, signals, writer, &mut candidates).await?;
     peer.inner.set_onicecandidate(None);
     peer.watch_transport();
     if let Some(init) = init {
@@ -93,9 +115,9 @@ async fn agree(
 
 async fn describe_ourselves(
     peer: &PeerConnection,
-    stream: &mut libp2p::Stream,
+    writer: &mut (impl AsyncWrite + Unpin),
     description: JsValue,
-    kind: Kind,
+    kind: Type,
 ) -> Result<(), Error> {
     let description: RtcSessionDescriptionInit = description.unchecked_into();
     JsFuture::from(peer.inner.set_local_description(&description)).await?;
@@ -103,16 +125,16 @@ async fn describe_ourselves(
         .inner
         .local_description()
         .ok_or(Error::Negotiation("no description of ourselves"))?;
-    signal::send(stream, kind, local.sdp()).await
+    send(writer, kind, local.sdp()).await
 }
 
 async fn describe_them(
     peer: &PeerConnection,
-    stream: &mut libp2p::Stream,
-    expected: Kind,
+    signals: &mut Signals<impl AsyncRead + Unpin>,
+    expected: Type,
 ) -> Result<(), Error> {
-    let (kind, sdp) = signal::receive(stream).await?;
-    let wanted = if expected == Kind::Offer {
+    let Message { kind, data } = signals.receive().await?;
+    let wanted = if expected == Type::SdpOffer {
         RtcSdpType::Offer
     } else {
         RtcSdpType::Answer
@@ -121,7 +143,7 @@ async fn describe_them(
         return Err(Error::Negotiation("offer and answer in the wrong order"));
     }
     let description = RtcSessionDescriptionInit::new(wanted);
-    description.set_sdp(&sdp);
+    description.set_sdp(&data);
     JsFuture::from(peer.inner.set_remote_description(&description)).await?;
     Ok(())
 }
@@ -129,16 +151,14 @@ async fn describe_them(
 /// Exchanges candidates as they are found, until the connection stands.
 async fn find_path(
     peer: &mut PeerConnection,
-    stream: libp2p::Stream,
+    signals: Signals<impl AsyncRead + Unpin>,
+    mut writer: impl AsyncWrite + Unpin,
     candidates: &mut mpsc::Receiver<String>,
 ) -> Result<(), Error> {
-    let (reader, mut writer) = futures::AsyncReadExt::split(stream);
-    let received = stream::unfold(reader, |mut reader| async move {
+    let received = stream::unfold(signals, |mut signals| async move {
         // Whatever ends it: the other side may be connected already, and gone from here.
-        signal::receive(&mut reader)
-            .await
-            .ok()
-            .map(|message| (message, reader))
+        let message = signals.receive().await.ok()?;
+        Some((message, signals))
     });
     let mut received = pin!(received.take(MAX_CANDIDATES).fuse());
     let mut listens = true;
@@ -146,15 +166,17 @@ async fn find_path(
         select! {
             state = poll_fn(|cx| peer.poll_change(cx)).fuse() => match state {
                 RtcPeerConnectionState::Connected => break,
-                RtcPeerConnectionState::Failed => return Err(Error::Lost("impossible")),
-                RtcPeerConnectionState::Closed => return Err(Error::Lost("closed")),
+                RtcPeerConnectionState::Failed => return Err(Error::NoPath),
+                RtcPeerConnectionState::Closed => return Err(Error::Closed),
                 _ => {}
             },
             candidate = candidates.next() => if let Some(candidate) = candidate && listens {
-                listens = signal::send(&mut writer, Kind::Candidate, candidate).await.is_ok();
+                listens = send(&mut writer, Type::IceCandidate, candidate).await.is_ok();
             },
-            message = received.next() => if let Some((Kind::Candidate, json)) = message {
-                add_candidate(peer, &json).await;
+            message = received.next() => if let Some(message) = message
+                && message.kind == Type::IceCandidate
+            {
+                add_candidate(peer, &message.data).await;
             },
         }
     }
@@ -163,7 +185,8 @@ async fn find_path(
     Ok(())
 }
 
-/// One that the browser does not like is passed over: there may be better ones.
+/// One that the browser does not like is passed over: there may be better ones. The last is `null`, by which some
+/// implementations say that there are no more.
 async fn add_candidate(peer: &PeerConnection, json: &str) {
     let Some(candidate) = JSON::parse(json).ok().filter(JsValue::is_object) else {
         return;

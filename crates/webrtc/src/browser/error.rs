@@ -1,0 +1,44 @@
+use wasm_bindgen::{JsCast, JsValue};
+
+use crate::core::signaling;
+
+/// Why there is no connection, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The browser refused something.
+    #[error("the browser says: {0}")]
+    Browser(String),
+    /// There is no relayed connection to arrange a direct one over.
+    #[error("no relayed connection to arrange a direct one over")]
+    NoSignaling,
+    /// The other side did not keep to the protocol.
+    #[error("negotiation failed: {0}")]
+    Negotiation(&'static str),
+    /// The other side sent something else than signalling messages.
+    #[error(transparent)]
+    Message(#[from] signaling::Error),
+    /// The stream for signalling failed meanwhile.
+    #[error("the relayed connection failed: {0}")]
+    Signaling(#[from] std::io::Error),
+    /// No path between the two was found.
+    #[error("no path between the two was found")]
+    NoPath,
+    /// The connection was closed, by either side.
+    #[error("the connection is closed")]
+    Closed,
+    /// The other side has fallen silent.
+    #[error("the connection is lost")]
+    Lost,
+    /// It took too long.
+    #[error("timed out")]
+    TimedOut,
+}
+
+impl From<JsValue> for Error {
+    fn from(value: JsValue) -> Self {
+        Self::Browser(value.dyn_ref::<js_sys::Error>().map_or_else(
+            || format!("{value:?}"),
+            |error| format!("{}: {}", error.name(), error.message()),
+        ))
+    }
+}
