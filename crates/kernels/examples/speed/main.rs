@@ -7,16 +7,26 @@
 
 mod bench;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bench::{Bench, WIDTH};
 use gguf::TensorType;
 use kernels::{Isa, encoding_for};
 
-/// Bytes of weights times tokens in one sample: short enough for some to pass undisturbed.
+/// Bytes of weights times tokens in one product.
 const SAMPLE: usize = 16 << 20;
+/// Short enough for some samples to pass undisturbed, long enough for other threads to wake up.
+const SAMPLE_TIME: Duration = Duration::from_millis(4);
 
 fn main() {
+    // In a thread of the pool, as programs do it: from outside each product would wait for one to wake up.
+    #[cfg(feature = "threads")]
+    rayon::scope(|_| measure());
+    #[cfg(not(feature = "threads"))]
+    measure();
+}
+
+fn measure() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let rounds: usize = std::env::var("ROUNDS").map_or(50, |n| n.parse().unwrap());
     let all = std::env::var_os("EVERY_ISA").is_some();
@@ -35,7 +45,10 @@ fn main() {
         for _ in 0..rounds {
             let speed = |work: &mut dyn FnMut() -> usize| {
                 let start = Instant::now();
-                let bytes = work();
+                let mut bytes = 0;
+                while start.elapsed() < SAMPLE_TIME {
+                    bytes += work();
+                }
                 bytes as f64 / start.elapsed().as_secs_f64()
             };
             read = read.max(speed(&mut || bench.read(SAMPLE)));

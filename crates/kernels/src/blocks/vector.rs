@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use super::{Beside, Columns, min_pair, scale, term};
 use crate::activations::{Quantised, canonical};
 use crate::formats::{Blocks, Sink, unroll};
-use crate::lanes::{Lanes, Loaded, Operands, Task};
+use crate::lanes::{Lanes, Operands, Task};
 
 /// Rows that are added up at once: enough independent sums to keep an adder busy.
 const ROWS: usize = 8;
@@ -20,7 +20,8 @@ const AHEAD: usize = 14 << 10;
 /// Activations for as many blocks as there are lanes.
 #[derive(Clone)]
 pub(super) struct Beneath<L: Lanes, const UNITS: usize> {
-    quads: [[L::Quads; 4]; UNITS],
+    words: [[L::Word; 4]; UNITS],
+    more: [[L::More; 4]; UNITS],
     starts: [L::Word; UNITS],
     sums: [L::Word; UNITS],
     scales: L::Floats,
@@ -35,7 +36,8 @@ pub(super) fn prepare<L: Lanes, B: Blocks, const UNITS: usize>(
     let columns = super::columns::prepare::<L, B, UNITS>(x, 1, 0, 1);
     let vectors = columns.len() * rows_of_vectors::<L>(columns.len()) / L::LANES;
     let empty = Beneath {
-        quads: [[L::NO_QUADS; 4]; UNITS],
+        words: [[L::ZERO; 4]; UNITS],
+        more: [[L::More::default(); 4]; UNITS],
         starts: [L::ZERO; UNITS],
         sums: [L::ZERO; UNITS],
         scales: L::ZEROS,
@@ -50,10 +52,10 @@ pub(super) fn prepare<L: Lanes, B: Blocks, const UNITS: usize>(
 impl<L: Lanes, const UNITS: usize> Beneath<L, UNITS> {
     #[inline(always)]
     fn put<B: Blocks>(&mut self, lane: usize, column: &Columns<L::Quad, UNITS>) {
-        for (unit, quads) in self.quads.iter_mut().zip(&column.quads) {
-            for (to, &quad) in unit.iter_mut().zip(quads) {
-                L::put(to, lane, quad);
-            }
+        let places = self.words.as_flattened_mut().iter_mut();
+        let places = places.zip(self.more.as_flattened_mut());
+        for ((word, more), &quad) in places.zip(column.quads.as_flattened()) {
+            L::put(word, more, lane, quad);
         }
         let groups = B::LEN / B::GROUP;
         for (to, &start) in self.starts[..groups].iter_mut().zip(&column.starts) {
@@ -180,7 +182,7 @@ impl<L: Lanes, B: Blocks, const UNITS: usize> Sink<L> for Dots<'_, L, B, UNITS> 
         } else {
             l.splat(0)
         };
-        let x = Loaded::new(l, &self.x.quads[unit]);
+        let x = l.operands(&self.x.words[unit], &self.x.more[unit]);
         let mut dot = dot_of::<L, B>(l, start, quads, &x);
         if !is_first {
             dot = l.add(dot, self.dots[group]);

@@ -82,8 +82,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     type Floats = Aligned<f32>;
     const ZEROS: Aligned<f32> = Aligned([0.0; 8]);
     type Quad = [i8; 4];
-    type Quads = Aligned<u32>;
-    const NO_QUADS: Aligned<u32> = Aligned([0; 8]);
+    type More = ();
     type Operand = __m256i;
 
     #[inline(always)]
@@ -102,8 +101,8 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn put(quads: &mut Aligned<u32>, lane: usize, quad: [i8; 4]) {
-        quads.0[lane] = u32::from_le_bytes(quad.map(|x| x as u8));
+    fn put(word: &mut Self::Word, _: &mut (), lane: usize, quad: [i8; 4]) {
+        word.as_mut()[lane] = u32::from_le_bytes(quad.map(|x| x as u8));
     }
 
     #[inline(always)]
@@ -124,8 +123,8 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn load_quads(self, from: &Aligned<u32>) -> __m256i {
-        self.load(from)
+    fn load_quads(self, word: &Self::Word, (): &()) -> __m256i {
+        self.load(word)
     }
 
     #[inline(always)]

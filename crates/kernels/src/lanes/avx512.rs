@@ -36,8 +36,7 @@ impl Lanes for Avx512 {
     type Floats = Aligned<f32>;
     const ZEROS: Aligned<f32> = Aligned([0.0; 16]);
     type Quad = [i8; 4];
-    type Quads = Aligned<u32>;
-    const NO_QUADS: Aligned<u32> = Aligned([0; 16]);
+    type More = ();
     type Operand = __m512i;
 
     #[inline(always)]
@@ -52,8 +51,8 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn put(quads: &mut Aligned<u32>, lane: usize, quad: [i8; 4]) {
-        quads.0[lane] = u32::from_le_bytes(quad.map(|x| x as u8));
+    fn put(word: &mut Self::Word, _: &mut (), lane: usize, quad: [i8; 4]) {
+        word.as_mut()[lane] = u32::from_le_bytes(quad.map(|x| x as u8));
     }
 
     #[inline(always)]
@@ -68,8 +67,8 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn load_quads(self, from: &Aligned<u32>) -> __m512i {
-        self.load(from)
+    fn load_quads(self, word: &Self::Word, (): &()) -> __m512i {
+        self.load(word)
     }
 
     #[inline(always)]

@@ -45,10 +45,9 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     const ZEROS: Self::Floats;
     /// Four neighbouring activations of a token.
     type Quad: Copy + Default + Sync;
-    /// One of them for each lane, in memory.
-    type Quads: Copy + Sync;
-    /// Those that are all zero.
-    const NO_QUADS: Self::Quads;
+    /// What of a quad for each lane does not fit into a [`Lanes::Word`], in memory. Kept apart, because
+    /// not every type of weights asks for it, and the cache has other uses.
+    type More: Copy + Sync + Default;
     /// One of them for each lane, ready to meet weights.
     type Operand: Copy;
 
@@ -58,7 +57,7 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     fn left_out(activations: [i8; 4]) -> i32;
 
     /// Puts a quad into a lane.
-    fn put(quads: &mut Self::Quads, lane: usize, quad: Self::Quad);
+    fn put(word: &mut Self::Word, more: &mut Self::More, lane: usize, quad: Self::Quad);
 
     /// Does a task in a function compiled for these instructions; needed where the code that calls
     /// may not be, such as in another thread.
@@ -69,7 +68,16 @@ pub(crate) trait Lanes: Copy + Send + Sync {
 
     /// The same quad in all lanes.
     fn spread(self, quad: &Self::Quad) -> Self::Operand;
-    fn load_quads(self, from: &Self::Quads) -> Self::Operand;
+    fn load_quads(self, word: &Self::Word, more: &Self::More) -> Self::Operand;
+    /// The quads of each lane.
+    #[inline(always)]
+    fn operands<'a>(
+        self,
+        words: &'a [Self::Word; 4],
+        more: &'a [Self::More; 4],
+    ) -> impl Operands<Self> {
+        Loaded::new(self, words, more)
+    }
 
     fn load(self, from: &Self::Word) -> Self::Int;
     fn store(self, v: Self::Int, to: &mut Self::Word);
@@ -156,17 +164,17 @@ impl<L: Lanes> Operands<L> for Spread<'_, L> {
     }
 }
 
-/// Those of each lane.
-pub(crate) struct Loaded<L: Lanes>([L::Operand; 4]);
+/// Those of each lane, all loaded at once.
+struct Loaded<L: Lanes>([L::Operand; 4]);
 
 impl<L: Lanes> Loaded<L> {
     #[inline(always)]
-    pub(crate) fn new(l: L, quads: &[L::Quads; 4]) -> Self {
+    fn new(l: L, words: &[L::Word; 4], more: &[L::More; 4]) -> Self {
         Self([
-            l.load_quads(&quads[0]),
-            l.load_quads(&quads[1]),
-            l.load_quads(&quads[2]),
-            l.load_quads(&quads[3]),
+            l.load_quads(&words[0], &more[0]),
+            l.load_quads(&words[1], &more[1]),
+            l.load_quads(&words[2], &more[2]),
+            l.load_quads(&words[3], &more[3]),
         ])
     }
 }
@@ -207,6 +215,13 @@ pub(crate) trait Task<L> {
 ))]
 #[derive(Clone, Copy)]
 pub(crate) struct Vectors<T, const N: usize>([[T; 4]; N]);
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+impl<T: Copy + Default, const N: usize> Default for Vectors<T, N> {
+    fn default() -> Self {
+        Self([[T::default(); 4]; N])
+    }
+}
 
 #[cfg(any(
     target_arch = "aarch64",

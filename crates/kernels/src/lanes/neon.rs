@@ -117,8 +117,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     type Floats = Vectors<f32, 2>;
     const ZEROS: Vectors<f32, 2> = Vectors([[0.0; 4]; 2]);
     type Quad = [i8; 4];
-    type Quads = Vectors<u32, 2>;
-    const NO_QUADS: Vectors<u32, 2> = Vectors([[0; 4]; 2]);
+    type More = ();
     type Operand = Pair<int32x4_t>;
 
     #[inline(always)]
@@ -132,8 +131,8 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     }
 
     #[inline(always)]
-    fn put(quads: &mut Vectors<u32, 2>, lane: usize, quad: [i8; 4]) {
-        quads.0.as_flattened_mut()[lane] = u32::from_le_bytes(quad.map(|x| x as u8));
+    fn put(word: &mut Self::Word, _: &mut (), lane: usize, quad: [i8; 4]) {
+        word.as_mut()[lane] = u32::from_le_bytes(quad.map(|x| x as u8));
     }
 
     #[inline(always)]
@@ -152,8 +151,8 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     }
 
     #[inline(always)]
-    fn load_quads(self, from: &Vectors<u32, 2>) -> Pair<int32x4_t> {
-        self.load(from)
+    fn load_quads(self, word: &Self::Word, (): &()) -> Pair<int32x4_t> {
+        self.load(word)
     }
 
     #[inline(always)]

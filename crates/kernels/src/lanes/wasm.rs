@@ -67,8 +67,7 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     type Floats = Vectors<f32, N>;
     const ZEROS: Vectors<f32, N> = Vectors([[0.0; 4]; N]);
     type Quad = [u32; 2];
-    type Quads = [Vectors<u32, N>; 2];
-    const NO_QUADS: Self::Quads = [Vectors([[0; 4]; N]); 2];
+    type More = Vectors<u32, N>;
     type Operand = [[v128; N]; 2];
 
     #[inline(always)]
@@ -98,10 +97,9 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     }
 
     #[inline(always)]
-    fn put(quads: &mut [Vectors<u32, N>; 2], lane: usize, quad: [u32; 2]) {
-        for (words, quad) in quads.iter_mut().zip(quad) {
-            words.0.as_flattened_mut()[lane] = quad;
-        }
+    fn put(word: &mut Self::Word, more: &mut Self::More, lane: usize, quad: [u32; 2]) {
+        word.as_mut()[lane] = quad[0];
+        more.as_mut()[lane] = quad[1];
     }
 
     #[inline(always)]
@@ -116,8 +114,17 @@ impl<const RELAXED: bool, const N: usize> Lanes for Wasm<RELAXED, N> {
     }
 
     #[inline(always)]
-    fn load_quads(self, from: &[Vectors<u32, N>; 2]) -> [[v128; N]; 2] {
-        [self.load(&from[0]), self.load(&from[1])]
+    fn load_quads(self, word: &Self::Word, more: &Self::More) -> [[v128; N]; 2] {
+        [self.load(word), self.load(more)]
+    }
+
+    #[inline(always)]
+    fn operands<'a>(
+        self,
+        words: &'a [Self::Word; 4],
+        more: &'a [Self::More; 4],
+    ) -> impl Operands<Self> {
+        Late { words, more }
     }
 
     #[inline(always)]
@@ -265,4 +272,18 @@ fn dot_bytes(signed: v128, seven_bits: v128, sum: v128) -> v128 {
 #[inline(always)]
 fn dot_bytes(_: v128, _: v128, sum: v128) -> v128 {
     sum
+}
+
+/// The quads of each lane, loaded one after the other where they are used: engines keep them in
+/// registers from where they are loaded, and there are few.
+struct Late<'a, const N: usize> {
+    words: &'a [Vectors<u32, N>; 4],
+    more: &'a [Vectors<u32, N>; 4],
+}
+
+impl<const RELAXED: bool, const N: usize> Operands<Wasm<RELAXED, N>> for Late<'_, N> {
+    #[inline(always)]
+    fn get(&self, l: Wasm<RELAXED, N>, i: usize) -> [[v128; N]; 2] {
+        l.load_quads(&self.words[i], &self.more[i])
+    }
 }

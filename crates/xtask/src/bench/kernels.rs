@@ -39,16 +39,16 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let shell = Shell::with_tools([])?;
-    let types: Vec<TensorType> = TensorType::ALL
-        .iter()
-        .copied()
-        .filter(|ty| *ty != TensorType::Q8_K)
-        .filter(|ty| options.types.is_empty() || options.types.iter().any(|t| t == ty.name()))
-        .collect();
     let builds = Builds::prepare(&shell)?;
     let report = Report::begin("kernels", "cargo xtask bench kernels");
+    let single = native(&shell, options, &builds.native, 1)?;
+    // There are more types of weights than there are products for: the program knows.
+    let types = TensorType::ALL.iter().copied();
+    let types: Vec<_> = types
+        .filter(|ty| single.speeds.contains_key(ty.name()))
+        .collect();
     let measured = Measured {
-        native: native(&shell, options, &builds.native, 1)?,
+        native: single,
         two_threads: native(&shell, options, &builds.native, 2)?,
         chromium: chromium(&shell, options, &types, builds)?,
     };
