@@ -9,6 +9,7 @@ pub(super) struct Beside<'a> {
     start: *const u8,
     /// What will be read soon, as long as these blocks together.
     ahead: *const u8,
+    /// Bytes of each block for which as much was asked for ahead.
     fetched: Cell<usize>,
     len: usize,
     stride: usize,
@@ -43,7 +44,8 @@ impl<L: Lanes> Block<L> for Beside<'_> {
     #[inline(always)]
     fn chunk(&self, l: L, at: usize) -> [L::Int; 4] {
         assert!(at + 16 <= self.len && L::LANES == self.lanes);
-        // As much is fetched as is used here.
+        // As much is asked for as is used here, in the order in which it lies: all at once would be
+        // more requests than memory keeps open.
         let fetched = self.fetched.get();
         if fetched < self.len {
             self.fetched.set(fetched + 16);

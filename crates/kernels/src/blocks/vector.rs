@@ -20,8 +20,10 @@ const AHEAD: usize = 14 << 10;
 /// Activations for as many blocks as there are lanes.
 #[derive(Clone)]
 pub(super) struct Beneath<L: Lanes, const UNITS: usize> {
+    /// Quads, and what of them did not fit.
     words: [[L::Word; 4]; UNITS],
     more: [[L::More; 4]; UNITS],
+    /// As in [`Columns`], and so are the sums.
     starts: [L::Word; UNITS],
     sums: [L::Word; UNITS],
     scales: L::Floats,
