@@ -98,7 +98,8 @@ impl<B: AsRef<[u8]> + Sync> Answerer for LocalAnswerer<B> {
 /// With the feature `threads`, what it asks at once is answered at once, by the threads of the current rayon pool;
 /// best called in one of them, as in `rayon::scope(|_| run_local(…))`, so that none has to be woken for each step.
 ///
-/// After an error the request that failed is still open: run it again when it can be answered.
+/// After an error the requests that failed are still open, and the first error is told: run it again when they can be
+/// answered.
 pub fn run_local<A: Answerer>(
     session: &mut Session,
     answerer: &A,
@@ -118,16 +119,19 @@ pub fn run_local<A: Answerer>(
         let mut failed = None;
         let answers = parallel::map(&requests, |(id, request)| (*id, answerer.answer(request)));
         for (id, answer) in answers {
-            match answer {
-                Ok(response) => session.handle_response(id, response)?,
-                Err(error) => {
-                    session.retry(id);
-                    failed = Some(error);
-                }
+            let taken = match answer {
+                Ok(response) => session
+                    .handle_response(id, response)
+                    .map_err(RunError::from),
+                Err(error) => Err(RunError::Answer(error)),
+            };
+            if let Err(error) = taken {
+                session.retry(id);
+                failed.get_or_insert(error);
             }
         }
         if let Some(error) = failed {
-            return Err(RunError::Answer(error));
+            return Err(error);
         }
     }
 }
