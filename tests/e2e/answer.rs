@@ -37,10 +37,7 @@ fn scene(browser: &Browser) -> Result<Scene> {
         );
         lent.extend(lends);
     }
-    let rest: Vec<_> = (0..network.fragments)
-        .filter(|index| !lent.contains(index))
-        .collect();
-    let worker = network.worker("worker", &rest)?;
+    let worker = network.worker_for_the_rest(&lent)?;
     for tab in &tabs {
         tab.meets(&worker.peer_id()?)?;
         for other in &tabs {
@@ -123,11 +120,7 @@ pub(crate) fn cores_that_come_and_go_change_no_token() -> Result<()> {
     let network = Network::start()?;
     Browser::with(|browser| {
         let tab = Visitor::join(browser, &network.link(), 3 * LEND)?;
-        let lent = tab.lends()?;
-        let rest: Vec<_> = (0..network.fragments)
-            .filter(|index| !lent.contains(index))
-            .collect();
-        let worker = network.worker("worker", &rest)?;
+        let worker = network.worker_for_the_rest(&tab.lends()?)?;
         tab.meets(&worker.peer_id()?)?;
         let alone = network.alone(QUESTION, MAX_TOKENS)?;
         tab.be_predictable(MAX_TOKENS)?;

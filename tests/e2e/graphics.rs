@@ -17,11 +17,7 @@ pub(crate) fn what_a_graphics_processor_computes_is_asked_for_and_said() -> Resu
     let network = Network::start()?;
     Browser::with_graphics(|browser| {
         let tab = Visitor::join(browser, &network.link(), LEND)?;
-        let lent = tab.lends()?;
-        let rest: Vec<_> = (0..network.fragments)
-            .filter(|index| !lent.contains(index))
-            .collect();
-        let worker = network.worker("worker", &rest)?;
+        let worker = network.worker_for_the_rest(&tab.lends()?)?;
         tab.meets(&worker.peer_id()?)?;
         tab.employ(1)?;
         tab.be_predictable(MAX_TOKENS)?;

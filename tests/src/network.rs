@@ -1,6 +1,7 @@
 //! A whole network on one machine: the demo model cut, an entry with the page, and workers.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -105,6 +106,14 @@ impl Network {
             std::fs::copy(entry.path(), copy.join(entry.file_name()))?;
         }
         Ok(copy)
+    }
+
+    /// Starts a worker that computes on what tabs do not lend.
+    pub fn worker_for_the_rest(&self, lent: &BTreeSet<u32>) -> Result<Node> {
+        let rest: Vec<_> = (0..self.fragments)
+            .filter(|index| !lent.contains(index))
+            .collect();
+        self.worker("worker", &rest)
     }
 
     /// Starts a worker that computes on these fragments.

@@ -3,6 +3,7 @@
 use std::arch::wasm32::*;
 
 use super::Octets;
+use crate::lanes::{Lanes, wasm::Wasm};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Simd128;
@@ -30,8 +31,8 @@ impl Octets for Simd128 {
     fn halves(self, raw: &[[u8; 2]; 8]) -> [v128; 2] {
         let raw = load(raw, 0);
         [
-            halves(u32x4_extend_low_u16x8(raw)),
-            halves(u32x4_extend_high_u16x8(raw)),
+            Wasm::ONE.half([u32x4_extend_low_u16x8(raw)])[0],
+            Wasm::ONE.half([u32x4_extend_high_u16x8(raw)])[0],
         ]
     }
 
@@ -62,21 +63,6 @@ impl Octets for Simd128 {
         }
         out
     }
-}
-
-/// [`crate::f16::to_f32`] for four numbers: all its cases are computed, then chosen from.
-#[inline(always)]
-fn halves(bits: v128) -> v128 {
-    let sign = u32x4_shl(v128_and(bits, u32x4_splat(0x8000)), 16);
-    let magnitude = u32x4_shl(v128_and(bits, u32x4_splat(0x7fff)), 13);
-    let hidden = u32x4_splat(0x3880_0000);
-    let subnormal = f32x4_sub(u32x4_add(magnitude, hidden), hidden);
-    let normal = u32x4_add(magnitude, u32x4_splat(0x3800_0000));
-    let special = u32x4_add(magnitude, u32x4_splat(0x7000_0000));
-    let is_subnormal = u32x4_lt(magnitude, u32x4_splat(0x0080_0000));
-    let is_special = u32x4_ge(magnitude, u32x4_splat(0x0f80_0000));
-    let value = v128_bitselect(subnormal, normal, is_subnormal);
-    v128_or(sign, v128_bitselect(special, value, is_special))
 }
 
 /// 16 bytes from the middle of an array.

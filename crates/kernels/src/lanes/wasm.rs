@@ -24,6 +24,11 @@ macro_rules! each {
 #[derive(Clone, Copy)]
 pub(crate) struct Wasm<const RELAXED: bool, const N: usize>(());
 
+impl Wasm<false, 1> {
+    /// One vector, and what every build has.
+    pub(crate) const ONE: Self = Self(());
+}
+
 // Measured in Chromium: for one token, whose weights are unpacked into registers, two vectors are
 // more than there are registers for; for several they are worth it.
 
