@@ -4,9 +4,10 @@
 //! a stream that can be half-closed and reset over a channel that can be neither, and the messages by which two peers
 //! arrange a connection. It has no sockets, no clock and no async runtime; it compiles for every target.
 //!
-//! `browser`, on `wasm32` only, is the rest for a page: a [stream multiplexer] over an `RTCPeerConnection`, the
-//! negotiation of such a connection over a stream that two browsers have already, and a libp2p transport for
-//! `/webrtc` addresses.
+//! The rest exists twice, once for a page (`browser`, on `wasm32`, over an `RTCPeerConnection`) and once for native
+//! programs (`native`, over UDP sockets of Tokio's): a [stream multiplexer], and the negotiation of a connection over
+//! a stream that two peers have already. [`Transport`] makes a libp2p transport for `/webrtc` addresses of either.
+//! `native::direct` has the one for `/webrtc-direct` addresses.
 //!
 //! Everything that is decoded here comes from strangers: lengths are checked before memory is taken, nothing grows
 //! beyond a stated bound, and what breaks a rule breaks one stream.
@@ -16,3 +17,14 @@
 #[cfg(target_arch = "wasm32")]
 pub mod browser;
 pub mod core;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
+mod servers;
+mod signals;
+mod target;
+mod transport;
+
+pub use servers::{IceServer, IceServers};
+pub use signals::{Role, SignalingError};
+pub use target::{MaybeSend, SignalFuture};
+pub use transport::{LISTEN, Signaling, Transport};

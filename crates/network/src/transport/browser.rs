@@ -9,7 +9,6 @@ use libp2p::{
     multiaddr::Protocol,
     noise, relay, swarm, websocket_websys, yamux,
 };
-use webrtc::browser as webrtc;
 
 use super::{SignalEnds, Signals, Transport, Wanted};
 use crate::{Config, Error, IceServer};
@@ -38,8 +37,8 @@ pub(crate) fn build(
         .multiplex(yamux::Config::default())
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let (signals, ends) = Signals::new();
-    let servers: Vec<_> = config.ice_servers.iter().map(ice_server).collect();
-    let direct = webrtc::Transport::new(ends, &servers)
+    let servers = IceServers::new(config.ice_servers.clone());
+    let direct = webrtc::Transport::new(ends, servers.clone())
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
 
     // WebRTC first: its addresses have `/p2p-circuit` in them, and the relay client takes all that have.
@@ -69,32 +68,4 @@ pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
             Protocol::Ws(_) | Protocol::Wss(_) | Protocol::P2pCircuit
         )
     })
-}
-
-/// Over the streams that the driver opens and accepts.
-impl webrtc::Signaling for SignalEnds {
-    type Stream = Stream;
-
-    fn open(&mut self, peer: PeerId) -> LocalBoxFuture<'static, Option<Stream>> {
-        let (reply, stream) = oneshot::channel();
-        // Fails when too many are waiting or the node shuts down; then the dial fails for want of a stream.
-        let _ = self.wanted.try_send(Wanted { peer, reply });
-        stream.map(Result::ok).boxed_local()
-    }
-
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<(PeerId, Stream)> {
-        match self.incoming.poll_next_unpin(cx) {
-            Poll::Ready(Some(incoming)) => Poll::Ready(incoming),
-            // The driver has ended, and this with it.
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-fn ice_server(server: &IceServer) -> webrtc::IceServer {
-    webrtc::IceServer {
-        urls: server.urls.clone(),
-        username: server.username.clone(),
-        credential: server.credential.clone(),
-    }
 }

@@ -1,6 +1,6 @@
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::core::signaling;
+use crate::SignalingError;
 
 /// Why there is no connection, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -14,12 +14,9 @@ pub enum Error {
     /// The other side did not keep to the protocol.
     #[error("negotiation failed: {0}")]
     Negotiation(&'static str),
-    /// The other side sent something else than signalling messages.
+    /// What was said while it was arranged, or could not be.
     #[error(transparent)]
-    Message(#[from] signaling::Error),
-    /// The stream for signalling failed meanwhile.
-    #[error("the relayed connection failed: {0}")]
-    Signaling(#[from] std::io::Error),
+    Signaling(#[from] SignalingError),
     /// No path between the two was found.
     #[error("no path between the two was found")]
     NoPath,

@@ -3,7 +3,7 @@
 //! Two browsers cannot dial each other. They meet through a relay first; over a stream of that connection, which is
 //! encrypted and authenticated from end to end, they exchange what an `RTCPeerConnection` needs ([`negotiate`]). The
 //! fingerprints in it tie the new connection to the same two peers, so that no further handshake is needed. The result
-//! is a [`Connection`] whose [`Stream`]s are data channels. [`Transport`] does this for libp2p.
+//! is a [`Connection`] whose [`Stream`]s are data channels. [`crate::Transport`] does this for libp2p.
 //!
 //! What holds in the two directions:
 //!
@@ -25,16 +25,13 @@ mod linger;
 mod negotiation;
 mod peer;
 mod shared;
-mod signals;
 mod silence;
 mod stream;
-mod transport;
 
 pub use channel::MAX_UNSENT;
 pub use connection::{Connection, PATIENCE};
 pub use error::Error;
 pub use linger::LINGER;
-pub use negotiation::{IceServer, Role, negotiate};
+pub use negotiation::negotiate;
 pub use shared::MAX_UNREAD;
 pub use stream::Stream;
-pub use transport::{LISTEN, Signaling, Transport};

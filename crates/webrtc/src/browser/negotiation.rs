@@ -15,38 +15,18 @@ use web_sys::{
     RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
 };
 
-use super::{
-    Connection, Error,
-    peer::PeerConnection,
+use super::{Connection, Error, peer::PeerConnection};
+use crate::{
+    IceServer, Role,
+    core::signaling::Type,
     signals::{Signals, send},
 };
-use crate::core::signaling::{Message, Type};
 
 /// Finding a path takes a fraction of a second, or does not succeed.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Candidates taken from a peer; honest ones have a handful.
 const MAX_CANDIDATES: usize = 128;
-
-/// Who begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The one who opened the signalling stream.
-    Offers,
-    /// The other one.
-    Answers,
-}
-
-/// A STUN or TURN server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IceServer {
-    /// `stun:…`, `turn:…` or `turns:…`.
-    pub urls: Vec<String>,
-    /// For TURN.
-    pub username: Option<String>,
-    /// For TURN.
-    pub credential: Option<String>,
-}
 
 /// Negotiates over `stream`, which is used for nothing else and closed in the end. It must be authenticated and private:
 /// what the connection is tied to is said there.
@@ -125,7 +105,7 @@ async fn describe_ourselves(
         .inner
         .local_description()
         .ok_or(Error::Negotiation("no description of ourselves"))?;
-    send(writer, kind, local.sdp()).await
+    Ok(send(writer, kind, local.sdp()).await?)
 }
 
 async fn describe_them(
@@ -133,15 +113,12 @@ async fn describe_them(
     signals: &mut Signals<impl AsyncRead + Unpin>,
     expected: Type,
 ) -> Result<(), Error> {
-    let Message { kind, data } = signals.receive().await?;
+    let data = signals.expect(expected).await?;
     let wanted = if expected == Type::SdpOffer {
         RtcSdpType::Offer
     } else {
         RtcSdpType::Answer
     };
-    if kind != expected {
-        return Err(Error::Negotiation("offer and answer in the wrong order"));
-    }
     let description = RtcSessionDescriptionInit::new(wanted);
     description.set_sdp(&data);
     JsFuture::from(peer.inner.set_remote_description(&description)).await?;

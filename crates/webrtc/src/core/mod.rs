@@ -19,13 +19,16 @@
 //! # Ok::<(), webrtc::core::StreamError>(())
 //! ```
 
+pub mod direct;
 mod frame;
 mod liveness;
 mod message;
+mod route;
 pub mod signaling;
 mod stream;
 
 pub use frame::{FrameDecoder, FrameError, MAX_FRAME};
 pub use liveness::Liveness;
 pub use message::{Flag, MAX_DATA, Message};
+pub use route::Route;
 pub use stream::{Limits, Stream, StreamError};

@@ -14,7 +14,10 @@ use std::{
 use futures::{AsyncRead, AsyncWrite, future::Either};
 use futures_timer::Delay;
 use libp2p::core::muxing::StreamMuxerExt;
-use webrtc::browser::{Connection, Error, Role, Stream, negotiate};
+use webrtc::{
+    Role,
+    browser::{Connection, Error, Stream, negotiate},
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

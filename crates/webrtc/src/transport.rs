@@ -1,21 +1,21 @@
+//! `/webrtc`: from a relayed connection to one of their own, for two peers that cannot dial each other.
+
 use std::{
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
 };
 
-use futures::{
-    AsyncRead, AsyncWrite, FutureExt,
-    future::{BoxFuture, LocalBoxFuture},
-};
+use futures::{AsyncRead, AsyncWrite, FutureExt, future::BoxFuture};
 use libp2p::{
     Multiaddr, PeerId,
     core::transport::{DialOpts, ListenerId, TransportError, TransportEvent},
     multiaddr::Protocol,
 };
-use send_wrapper::SendWrapper;
 
-use super::{Connection, Error, IceServer, Role, negotiate};
+use crate::{
+    IceServers, Role,
+    target::{Connection, Error, Local, MaybeSend, SignalFuture, local, negotiate},
+};
 
 /// What this transport listens on; it means "everybody who finds me through a relay".
 pub const LISTEN: &str = "/webrtc";
@@ -24,10 +24,10 @@ pub const LISTEN: &str = "/webrtc";
 /// whoever owns the swarm lends it theirs.
 pub trait Signaling: Unpin + 'static {
     /// A stream between two peers, authenticated and encrypted from end to end.
-    type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
+    type Stream: AsyncRead + AsyncWrite + Unpin + MaybeSend + 'static;
 
     /// Opens a stream to a peer that there is a relayed connection with; `None` if there is none.
-    fn open(&mut self, peer: PeerId) -> LocalBoxFuture<'static, Option<Self::Stream>>;
+    fn open(&mut self, peer: PeerId) -> SignalFuture<Option<Self::Stream>>;
 
     /// The next stream that a peer has opened.
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<(PeerId, Self::Stream)>;
@@ -39,17 +39,17 @@ pub trait Signaling: Unpin + 'static {
 /// two peers dial each other at once, each side gets both connections; the one that the lower peer id dialled is the
 /// one to keep, so that both keep the same.
 pub struct Transport<S> {
-    signaling: SendWrapper<S>,
-    servers: SendWrapper<Rc<[IceServer]>>,
+    signaling: Local<S>,
+    servers: IceServers,
     listener: Option<ListenerId>,
 }
 
 impl<S: Signaling> Transport<S> {
     /// A transport that finds paths with the help of these servers.
-    pub fn new(signaling: S, servers: &[IceServer]) -> Self {
+    pub fn new(signaling: S, servers: IceServers) -> Self {
         Self {
-            signaling: SendWrapper::new(signaling),
-            servers: SendWrapper::new(servers.into()),
+            signaling: local(signaling),
+            servers,
             listener: None,
         }
     }
@@ -58,14 +58,14 @@ impl<S: Signaling> Transport<S> {
         &self,
         peer: PeerId,
         role: Role,
-        stream: impl Future<Output = Option<S::Stream>> + 'static,
+        stream: impl Future<Output = Option<S::Stream>> + MaybeSend + 'static,
     ) -> Upgrade {
-        let servers = Rc::clone(&self.servers);
+        let servers = self.servers.get();
         let work = async move {
             let stream = stream.await.ok_or(Error::NoSignaling)?;
             Ok((peer, negotiate(stream, &servers, role).await?))
         };
-        SendWrapper::new(work).boxed()
+        local(work).boxed()
     }
 }
 

@@ -1,0 +1,180 @@
+//! WebRTC-direct: how a server learns from a first packet all it needs of a client that it has never heard of.
+//!
+//! A client that knows a server's address and certificate sends no offer. It takes both the offer and the answer for
+//! granted, with credentials that both sides can derive, and the server reads them from the `USERNAME` of the client's
+//! first [connectivity check](https://www.rfc-editor.org/rfc/rfc8445#section-7.2.2), which is
+//! `<server's fragment>:<client's fragment>`:
+//!
+//! - [Version 1](https://github.com/libp2p/specs/blob/master/webrtc/webrtc-direct.md): all four, fragments and
+//!   passwords, are `libp2p+webrtc+v1/<random>`. For this a browser has to be talked into other credentials than it
+//!   chose, which Chromium is about to forbid.
+//! - [Version 2](https://github.com/libp2p/specs/pull/715): the client keeps its own; fragment and password of the
+//!   server are `libp2p+webrtc+v2/<the client's password>`.
+
+const V1: &str = "libp2p+webrtc+v1/";
+const V2: &str = "libp2p+webrtc+v2/";
+
+/// Lengths of a fragment that [RFC 8839](https://www.rfc-editor.org/rfc/rfc8839#section-5.4) allows; those of a
+/// password begin at 22.
+const FRAGMENT: std::ops::RangeInclusive<usize> = 4..=256;
+const PASSWORD: std::ops::RangeInclusive<usize> = 22..=256;
+
+/// Which convention a client follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// Both sides use the same made-up credentials.
+    V1,
+    /// The client uses its own.
+    V2,
+}
+
+/// Fragment and password of one side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The username fragment.
+    pub fragment: String,
+    /// The password.
+    pub password: String,
+}
+
+/// What a first packet says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// The convention.
+    pub version: Version,
+    /// What the server has to use.
+    pub server: Credentials,
+    /// What the client uses.
+    pub client: Credentials,
+}
+
+impl Greeting {
+    /// Reads the `USERNAME` of a connectivity check. `None` for all that no client of a known version sends.
+    #[must_use]
+    pub fn parse(username: &str) -> Option<Self> {
+        let (server, client) = username.split_once(':')?;
+        if !is_fragment(server) || !is_fragment(client) {
+            return None;
+        }
+        let same = |text: &str| Credentials {
+            fragment: text.to_owned(),
+            password: text.to_owned(),
+        };
+        if let Some(password) = server.strip_prefix(V2) {
+            return is(password, PASSWORD).then(|| Self {
+                version: Version::V2,
+                server: same(server),
+                client: Credentials {
+                    fragment: client.to_owned(),
+                    password: password.to_owned(),
+                },
+            });
+        }
+        (server.starts_with(V1) && server == client && is(server, PASSWORD)).then(|| Self {
+            version: Version::V1,
+            server: same(server),
+            client: same(client),
+        })
+    }
+}
+
+/// What a client of version 2 takes for the server's credentials. `password` is its own, as its offer has it.
+#[must_use]
+pub fn server_credentials(password: &str) -> Option<Credentials> {
+    let text = format!("{V2}{password}");
+    (is(password, PASSWORD) && is_fragment(&text)).then(|| Credentials {
+        fragment: text.clone(),
+        password: text,
+    })
+}
+
+/// What the Noise handshake of a WebRTC-direct connection is tied to: the certificates of both sides, as multihashes of
+/// SHA-256, and what only the members of a private swarm know.
+#[must_use]
+pub fn prologue(client: &[u8; 32], server: &[u8; 32], secret: &[u8]) -> Vec<u8> {
+    const SHA_256: [u8; 2] = [0x12, 32];
+    [
+        b"libp2p-webrtc-noise:".as_slice(),
+        &SHA_256,
+        client,
+        &SHA_256,
+        server,
+        secret,
+    ]
+    .concat()
+}
+
+fn is_fragment(text: &str) -> bool {
+    is(text, FRAGMENT)
+}
+
+/// Only `ice-char`s: whatever else a stranger writes must not get into a session description.
+fn is(text: &str, lengths: std::ops::RangeInclusive<usize>) -> bool {
+    let ice_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    lengths.contains(&text.len()) && text.bytes().all(ice_char)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_client_of_the_second_version_keeps_its_own_credentials() {
+        let password = "0123456789abcdefghijkl";
+        let server = server_credentials(password).unwrap();
+        let greeting = Greeting::parse(&format!("{}:Ab1/", server.fragment)).unwrap();
+        assert_eq!(greeting.version, Version::V2);
+        assert_eq!(greeting.server, server);
+        assert_eq!(
+            (&*greeting.client.fragment, &*greeting.client.password),
+            ("Ab1/", password)
+        );
+    }
+
+    #[test]
+    fn a_client_of_the_first_version_uses_one_word_four_times() {
+        let word = "libp2p+webrtc+v1/abcdefgh";
+        let greeting = Greeting::parse(&format!("{word}:{word}")).unwrap();
+        assert_eq!(greeting.version, Version::V1);
+        for credentials in [greeting.server, greeting.client] {
+            assert_eq!(
+                (&*credentials.fragment, &*credentials.password),
+                (word, word)
+            );
+        }
+    }
+
+    #[test]
+    fn what_would_write_into_a_session_description_is_refused() {
+        let good = "libp2p+webrtc+v2/0123456789abcdefghijkl";
+        assert!(Greeting::parse(&format!("{good}:abcd")).is_some());
+        for bad in [
+            format!("{good}\r\na=x:abcd"),
+            format!("{good}:ab cd"),
+            format!("{good}:abc"),
+            format!("{good}:{}", "x".repeat(257)),
+            format!("{good}:a:bcd"),
+            "libp2p+webrtc+v2/short:abcd".to_owned(),
+            "libp2p+webrtc+v3/0123456789abcdefghijkl:abcd".to_owned(),
+            "libp2p+webrtc+v1/abcdefgh:libp2p+webrtc+v1/abcdefgi".to_owned(),
+            good.to_owned(),
+        ] {
+            assert_eq!(Greeting::parse(&bad), None, "{bad}");
+        }
+        assert_eq!(server_credentials("0123456789abcdefghij\nl"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_is_made_of_harmless_letters(username in ".{0,300}") {
+            if let Some(greeting) = Greeting::parse(&username) {
+                for credentials in [greeting.server, greeting.client] {
+                    prop_assert!(is_fragment(&credentials.fragment));
+                    prop_assert!(is(&credentials.password, PASSWORD));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+use std::{collections::VecDeque, task::Waker, time::Instant};
+
+use str0m::{Rtc, channel::ChannelId};
+
+use crate::core::{Limits, Stream};
+
+/// Bytes of one stream that are on their way before writing waits: what fills 80 Mbit/s over 100 ms.
+pub const MAX_UNSENT: usize = 1 << 20;
+
+/// What is left of them when it goes on.
+const RESUME_UNSENT: usize = MAX_UNSENT / 2;
+
+/// What may wait unread in all streams of a connection together.
+pub const MAX_UNREAD: usize = 64 << 20;
+
+/// One data channel and the stream over it.
+pub(super) struct Channel {
+    id: ChannelId,
+    pub(super) stream: Stream,
+    /// The other side knows it, so that it can be written to.
+    open: bool,
+    closed: bool,
+    /// Frames that found no room in the connection.
+    unsent: VecDeque<Vec<u8>>,
+    /// Our part of what all channels have unread.
+    pub(super) unread: usize,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+    /// The application has let go of it; then the channel is closed at this time at the latest.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Channel {
+    pub(super) fn new(id: ChannelId) -> Self {
+        Self {
+            id,
+            stream: Stream::new(Limits::default()),
+            open: false,
+            closed: false,
+            unsent: VecDeque::new(),
+            unread: 0,
+            reader: None,
+            writer: None,
+            deadline: None,
+        }
+    }
+
+    pub(super) fn opened(&mut self, rtc: &mut Rtc) {
+        self.open = true;
+        if let Some(mut channel) = rtc.channel(self.id) {
+            channel.set_buffered_amount_low_threshold(RESUME_UNSENT);
+        }
+        self.pump(rtc);
+    }
+
+    pub(super) fn closed(&mut self) {
+        self.closed = true;
+        self.unsent.clear();
+        self.stream.handle_closed();
+        self.wake();
+    }
+
+    pub(super) fn wake(&mut self) {
+        for waker in [self.reader.take(), self.writer.take()]
+            .into_iter()
+            .flatten()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Whether [`Channel::send`] may be called with data.
+    pub(super) fn has_room(&self, rtc: &mut Rtc) -> bool {
+        self.open && self.unsent.is_empty() && self.buffered(rtc) < MAX_UNSENT
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Sends a frame, or keeps it until there is room.
+    pub(super) fn send(&mut self, frame: Vec<u8>, rtc: &mut Rtc) {
+        self.unsent.push_back(frame);
+        self.flush(rtc);
+    }
+
+    /// Sends what the stream has to say by itself. One thing at a time waits, so that a peer that does not take
+    /// anything cannot make it many.
+    pub(super) fn pump(&mut self, rtc: &mut Rtc) {
+        self.flush(rtc);
+        while self.open && !self.closed && self.unsent.is_empty() {
+            let Some(frame) = self.stream.transmit() else {
+                return;
+            };
+            self.send(frame, rtc);
+        }
+    }
+
+    /// Whether the channel of a stream that was let go of can be closed without loss.
+    pub(super) fn is_finished(&self, rtc: &mut Rtc) -> bool {
+        self.closed
+            || self.stream.is_finished() && self.unsent.is_empty() && self.buffered(rtc) == 0
+    }
+
+    fn flush(&mut self, rtc: &mut Rtc) {
+        while self.open
+            && !self.closed
+            && let Some(frame) = self.unsent.front()
+        {
+            let Some(mut channel) = rtc.channel(self.id) else {
+                return;
+            };
+            match channel.write(true, frame) {
+                Ok(true) => _ = self.unsent.pop_front(),
+                Ok(false) => return,
+                Err(_) => return self.closed(),
+            }
+        }
+    }
+
+    fn buffered(&self, rtc: &mut Rtc) -> usize {
+        rtc.channel(self.id)
+            .map_or(0, |mut channel| channel.buffered_amount())
+    }
+}

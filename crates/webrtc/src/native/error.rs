@@ -1,0 +1,54 @@
+use std::io;
+
+use libp2p::PeerId;
+
+use crate::SignalingError;
+
+/// Why there is no connection, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A socket failed.
+    #[error("the network says: {0}")]
+    Io(#[from] io::Error),
+    /// WebRTC failed.
+    #[error("WebRTC failed: {0}")]
+    Rtc(String),
+    /// There is no relayed connection to arrange a direct one over.
+    #[error("no relayed connection to arrange a direct one over")]
+    NoSignaling,
+    /// The other side did not keep to the protocol.
+    #[error("negotiation failed: {0}")]
+    Negotiation(&'static str),
+    /// What was said while it was arranged, or could not be.
+    #[error(transparent)]
+    Signaling(#[from] SignalingError),
+    /// The other side could not prove who it is; in a private swarm, or that it belongs to it.
+    #[error("the handshake failed: {0}")]
+    Handshake(String),
+    /// Somebody else than who was dialled is there.
+    #[error("{found} is there, not {wanted}")]
+    WrongPeer {
+        /// Who was dialled.
+        wanted: PeerId,
+        /// Who answered.
+        found: PeerId,
+    },
+    /// No path between the two was found.
+    #[error("no path between the two was found")]
+    NoPath,
+    /// The connection was closed, by either side.
+    #[error("the connection is closed")]
+    Closed,
+    /// The other side has fallen silent.
+    #[error("the connection is lost")]
+    Lost,
+    /// It took too long.
+    #[error("timed out")]
+    TimedOut,
+}
+
+impl From<str0m::RtcError> for Error {
+    fn from(error: str0m::RtcError) -> Self {
+        Self::Rtc(error.to_string())
+    }
+}
