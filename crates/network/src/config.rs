@@ -3,7 +3,7 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use protocol::Hello;
 
-use crate::Identity;
+use crate::{IceServer, Identity, Secret};
 
 /// How a node takes part in the network.
 #[derive(Clone, Debug)]
@@ -12,7 +12,8 @@ pub struct Config {
     pub identity: Identity,
     /// What it tells every peer first. Keep it current with [`crate::Handle::set_hello`].
     pub hello: Hello,
-    /// Where it listens (native nodes): `/ip4/0.0.0.0/tcp/0`, `/ip4/0.0.0.0/udp/0/quic-v1`, `/ip4/0.0.0.0/tcp/0/ws`.
+    /// Where it listens (native nodes): `/ip4/0.0.0.0/tcp/0`, `/ip4/0.0.0.0/udp/0/quic-v1`, `/ip4/0.0.0.0/tcp/0/ws`,
+    /// `/ip4/0.0.0.0/udp/0/webrtc-direct`.
     pub listen: Vec<Multiaddr>,
     /// The addresses under which others reach it. When empty, the addresses it listens on are announced.
     pub external: Vec<Multiaddr>,
@@ -26,9 +27,18 @@ pub struct Config {
     pub relay_server: Option<RelayLimits>,
     /// Keep a part of the DHT for others. Without it (browsers) the node only asks and announces.
     pub kad_server: bool,
-    /// Between browsers, replace relayed connections by direct ones (WebRTC). Without effect on native nodes.
+    /// Only for those who know this secret; see [`Secret`].
+    pub secret: Option<Secret>,
+    /// What it shows who connects by WebRTC. Keep it: addresses for WebRTC-direct name it. Without one, a new one.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub certificate: Option<crate::Certificate>,
+    /// From which of its addresses a native node makes connections that WebRTC arranges. `None`: from all; from
+    /// loopback, if it listens nowhere else.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub webrtc_ip: Option<std::net::IpAddr>,
+    /// Replace relayed connections by direct ones, which WebRTC finds a way for.
     pub direct: bool,
-    /// STUN and TURN servers for direct connections between browsers.
+    /// STUN and TURN servers that help to find it.
     pub ice_servers: Vec<IceServer>,
     /// The most connections at a time; beyond it new ones are refused.
     pub max_connections: u32,
@@ -50,7 +60,12 @@ impl Config {
             reserve: browser,
             relay_server: None,
             kad_server: !browser,
-            direct: browser,
+            secret: None,
+            #[cfg(not(target_arch = "wasm32"))]
+            certificate: None,
+            #[cfg(not(target_arch = "wasm32"))]
+            webrtc_ip: None,
+            direct: true,
             ice_servers: Vec::new(),
             max_connections: if browser { 256 } else { 4096 },
             idle_timeout: Duration::from_secs(600),
@@ -84,15 +99,4 @@ impl Default for RelayLimits {
             circuit_duration: Duration::from_secs(24 * 3600),
         }
     }
-}
-
-/// A STUN or TURN server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IceServer {
-    /// `stun:…`, `turn:…` or `turns:…`.
-    pub urls: Vec<String>,
-    /// For TURN.
-    pub username: Option<String>,
-    /// For TURN.
-    pub credential: Option<String>,
 }

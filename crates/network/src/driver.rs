@@ -36,7 +36,7 @@ use crate::{
     behaviour::Behaviour,
     handle::{Command, Ends, lock},
     reader::Reader,
-    transport::{self, BoxFuture, Signals},
+    transport::{self, BoxFuture, Built, Signals},
 };
 use bootstrap::Bootstrap;
 use discovery::Discovery;
@@ -111,9 +111,12 @@ enum Done {
 
 impl Driver {
     pub(crate) fn new(config: Config, ends: Ends) -> Result<Self, Error> {
-        let (transport, relay_client, signals) = transport::build(&config)?;
-        let signalling = transport::SIGNALLING && config.direct;
-        let behaviour = Behaviour::new(&config, relay_client, signalling);
+        let Built {
+            transport,
+            relay_client,
+            signals,
+        } = transport::build(&config)?;
+        let behaviour = Behaviour::new(&config, relay_client, config.direct);
         let swarm_config =
             transport::swarm_config().with_idle_connection_timeout(config.idle_timeout);
         Ok(Self {
@@ -140,7 +143,7 @@ impl Driver {
                 external: config.external,
                 reserve: config.reserve,
                 kad_server: config.kad_server,
-                direct: signalling,
+                direct: config.direct,
             },
         })
     }

@@ -40,15 +40,20 @@ mod handle;
 mod identity;
 mod queue;
 mod reader;
+mod secret;
 mod streams;
 mod transport;
 mod writer;
 
-pub use config::{Config, IceServer, RelayLimits};
+pub use config::{Config, RelayLimits};
 pub use event::{Event, Events, Path};
 pub use handle::{Handle, SendError};
 pub use identity::{Identity, InvalidIdentity};
 pub use libp2p::{Multiaddr, PeerId};
+pub use secret::{InvalidSecret, Secret};
+pub use webrtc::IceServer;
+#[cfg(not(target_arch = "wasm32"))]
+pub use webrtc::native::{Certificate, InvalidCertificate};
 
 /// Names something in the DHT: the digest of a manifest or of a fragment.
 pub type Key = protocol::Digest;
@@ -59,6 +64,10 @@ pub enum Error {
     /// The encryption layer refused the identity.
     #[error("cannot set up encryption: {0}")]
     Encryption(String),
+    /// No certificate for WebRTC could be made.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[error(transparent)]
+    Certificate(#[from] InvalidCertificate),
     /// The machine's name resolution cannot be used.
     #[error("cannot set up name resolution: {0}")]
     Resolver(std::io::Error),

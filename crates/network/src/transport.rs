@@ -3,14 +3,18 @@
 use std::task::{Context, Poll};
 
 use futures::{
-    StreamExt,
+    FutureExt, StreamExt,
     channel::{mpsc, oneshot},
 };
 use libp2p::{
     Multiaddr, PeerId, Stream,
     core::{muxing::StreamMuxerBox, transport::Boxed},
     multiaddr::Protocol,
+    noise, relay,
 };
+use webrtc::{IceServers, SignalFuture, Signaling};
+
+use crate::{Config, Error};
 
 #[cfg(target_arch = "wasm32")]
 #[path = "transport/browser.rs"]
@@ -24,10 +28,32 @@ pub(crate) use target::*;
 /// Any transport, encrypted and multiplexed.
 pub(crate) type Transport = Boxed<(PeerId, StreamMuxerBox)>;
 
+/// What is put together for one node.
+pub(crate) struct Built {
+    pub(crate) transport: Transport,
+    pub(crate) relay_client: relay::client::Behaviour,
+    pub(crate) signals: Signals,
+}
+
+/// What WebRTC listens on for connections that are arranged over relayed ones.
+pub(crate) fn listen_direct() -> Option<Multiaddr> {
+    webrtc::LISTEN.parse().ok()
+}
+
+/// Noise, tied to the swarm's secret if it has one.
+fn encryption(config: &Config) -> Result<noise::Config, Error> {
+    let noise = noise::Config::new(config.identity.keypair())
+        .map_err(|error| Error::Encryption(error.to_string()))?;
+    Ok(match &config.secret {
+        Some(secret) => noise.with_prologue(secret.prologue()),
+        None => noise,
+    })
+}
+
 /// Addresses taken from what one peer tells about itself.
 pub(crate) const MAX_ADDRESSES: usize = 16;
 
-/// Direct connections between browsers are arranged over streams of relayed ones. The transport that makes them cannot
+/// Direct connections are arranged over streams of relayed ones. The transport that makes them cannot
 /// open streams, the driver can: it is asked for them here.
 pub(crate) struct Signals {
     wanted: mpsc::Receiver<Wanted>,
@@ -42,13 +68,29 @@ pub(crate) struct Wanted {
 }
 
 /// The transport's ends of [`Signals`].
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    allow(dead_code, reason = "native nodes do not speak WebRTC")
-)]
 pub(crate) struct SignalEnds {
-    pub(crate) wanted: mpsc::Sender<Wanted>,
-    pub(crate) incoming: mpsc::Receiver<(PeerId, Stream)>,
+    wanted: mpsc::Sender<Wanted>,
+    incoming: mpsc::Receiver<(PeerId, Stream)>,
+}
+
+/// Over the streams that the driver opens and accepts.
+impl Signaling for SignalEnds {
+    type Stream = Stream;
+
+    fn open(&mut self, peer: PeerId) -> SignalFuture<Option<Stream>> {
+        let (reply, stream) = oneshot::channel();
+        // Fails when too many are waiting or the node shuts down; then the dial fails for want of a stream.
+        let _ = self.wanted.try_send(Wanted { peer, reply });
+        Box::pin(stream.map(Result::ok))
+    }
+
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<(PeerId, Stream)> {
+        match self.incoming.poll_next_unpin(cx) {
+            Poll::Ready(Some(incoming)) => Poll::Ready(incoming),
+            // The driver has ended, and this with it.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
 }
 
 impl Signals {
@@ -68,7 +110,7 @@ impl Signals {
     pub(crate) fn poll_wanted(&mut self, cx: &mut Context<'_>) -> Poll<Wanted> {
         match self.wanted.poll_next_unpin(cx) {
             Poll::Ready(Some(wanted)) => Poll::Ready(wanted),
-            // On native nodes nobody asks.
+            // The transport is gone, and this with it.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
@@ -81,8 +123,8 @@ impl Signals {
     }
 }
 
-/// Whether a connection with this address goes through a relay. (The address of a direct connection between browsers
-/// names the relay that arranged it.)
+/// Whether a connection with this address goes through a relay. (The address of one that
+/// was arranged names the relay.)
 pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
     let has = |wanted: Protocol<'_>| address.iter().any(|part| part == wanted);
     has(Protocol::P2pCircuit) && !has(Protocol::WebRTC)

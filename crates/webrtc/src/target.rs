@@ -2,8 +2,22 @@
 
 #[cfg(target_arch = "wasm32")]
 mod it {
-    pub(crate) use crate::browser::{Connection, Error, negotiate};
-    use futures::future::LocalBoxFuture;
+    use futures::{AsyncRead, AsyncWrite, future::LocalBoxFuture};
+
+    pub(crate) use crate::browser::{Connection, Error};
+    use crate::{IceServer, Role};
+
+    /// A page does not choose its addresses.
+    pub(crate) type Place = ();
+
+    pub(crate) async fn negotiate(
+        (): Place,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        servers: &[IceServer],
+        role: Role,
+    ) -> Result<Connection, Error> {
+        crate::browser::negotiate(stream, servers, role).await
+    }
 
     /// Nothing leaves the page's thread; libp2p nevertheless asks for `Send`. Panics if touched on another thread.
     pub(crate) type Local<T> = send_wrapper::SendWrapper<T>;
@@ -22,8 +36,27 @@ mod it {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod it {
-    pub(crate) use crate::native::{Connection, Error, negotiate};
-    use futures::future::BoxFuture;
+    use std::net::IpAddr;
+
+    use futures::{AsyncRead, AsyncWrite, future::BoxFuture};
+
+    pub(crate) use crate::native::{Connection, Error};
+    use crate::{IceServer, Role, native};
+
+    /// From which address; any.
+    pub(crate) type Place = Option<IpAddr>;
+
+    pub(crate) async fn negotiate(
+        place: Place,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        servers: &[IceServer],
+        role: Role,
+    ) -> Result<Connection, Error> {
+        match place {
+            Some(ip) => native::negotiate_at((ip, 0).into(), stream, servers, role).await,
+            None => native::negotiate(stream, servers, role).await,
+        }
+    }
 
     pub(crate) type Local<T> = T;
 
@@ -39,5 +72,5 @@ mod it {
     impl<T: Send> MaybeSend for T {}
 }
 
-pub(crate) use it::{Connection, Error, Local, local, negotiate};
+pub(crate) use it::{Connection, Error, Local, Place, local, negotiate};
 pub use it::{MaybeSend, SignalFuture};

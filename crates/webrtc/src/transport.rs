@@ -14,7 +14,7 @@ use libp2p::{
 
 use crate::{
     IceServers, Role,
-    target::{Connection, Error, Local, MaybeSend, SignalFuture, local, negotiate},
+    target::{Connection, Error, Local, MaybeSend, Place, SignalFuture, local, negotiate},
 };
 
 /// What this transport listens on; it means "everybody who finds me through a relay".
@@ -41,6 +41,7 @@ pub trait Signaling: Unpin + 'static {
 pub struct Transport<S> {
     signaling: Local<S>,
     servers: IceServers,
+    place: Place,
     listener: Option<ListenerId>,
 }
 
@@ -50,8 +51,17 @@ impl<S: Signaling> Transport<S> {
         Self {
             signaling: local(signaling),
             servers,
+            place: Place::default(),
             listener: None,
         }
+    }
+
+    /// The same, with connections from and to this address only; `None`: all that the machine has.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn at(mut self, ip: Option<std::net::IpAddr>) -> Self {
+        self.place = ip;
+        self
     }
 
     fn negotiated(
@@ -60,10 +70,10 @@ impl<S: Signaling> Transport<S> {
         role: Role,
         stream: impl Future<Output = Option<S::Stream>> + MaybeSend + 'static,
     ) -> Upgrade {
-        let servers = self.servers.get();
+        let (servers, place) = (self.servers.get(), self.place);
         let work = async move {
             let stream = stream.await.ok_or(Error::NoSignaling)?;
-            Ok((peer, negotiate(stream, &servers, role).await?))
+            Ok((peer, negotiate(place, stream, &servers, role).await?))
         };
         local(work).boxed()
     }

@@ -1,34 +1,36 @@
-//! TCP, QUIC and WebSocket, with name resolution.
+//! TCP, QUIC, WebSocket and WebRTC, with name resolution.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use libp2p::{
     Multiaddr, Transport as _,
-    core::{muxing::StreamMuxerBox, transport::timeout::TransportTimeout, upgrade::Version},
-    dns, noise, quic, relay, swarm, tcp, websocket, yamux,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{OptionalTransport, timeout::TransportTimeout},
+        upgrade::Version,
+    },
+    dns,
+    multiaddr::Protocol,
+    quic, relay, swarm, tcp, websocket, yamux,
 };
+use webrtc::native::{Certificate, direct};
 
-use super::{Signals, Transport};
-use crate::{Config, Error, Identity};
+use super::{Built, IceServers, Signals, encryption};
+use crate::{Config, Error};
 
 /// Boxed futures may move between the threads of the runtime.
 pub(crate) type BoxFuture<T> = futures::future::BoxFuture<'static, T>;
-
-/// Native nodes do not speak WebRTC.
-pub(crate) const SIGNALLING: bool = false;
 
 /// How long connecting may take, encryption included.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Everything that can be connected with, and the relay client behind it.
-pub(crate) fn build(
-    config: &Config,
-) -> Result<(Transport, relay::client::Behaviour, Signals), Error> {
+pub(crate) fn build(config: &Config) -> Result<Built, Error> {
     // QUIC and secure WebSocket need one, and panic when features of other crates leave them the choice between two.
     // Fails if there is one already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
-    let noise = encryption(&config.identity)?;
+    let noise = encryption(config)?;
     let (relay_transport, relay_client) = relay::client::new(config.identity.peer_id());
     let relayed = relay_transport
         .upgrade(Version::V1Lazy)
@@ -48,27 +50,69 @@ pub(crate) fn build(
         .authenticate(noise)
         .multiplex(yamux::Config::default())
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
-    let quic = quic::tokio::Transport::new(quic::Config::new(config.identity.keypair()))
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    // Its handshake cannot be tied to a secret.
+    let quic = match config.secret {
+        Some(_) => OptionalTransport::none(),
+        None => OptionalTransport::some(quic::tokio::Transport::new(quic::Config::new(
+            config.identity.keypair(),
+        ))),
+    }
+    .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let named = dns::tokio::Transport::system(
         quic.or_transport(plain)
             .map(|either, _| either.into_inner()),
     )
     .map_err(Error::Resolver)?;
 
-    // The relay client first: it takes every address with `/p2p-circuit` in it. Then WebSocket, whose addresses plain
-    // TCP would take for its own.
-    let all = relayed
+    let certificate = match &config.certificate {
+        Some(certificate) => certificate.clone(),
+        None => Certificate::generate()?,
+    };
+    let secret = config.secret.as_ref().map(crate::Secret::prologue);
+    let webrtc_direct = direct::Transport::new(
+        config.identity.keypair().clone(),
+        certificate,
+        secret.unwrap_or_default(),
+    )
+    .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let (signals, ends) = Signals::new();
+    let servers = IceServers::new(config.ice_servers.clone());
+    let arranged = webrtc::Transport::new(ends, servers)
+        .at(config.webrtc_ip.or_else(|| place(&config.listen)))
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+
+    // WebRTC before the relay client: its addresses have `/p2p-circuit` in them, and the relay client takes all that
+    // have. That one before the others: Then WebSocket, whose addresses plain TCP would take for its own.
+    let all = arranged
+        .or_transport(relayed)
+        .map(|either, _| either.into_inner())
+        .or_transport(webrtc_direct)
+        .map(|either, _| either.into_inner())
         .or_transport(websocket)
         .map(|either, _| either.into_inner())
         .or_transport(named)
         .map(|either, _| either.into_inner());
-    let (signals, _) = Signals::new();
-    Ok((
-        TransportTimeout::new(all, TIMEOUT).boxed(),
+    Ok(Built {
+        transport: TransportTimeout::new(all, TIMEOUT).boxed(),
         relay_client,
         signals,
-    ))
+    })
+}
+
+/// From which of its addresses a node connects that listens there: one that only its own machine can reach keeps to
+/// that.
+fn place(listen: &[Multiaddr]) -> Option<IpAddr> {
+    let ips = listen
+        .iter()
+        .filter_map(|address| match address.iter().next() {
+            Some(Protocol::Ip4(ip)) => Some(IpAddr::from(ip)),
+            Some(Protocol::Ip6(ip)) => Some(ip.into()),
+            _ => None,
+        });
+    let mut loopback = ips.clone().filter(|ip| ip.is_loopback() && ip.is_ipv4());
+    loopback
+        .next()
+        .filter(|_| ips.clone().all(|ip| ip.is_loopback()))
 }
 
 /// Connections work on the runtime that runs the driver.
@@ -76,18 +120,9 @@ pub(crate) fn swarm_config() -> swarm::Config {
     swarm::Config::with_tokio_executor()
 }
 
-/// Direct connections with browsers are for browsers.
-pub(crate) fn listen_direct() -> Option<Multiaddr> {
-    None
-}
-
 /// Whether this kind of node can dial the address at all.
 pub(crate) fn is_dialable(_: &Multiaddr) -> bool {
     true
-}
-
-fn encryption(identity: &Identity) -> Result<noise::Config, Error> {
-    noise::Config::new(identity.keypair()).map_err(|error| Error::Encryption(error.to_string()))
 }
 
 fn tcp() -> tcp::tokio::Transport {

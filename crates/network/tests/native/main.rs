@@ -6,5 +6,6 @@
 mod discovery;
 mod messages;
 mod node;
+mod private;
 mod relay;
 mod strangers;

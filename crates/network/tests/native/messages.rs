@@ -7,11 +7,11 @@ use protocol::{
     MAX_CONTENT_RANGE, Message, RequestId,
 };
 
-use crate::node::{Node, QUIC, TCP, WEBSOCKET, pair, request};
+use crate::node::{Node, QUIC, TCP, WEBRTC, WEBSOCKET, pair, request};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_say_hello_whatever_the_transport() {
-    for kind in [TCP, WEBSOCKET, QUIC] {
+    for kind in [TCP, WEBSOCKET, QUIC, WEBRTC] {
         let mut one = Node::listening(&[kind]);
         let mut other = Node::listening(&[]);
         other.handle.dial(one.address().await);

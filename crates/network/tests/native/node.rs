@@ -16,6 +16,7 @@ pub(crate) struct Node {
 
 pub(crate) const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 pub(crate) const WEBSOCKET: &str = "/ip4/127.0.0.1/tcp/0/ws";
+pub(crate) const WEBRTC: &str = "/ip4/127.0.0.1/udp/0/webrtc-direct";
 pub(crate) const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 
 impl Node {
@@ -124,6 +125,8 @@ impl Node {
 
 pub(crate) fn config() -> Config {
     let mut config = Config::new(Identity::generate());
+    // Only where a test is about it: WebRTC would find a way around every relay.
+    config.direct = false;
     config.hello = Hello {
         agent: "test".to_owned(),
         version: protocol::VERSION,

@@ -178,3 +178,46 @@ async fn a_bootstrap_node_that_returns_relays_again() {
     let _second = start(without_peer).in_background();
     assert_eq!(node.address().await, relayed);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_listen_nowhere_end_with_a_connection_of_their_own() {
+    let (bootstrap, address) = Node::bootstrap().await;
+    let _bootstrap = bootstrap.in_background();
+    let start = || {
+        Node::start(Config {
+            bootstrap: vec![address.clone()],
+            reserve: true,
+            kad_server: false,
+            direct: true,
+            webrtc_ip: Some(std::net::Ipv4Addr::LOCALHOST.into()),
+            ..config()
+        })
+    };
+    let (mut one, mut other) = (start(), start());
+    let to_one = one.address().await;
+    let (one_id, other_id) = (one.peer(), other.peer());
+    other.handle.dial(to_one);
+    let sender = other.handle.clone();
+    other.hello_from(one_id).await;
+    let _other = other.in_background();
+    // Long enough for the connection to be replaced in between.
+    let sending = tokio::spawn(async move {
+        for id in 0..60 {
+            let sent = sender.send_when_possible(one_id, request(id, 64 << 10));
+            sent.await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    });
+    let mut next = 0;
+    while next < 60 {
+        let message = one.message_from(other_id).await;
+        if !matches!(message, protocol::Message::Hello(_)) {
+            assert_eq!(message, request(next, 64 << 10));
+            next += 1;
+        }
+    }
+    sending.await.unwrap();
+    let path = one.settled(other_id).await;
+    assert!(!path.relayed, "{path:?}");
+    assert!(path.address.to_string().contains("/webrtc"), "{path:?}");
+}

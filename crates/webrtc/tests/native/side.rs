@@ -156,8 +156,6 @@ pub(crate) async fn dial(
 
 /// Two sides of a WebRTC-direct connection: who dialled, and who was dialled.
 pub(crate) async fn direct_pair() -> (Side, Side) {
-        .with_env_filter("str0m=warn,webrtc=debug,dimpl=warn")
-        .try_init();
     let mut server = Server::start(&[]).await;
     let (mut client, client_peer) = node(&[]);
     let address = server.address.clone();
