@@ -118,14 +118,16 @@ fn is_local(host: &str) -> bool {
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
 }
 
-/// The addresses a browser can use, WebSocket ones, those first that suit where the page was asked from: who sits at
+/// The addresses a browser can use, WebSocket ones before those of WebRTC, and in each kind those first that suit where the page was asked from: who sits at
 /// this machine is best served by its loopback address, and to everybody else that one is useless.
 fn for_browsers(addresses: Vec<Multiaddr>, local: bool) -> Vec<Multiaddr> {
     let text = |address: &Multiaddr| address.to_string();
-    let web: Vec<_> = addresses
+    // WebSocket is quicker, but a page with a certificate may use it only with nodes that have one, too.
+    let (websocket, webrtc): (Vec<_>, Vec<_>) = addresses
         .into_iter()
-        .filter(|a| text(a).contains("/ws"))
-        .collect();
+        .filter(|a| text(a).contains("/ws") || text(a).contains("/webrtc-direct/"))
+        .partition(|a| text(a).contains("/ws"));
+    let web: Vec<_> = websocket.into_iter().chain(webrtc).collect();
     let (loopback, others): (Vec<_>, Vec<_>) = web
         .into_iter()
         .partition(|a| text(a).starts_with("/ip4/127.") || text(a).starts_with("/ip6/::1/"));
@@ -188,6 +190,7 @@ mod tests {
                 "/ip4/127.0.0.1/tcp/2",
                 "/ip4/192.168.1.7/tcp/1/ws",
                 "/ip4/9.9.9.9/udp/1/quic-v1",
+                "/ip4/192.168.1.7/udp/3/webrtc-direct/certhash/uEiDmP6TJGnZ0zpeciN3tKv_SHqKG-dxIWInpyEzlYpq3Qg",
             ]
             .map(|text| text.parse().unwrap())
             .to_vec()
@@ -198,11 +201,16 @@ mod tests {
                 .map(Multiaddr::to_string)
                 .collect::<Vec<_>>()
         };
+        let webrtc = addresses()[4].to_string();
         assert_eq!(
             shown(true),
-            ["/ip4/127.0.0.1/tcp/1/ws", "/ip4/192.168.1.7/tcp/1/ws"]
+            [
+                "/ip4/127.0.0.1/tcp/1/ws",
+                "/ip4/192.168.1.7/tcp/1/ws",
+                &webrtc
+            ]
         );
-        assert_eq!(shown(false), ["/ip4/192.168.1.7/tcp/1/ws"]);
+        assert_eq!(shown(false), ["/ip4/192.168.1.7/tcp/1/ws", &webrtc]);
         assert!(is_local("localhost:8080") && is_local("127.0.0.1:1") && !is_local("example.org"));
     }
 }

@@ -1,9 +1,9 @@
 //! The key that makes a node who it is, kept in a file.
 
 use anyhow::{Context, Result, bail};
-use network::Identity;
+use network::{Certificate, Identity};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// Nodes of one kind on one machine that get keys of their own without being told.
@@ -12,6 +12,8 @@ const SLOTS: usize = 64;
 /// An identity, and the lock on its file: two nodes with one key would confuse everybody.
 pub(crate) struct Key {
     pub(crate) identity: Identity,
+    /// What the node shows who connects by WebRTC; kept beside the key, so that its addresses stay the same.
+    pub(crate) certificate: Certificate,
     _lock: File,
 }
 
@@ -72,10 +74,41 @@ impl Key {
                 )
             })?
         };
+        let certificate = certificate(&path.with_extension("webrtc.pem"))?;
         Ok(Some(Self {
             identity,
+            certificate,
             _lock: file,
         }))
+    }
+}
+
+/// The certificate in this file, made if there is none. Only who holds the lock on the key comes here.
+fn certificate(path: &Path) -> Result<Certificate> {
+    let at = || format!("cannot use the certificate {}", path.display());
+    match fs::read_to_string(path) {
+        Ok(text) => Certificate::from_pem(&text).with_context(|| {
+            format!(
+                "{} holds no certificate of a node; move it away to get a new one",
+                path.display()
+            )
+        }),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let certificate = Certificate::generate()?;
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            // Whole or not at all.
+            let partial = path.with_extension("partial");
+            let mut file = options.open(&partial).with_context(at)?;
+            file.write_all(certificate.to_pem().as_bytes())
+                .and_then(|()| file.sync_all())
+                .and_then(|()| fs::rename(&partial, path))
+                .with_context(at)?;
+            Ok(certificate)
+        }
+        Err(error) => Err(error).with_context(at),
     }
 }
 
@@ -95,12 +128,12 @@ mod tests {
         let file = folder.path().join("deep/node.key");
         let first = Key::open(Some(&file), "serve").unwrap();
         let peer = first.identity.peer_id();
+        let certificate = first.certificate.digest();
         assert!(Key::open(Some(&file), "serve").is_err());
         drop(first);
-        assert_eq!(
-            Key::open(Some(&file), "serve").unwrap().identity.peer_id(),
-            peer
-        );
+        let again = Key::open(Some(&file), "serve").unwrap();
+        assert_eq!(again.identity.peer_id(), peer);
+        assert_eq!(again.certificate.digest(), certificate);
     }
 
     #[test]

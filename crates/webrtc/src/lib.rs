@@ -7,16 +7,18 @@
 //! The rest exists twice, once for a page (`browser`, on `wasm32`, over an `RTCPeerConnection`) and once for native
 //! programs (`native`, over UDP sockets of Tokio's): a [stream multiplexer], and the negotiation of a connection over
 //! a stream that two peers have already. [`Transport`] makes a libp2p transport for `/webrtc` addresses of either.
-//! `native::direct` has the one for `/webrtc-direct` addresses.
+//! `native::direct` and `browser::direct` have those for `/webrtc-direct` addresses.
 //!
 //! Everything that is decoded here comes from strangers: lengths are checked before memory is taken, nothing grows
 //! beyond a stated bound, and what breaks a rule breaks one stream.
 //!
 //! [stream multiplexer]: https://docs.rs/libp2p/latest/libp2p/core/muxing/trait.StreamMuxer.html
 
+mod address;
 #[cfg(target_arch = "wasm32")]
 pub mod browser;
 pub mod core;
+mod handshake;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 mod servers;

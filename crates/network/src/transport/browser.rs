@@ -1,4 +1,4 @@
-//! WebSocket to native nodes, the relay client behind it, and WebRTC to other browsers.
+//! WebSocket and WebRTC to native nodes, the relay client behind them, and WebRTC to other browsers.
 
 use libp2p::{
     Multiaddr, Transport as _,
@@ -31,12 +31,20 @@ pub(crate) fn build(config: &Config) -> Result<Built, Error> {
     let servers = IceServers::new(config.ice_servers.clone());
     let direct = webrtc::Transport::new(ends, servers)
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let secret = config.secret.as_ref().map(crate::Secret::prologue);
+    let webrtc_direct = webrtc::browser::direct::Transport::new(
+        config.identity.keypair().clone(),
+        secret.unwrap_or_default(),
+    )
+    .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
 
     // WebRTC first: its addresses have `/p2p-circuit` in them, and the relay client takes all that have.
     let all = direct
         .or_transport(relayed)
         .map(|either, _| either.into_inner())
         .or_transport(websocket)
+        .map(|either, _| either.into_inner())
+        .or_transport(webrtc_direct)
         .map(|either, _| either.into_inner());
     Ok(Built {
         transport: all.boxed(),
@@ -50,12 +58,13 @@ pub(crate) fn swarm_config() -> swarm::Config {
     swarm::Config::with_wasm_executor()
 }
 
-/// Whether this kind of node can dial the address at all: WebSocket, or a relay that we are connected with by it.
+/// Whether this kind of node can dial the address at all: WebSocket, WebRTC-direct, or a relay that we are connected
+/// with by it.
 pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
     address.iter().any(|part| {
         matches!(
             part,
-            Protocol::Ws(_) | Protocol::Wss(_) | Protocol::P2pCircuit
+            Protocol::Ws(_) | Protocol::Wss(_) | Protocol::WebRTCDirect | Protocol::P2pCircuit
         )
     })
 }

@@ -21,38 +21,69 @@ const BOOTSTRAP: &str = match option_env!("IAP2P_TEST_BOOTSTRAP") {
     None => "/ip4/127.0.0.1/tcp/42007/ws",
 };
 
+/// Where the native node listens for WebRTC-direct; it shows the certificate beside this file.
+const DIRECT: &str = "/ip4/127.0.0.1/udp/42007/webrtc-direct/certhash/uEiDmP6TJGnZ0zpeciN3tKv_SHqKG-dxIWInpyEzlYpq3Qg";
+
+/// Another native node, which listens nowhere. The page has to know its name before it runs.
+#[cfg(target_arch = "wasm32")]
+const HIDDEN: &str = "12D3KooWFuuhPsaidczXtozpLW7qCEyjJrNaYqvg12nNP42AXVKZ";
+#[cfg(not(target_arch = "wasm32"))]
+const HIDDEN_KEY: &str = "080112401d7134d3a367ce8d725eaf03f592d6cd3930711e944b4ae620c150e3bf5466685a91acc95c43dd2071c82a3d83d82c7feca23e46879b36cb3b61bd4b92ff84c4";
+
+/// Runs a native node that sends every message back, and waits until it listens at so many addresses.
+#[cfg(not(target_arch = "wasm32"))]
+async fn echo(config: network::Config, listening: usize) {
+    use futures::StreamExt;
+    use network::Event;
+    use protocol::Message;
+
+    let (handle, mut events, driver) = network::start(config).unwrap();
+    tokio::spawn(driver);
+    for _ in 0..listening {
+        match events.next().await.unwrap() {
+            Event::Listening { .. } | Event::Connected { .. } => {}
+            other => panic!("{other:?}; choose another port with IAP2P_TEST_BOOTSTRAP"),
+        }
+    }
+    tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            if let Event::Message { peer, message } = event
+                && !matches!(message, Message::Hello(_))
+            {
+                // Whoever has left needs no answer.
+                let _ = handle.send_when_possible(peer, message).await;
+            }
+        }
+    });
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium and wasm-bindgen-test-runner"]
 async fn browsers_meet_through_a_native_node() {
-    use futures::StreamExt;
-    use network::{Config, Event, Identity, RelayLimits};
+    use network::{Certificate, Config, Identity, Multiaddr, RelayLimits};
 
     e2e::namespace::enter().unwrap();
     let mut config = Config::new(Identity::generate());
-    config.listen = vec![BOOTSTRAP.parse().unwrap()];
+    let direct: Multiaddr = DIRECT.parse().unwrap();
+    let without_certificate = direct.iter().take(3).collect();
+    config.listen = vec![BOOTSTRAP.parse().unwrap(), without_certificate];
     config.relay_server = Some(RelayLimits::default());
-    let (_handle, mut events, driver) = network::start(config).unwrap();
-    tokio::spawn(driver);
-    match events.next().await.unwrap() {
-        Event::Listening { .. } => {}
-        other => panic!("{other:?}; choose another port with IAP2P_TEST_BOOTSTRAP"),
-    }
-    tokio::spawn(async move { while events.next().await.is_some() {} });
+    let certificate = Certificate::from_pem(include_str!("certificate.pem")).unwrap();
+    config.certificate = Some(certificate);
+    echo(config, 2).await;
+
+    let key = hex::decode(HIDDEN_KEY).unwrap();
+    let mut config = Config::new(Identity::from_bytes(&key).unwrap());
+    config.bootstrap = vec![BOOTSTRAP.parse().unwrap()];
+    config.reserve = true;
+    config.kad_server = false;
+    echo(config, 1).await;
 
     let page = tokio::process::Command::new(env!("CARGO"))
-        .args([
-            "test",
-            "--offline",
-            "--package",
-            "network",
-            "--target",
-            "wasm32-unknown-unknown",
-            "--test",
-            "browser",
-            "--",
-            "--nocapture",
-        ])
+        .args(["test", "--offline", "--package", "network"])
+        .args(["--target", "wasm32-unknown-unknown", "--test", "browser"])
+        .args(["--", "--nocapture"])
         .env("WASM_BINDGEN_TEST_TIMEOUT", "120")
         .status();
     assert!(

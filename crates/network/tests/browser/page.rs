@@ -268,3 +268,70 @@ async fn tabs_of_a_model_find_each_other() {
     one.handle.shutdown();
     other.handle.shutdown();
 }
+
+/// Sends to a native node, which sends everything back.
+async fn echoes(node: &mut Node, other: PeerId, what: &str) {
+    let start = Instant::now();
+    const ROUNDS: u64 = 50;
+    for id in 0..ROUNDS {
+        node.handle.send(other, request(id, 16 << 10)).unwrap();
+        while node.message_from(other).await != request(id, 16 << 10) {}
+    }
+    let round_trip = start.elapsed() / ROUNDS as u32;
+    let start = Instant::now();
+    for id in 0..10 {
+        node.handle.send(other, request(id, 1 << 20)).unwrap();
+    }
+    for id in 0..10 {
+        assert_eq!(node.message_from(other).await, request(id, 1 << 20));
+    }
+    console_log!(
+        "{what}: 16 KiB there and back {round_trip:?}, 10 MiB there and back in {:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+async fn a_tab_dials_a_native_node_by_its_address_and_certificate() {
+    let (handle, mut events, driver) = network::start(Config::new(Identity::generate())).unwrap();
+    wasm_bindgen_futures::spawn_local(driver);
+    handle.dial(super::DIRECT.parse().unwrap());
+    let other = wait(&mut events, |event| match event {
+        Event::Connected { peer, path } => {
+            assert!(
+                path.address.to_string().contains("/webrtc-direct/"),
+                "{path:?}"
+            );
+            Some(peer)
+        }
+        Event::DialFailed { reason, .. } => panic!("{reason}"),
+        _ => None,
+    })
+    .await;
+    let address = super::DIRECT.parse().unwrap();
+    let mut node = Node {
+        handle,
+        events,
+        address,
+    };
+    assert!(matches!(node.message_from(other).await, Message::Hello(_)));
+    echoes(&mut node, other, "WebRTC-direct").await;
+    node.handle.shutdown();
+}
+
+#[test]
+async fn a_tab_and_a_native_node_that_listens_nowhere_connect_directly() {
+    let mut node = Node::start(true).await;
+    let hidden: PeerId = super::HIDDEN.parse().unwrap();
+    // Where this node can be reached, with the other one's name at the end.
+    let relayed = node
+        .address
+        .to_string()
+        .replace(&node.peer().to_string(), super::HIDDEN);
+    node.handle.dial(relayed.parse().unwrap());
+    assert!(node.path_to(hidden).await.relayed);
+    let direct = node.path_to(hidden).await;
+    assert!(!direct.relayed, "{direct:?}");
+    echoes(&mut node, hidden, "arranged, with a native node").await;
+    node.handle.shutdown();
+}

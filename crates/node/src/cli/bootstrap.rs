@@ -13,10 +13,11 @@ use std::path::PathBuf;
 use tokio::runtime::Runtime;
 
 /// This machine only, until told otherwise: a first try should not open ports to the world.
-const LISTEN: [&str; 3] = [
+const LISTEN: [&str; 4] = [
     "/ip4/127.0.0.1/tcp/0",
     "/ip4/127.0.0.1/udp/0/quic-v1",
     "/ip4/127.0.0.1/tcp/0/ws",
+    "/ip4/127.0.0.1/udp/0/webrtc-direct",
 ];
 
 /// Be an entry to the network: introduce nodes to each other, relay between those that cannot reach each other, and

@@ -14,8 +14,8 @@ use tokio::sync::mpsc::Receiver;
 #[derive(Args)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NodeOptions {
-    /// Listen here; may be given several times. `/ws` at the end is for browsers, `/udp/…/quic-v1` is QUIC, port 0 any
-    /// free port
+    /// Listen here; may be given several times. `/ws` and `/udp/…/webrtc-direct` at the end are for browsers,
+    /// `/udp/…/quic-v1` is QUIC, port 0 any free port
     #[arg(
         long,
         value_name = "MULTIADDR",
@@ -74,6 +74,7 @@ impl NodeOptions {
         let key = Key::open(self.key.as_deref(), kind)?;
         let peer = key.identity.peer_id();
         let mut network = network::Config::new(key.identity.clone());
+        network.certificate = Some(key.certificate.clone());
         network.listen = self.listen.clone();
         if network.listen.is_empty() {
             // Constants; an unusable one would be found by the tests.

@@ -20,11 +20,12 @@ use std::time::Duration;
 use swarm::ContentId;
 use tokio::runtime::Runtime;
 
-/// Everywhere, on free ports: TCP, QUIC, and WebSocket for browsers.
-const LISTEN: [&str; 3] = [
+/// Everywhere, on free ports: TCP, QUIC, and WebSocket and WebRTC for browsers.
+const LISTEN: [&str; 4] = [
     "/ip4/0.0.0.0/tcp/0",
     "/ip4/0.0.0.0/udp/0/quic-v1",
     "/ip4/0.0.0.0/tcp/0/ws",
+    "/ip4/0.0.0.0/udp/0/webrtc-direct",
 ];
 /// Fetches under way at a time.
 const FETCHES: usize = 4;

@@ -30,6 +30,8 @@ struct Inner {
     /// Runs while the connection is disconnected.
     disconnected: Option<Delay>,
     end: Option<End>,
+    /// Lives as long as the connection.
+    kept: Option<Box<dyn std::any::Any>>,
 }
 
 #[derive(Clone, Copy)]
@@ -47,7 +49,12 @@ impl Connection {
             silence,
             disconnected: None,
             end: None,
+            kept: None,
         }))
+    }
+
+    pub(super) fn keep(&mut self, it: Box<dyn std::any::Any>) {
+        self.0.kept = Some(it);
     }
 
     fn stream(&self, channel: Channel) -> Stream {

@@ -17,6 +17,9 @@ pub enum Error {
     /// What was said while it was arranged, or could not be.
     #[error(transparent)]
     Signaling(#[from] SignalingError),
+    /// The other side could not prove who it is; in a private swarm, or that it belongs to it.
+    #[error("the handshake failed: {0}")]
+    Handshake(String),
     /// No path between the two was found.
     #[error("no path between the two was found")]
     NoPath,

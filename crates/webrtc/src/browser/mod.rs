@@ -20,6 +20,7 @@
 
 mod channel;
 mod connection;
+pub mod direct;
 mod error;
 mod linger;
 mod negotiation;

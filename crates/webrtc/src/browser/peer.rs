@@ -6,8 +6,8 @@ use std::{
 use futures::{StreamExt, channel::mpsc};
 use wasm_bindgen::prelude::*;
 use web_sys::{
-    Event, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcPeerConnection,
-    RtcPeerConnectionState,
+    Event, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelInit,
+    RtcPeerConnection, RtcPeerConnectionState,
 };
 
 use super::{Error, channel::Channel, shared::Shared};
@@ -26,6 +26,12 @@ extern "C" {
     type Throwing;
     #[wasm_bindgen(method, catch, js_name = createDataChannel)]
     fn create_data_channel(this: &Throwing, label: &str) -> Result<RtcDataChannel, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = createDataChannel)]
+    fn create_data_channel_with(
+        this: &Throwing,
+        label: &str,
+        init: &RtcDataChannelInit,
+    ) -> Result<RtcDataChannel, JsValue>;
 
     /// What `web-sys` does not know yet: the transport below the channels.
     type WithTransport;
@@ -134,6 +140,16 @@ impl PeerConnection {
     /// A channel for a stream.
     pub(super) fn open(&self) -> Result<Channel, Error> {
         let channel = self.create("")?;
+        Ok(Channel::new(channel, &self.shared))
+    }
+
+    /// A channel that both sides take for granted, with this number.
+    pub(super) fn open_negotiated(&self, id: u16) -> Result<Channel, Error> {
+        let init = RtcDataChannelInit::new();
+        init.set_negotiated(true);
+        init.set_id(id);
+        let throwing = self.inner.unchecked_ref::<Throwing>();
+        let channel = throwing.create_data_channel_with("", &init)?;
         Ok(Channel::new(channel, &self.shared))
     }
 

@@ -27,6 +27,11 @@ impl Stream {
         }))
     }
 
+    /// The stream of a channel that is never let go of before the connection.
+    pub(super) fn alone(channel: Channel) -> Self {
+        Self::new(channel, Rc::default())
+    }
+
     fn channel(&self) -> io::Result<&Channel> {
         let gone = || io::Error::from(io::ErrorKind::NotConnected);
         self.0.channel.as_ref().ok_or_else(gone)

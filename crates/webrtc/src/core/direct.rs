@@ -11,6 +11,10 @@
 //! - [Version 2](https://github.com/libp2p/specs/pull/715): the client keeps its own; fragment and password of the
 //!   server are `libp2p+webrtc+v2/<the client's password>`.
 
+use std::{fmt::Write as _, net::SocketAddr};
+
+use super::MAX_FRAME;
+
 const V1: &str = "libp2p+webrtc+v1/";
 const V2: &str = "libp2p+webrtc+v2/";
 
@@ -88,6 +92,57 @@ pub fn server_credentials(password: &str) -> Option<Credentials> {
     })
 }
 
+/// The answer that a server at this address would give if it were asked, with the
+/// [lines of the specification](https://github.com/libp2p/specs/blob/master/webrtc/webrtc-direct.md#server-sdp).
+/// `digest` is the SHA-256 of its certificate.
+#[must_use]
+pub fn answer(at: SocketAddr, digest: &[u8; 32], server: &Credentials) -> String {
+    let family = if at.is_ipv4() { "IP4" } else { "IP6" };
+    let (ip, port) = (at.ip(), at.port());
+    let Credentials { fragment, password } = server;
+    let mut fingerprint = String::new();
+    for byte in digest {
+        let colon = if fingerprint.is_empty() { "" } else { ":" };
+        // Writing to a string does not fail.
+        let _ = write!(fingerprint, "{colon}{byte:02X}");
+    }
+    let lines = [
+        "v=0".to_owned(),
+        format!("o=- 0 0 IN {family} {ip}"),
+        "s=-".to_owned(),
+        format!("c=IN {family} {ip}"),
+        "t=0 0".to_owned(),
+        "a=ice-lite".to_owned(),
+        format!("m=application {port} UDP/DTLS/SCTP webrtc-datachannel"),
+        "a=mid:0".to_owned(),
+        "a=ice-options:ice2".to_owned(),
+        format!("a=ice-ufrag:{fragment}"),
+        format!("a=ice-pwd:{password}"),
+        format!("a=fingerprint:sha-256 {fingerprint}"),
+        "a=setup:passive".to_owned(),
+        "a=sctp-port:5000".to_owned(),
+        format!("a=max-message-size:{MAX_FRAME}"),
+        format!("a=candidate:1467250027 1 UDP 1467250027 {ip} {port} typ host"),
+        "a=end-of-candidates".to_owned(),
+        String::new(),
+    ];
+    lines.join("\r\n")
+}
+
+/// The SHA-256 of a certificate in a description, and the password beside it.
+#[must_use]
+pub fn description(sdp: &str) -> Option<([u8; 32], String)> {
+    let value = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name));
+    let fingerprint = value("a=fingerprint:sha-256 ")?.trim_end();
+    let mut digest = [0; 32];
+    let mut parts = fingerprint.split(':');
+    for byte in &mut digest {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    let password = value("a=ice-pwd:")?.trim_end().to_owned();
+    parts.next().is_none().then_some((digest, password))
+}
+
 /// What the Noise handshake of a WebRTC-direct connection is tied to: the certificates of both sides, as multihashes of
 /// SHA-256, and what only the members of a private swarm know.
 #[must_use]
@@ -144,6 +199,20 @@ mod tests {
                 (word, word)
             );
         }
+    }
+
+    #[test]
+    fn a_made_up_answer_says_what_the_server_would() {
+        let server = server_credentials("0123456789abcdefghijkl").unwrap();
+        let sdp = answer("[::1]:4003".parse().unwrap(), &[0xab; 32], &server);
+        assert!(sdp.contains("c=IN IP6 ::1\r\n") && sdp.ends_with("a=end-of-candidates\r\n"));
+        let (digest, password) = description(&sdp).unwrap();
+        assert_eq!((digest, password), ([0xab; 32], server.password));
+        assert_eq!(
+            description("a=ice-pwd:x\r\na=fingerprint:sha-256 AB:CD\r\n"),
+            None
+        );
+        assert_eq!(description(""), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod listener;
 
 use std::{
     collections::VecDeque,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -39,8 +39,12 @@ use super::{
     session::Session,
     socket::{Buffers, Socket},
 };
-use crate::core::{Route, direct::server_credentials};
-use handshake::{Handshake, Side, noise_channel};
+use crate::{
+    address::{Target, direct_address as address, parse_direct as parse},
+    core::{Route, direct::server_credentials},
+    handshake::Side,
+};
+use handshake::{Handshake, noise_channel};
 use listener::Listener;
 
 /// Connections that are in their handshake at a time.
@@ -51,9 +55,6 @@ pub const MAX_HALF_OPEN_PER_IP: usize = 32;
 
 /// How long connecting may take.
 pub const HANDSHAKE: Duration = Duration::from_secs(15);
-
-/// Code of SHA-256 in multihashes.
-const SHA_256: u64 = 0x12;
 
 /// Listens on and dials WebRTC-direct addresses.
 pub struct Transport {
@@ -105,54 +106,6 @@ impl Transport {
     }
 }
 
-/// `/ip4/…/udp/…/webrtc-direct/certhash/…`
-fn address(at: SocketAddr, digest: [u8; 32]) -> Multiaddr {
-    let address = Multiaddr::from(at.ip())
-        .with(Protocol::Udp(at.port()))
-        .with(Protocol::WebRTCDirect);
-    // A digest of 32 bytes fits into one of at most 64.
-    match libp2p::multihash::Multihash::wrap(SHA_256, &digest) {
-        Ok(hash) => address.with(Protocol::Certhash(hash)),
-        Err(_) => address,
-    }
-}
-
-/// Where an address for WebRTC-direct leads: to listen on it has no certificate yet, to dial it needs one.
-struct Target {
-    at: SocketAddr,
-    digest: Option<[u8; 32]>,
-    peer: Option<PeerId>,
-}
-
-fn parse(address: &Multiaddr) -> Option<Target> {
-    let mut parts = address.iter().peekable();
-    let ip = match parts.next()? {
-        Protocol::Ip4(ip) => IpAddr::from(ip),
-        Protocol::Ip6(ip) => ip.into(),
-        _ => return None,
-    };
-    let (Protocol::Udp(port), Protocol::WebRTCDirect) = (parts.next()?, parts.next()?) else {
-        return None;
-    };
-    let mut target = Target {
-        at: SocketAddr::new(ip, port),
-        digest: None,
-        peer: None,
-    };
-    for part in parts {
-        match part {
-            // Of several certificates those count that we can check.
-            Protocol::Certhash(hash) if hash.code() == SHA_256 && target.digest.is_none() => {
-                target.digest = hash.digest().try_into().ok();
-            }
-            Protocol::Certhash(_) => {}
-            Protocol::P2p(peer) if target.peer.is_none() => target.peer = Some(peer),
-            _ => return None,
-        }
-    }
-    Some(target)
-}
-
 async fn dial(identity: Arc<Identity>, target: Target) -> Result<(PeerId, Connection), Error> {
     let digest = target
         .digest
@@ -189,16 +142,9 @@ async fn dial(identity: Arc<Identity>, target: Target) -> Result<(PeerId, Connec
         channel,
         side: Side::Client,
     };
-    let (peer, connection) = timeout(HANDSHAKE, handshake.run(connection))
+    timeout(HANDSHAKE, handshake.run(connection))
         .await
-        .unwrap_or(Err(Error::TimedOut))?;
-    match target.peer {
-        Some(wanted) if wanted != peer => Err(Error::WrongPeer {
-            wanted,
-            found: peer,
-        }),
-        _ => Ok((peer, connection)),
-    }
+        .unwrap_or(Err(Error::TimedOut))
 }
 
 /// The address of ours from which packets to `target` leave.
@@ -283,35 +229,5 @@ impl libp2p::Transport for Transport {
         }
         self.waker = Some(cx.waker().clone());
         Poll::Pending
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read_as_they_are_written() {
-        let at: SocketAddr = "127.0.0.1:4003".parse().unwrap();
-        let written = address(at, [7; 32]);
-        let read = parse(&written).unwrap();
-        assert_eq!((read.at, read.digest, read.peer), (at, Some([7; 32]), None));
-        let peer = PeerId::random();
-        let read = parse(&written.with(Protocol::P2p(peer))).unwrap();
-        assert_eq!(read.peer, Some(peer));
-        for other in [
-            "/ip4/1.2.3.4/udp/1/quic-v1",
-            "/ip4/1.2.3.4/tcp/1",
-            "/webrtc",
-            "/dns4/a/udp/1/webrtc-direct",
-        ] {
-            assert!(parse(&other.parse().unwrap()).is_none(), "{other}");
-        }
-        assert!(
-            parse(&"/ip4/1.2.3.4/udp/1/webrtc-direct".parse().unwrap())
-                .unwrap()
-                .digest
-                .is_none()
-        );
     }
 }

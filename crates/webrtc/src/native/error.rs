@@ -1,7 +1,5 @@
 use std::io;
 
-use libp2p::PeerId;
-
 use crate::SignalingError;
 
 /// Why there is no connection, or no longer.
@@ -25,14 +23,6 @@ pub enum Error {
     /// The other side could not prove who it is; in a private swarm, or that it belongs to it.
     #[error("the handshake failed: {0}")]
     Handshake(String),
-    /// Somebody else than who was dialled is there.
-    #[error("{found} is there, not {wanted}")]
-    WrongPeer {
-        /// Who was dialled.
-        wanted: PeerId,
-        /// Who answered.
-        found: PeerId,
-    },
     /// No path between the two was found.
     #[error("no path between the two was found")]
     NoPath,

@@ -333,12 +333,8 @@ impl State {
                 self.ended(End::Lost);
             }
             Event::ChannelOpen(id, label) => self.channel_open(id, &label),
-            Event::ChannelData(data) => {
-                // The peer chooses between bytes and text, and there is no text in this protocol.
-                if data.binary {
-                    self.channel_data(data.id, &data.data);
-                }
-            }
+            // The peer chooses between bytes and text, and there is no text in this protocol.
+            Event::ChannelData(data) if data.binary => self.channel_data(data.id, &data.data),
             Event::ChannelBufferedAmountLow(id) => {
                 self.channel(id, |channel, _| channel.wake());
             }

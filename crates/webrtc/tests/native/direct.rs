@@ -82,19 +82,6 @@ async fn a_server_with_another_certificate_is_not_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_peer_than_the_one_dialled_is_refused() {
-    let mut server = Server::start(&[]).await;
-    let wanted = PeerId::random();
-    let address = server.address.clone().with(Protocol::P2p(wanted));
-    let found = server.peer;
-    let error = refused(&mut server, address, &[]).await;
-    assert!(
-        matches!(error, Error::WrongPeer { wanted: w, found: f } if w == wanted && f == found),
-        "{error}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn only_those_who_know_the_secret_get_in() {
     let mut server = Server::start(b"secret").await;
     let address = server.address.clone();

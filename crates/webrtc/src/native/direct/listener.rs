@@ -14,11 +14,11 @@ use str0m::{Candidate, IceCreds, ice::StunMessage};
 use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
 
 use super::{
-    HANDSHAKE, Handshake, Identity, MAX_HALF_OPEN, MAX_HALF_OPEN_PER_IP, Side, Upgrade,
-    noise_channel,
+    HANDSHAKE, Handshake, Identity, MAX_HALF_OPEN, MAX_HALF_OPEN_PER_IP, Upgrade, noise_channel,
 };
 use crate::{
     core::{Route, direct::Greeting},
+    handshake::Side,
     native::{
         Connection, Error,
         certificate::fingerprint,
