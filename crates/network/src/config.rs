@@ -20,6 +20,9 @@ pub struct Config {
     /// Nodes to enter the network through; best with `/p2p/<id>` at the end. Dialled at once, and again, ever more
     /// seldom, whenever the connection is lost. Browsers need WebSocket addresses (`…/ws`, `…/wss`).
     pub bootstrap: Vec<Multiaddr>,
+    /// Addresses of peers that were met another time ([`crate::Handle::known`]), each ending in `/p2p/<id>`. They are
+    /// dialled when no bootstrap node has answered after some seconds, and then serve as such.
+    pub remembered: Vec<Multiaddr>,
     /// Have the bootstrap nodes relay for this node, so that peers reach it where no direct connection is possible.
     /// Always wanted in browsers, and for native nodes behind a router.
     pub reserve: bool,
@@ -57,6 +60,7 @@ impl Config {
             listen: Vec::new(),
             external: Vec::new(),
             bootstrap: Vec::new(),
+            remembered: Vec::new(),
             reserve: browser,
             relay_server: None,
             kad_server: !browser,

@@ -7,6 +7,7 @@
 mod bootstrap;
 mod connections;
 mod discovery;
+mod known;
 mod peer;
 mod streams;
 mod swarm_events;
@@ -132,7 +133,11 @@ impl Driver {
             sessions: 0,
             readers: SelectAll::new(),
             tasks: FuturesUnordered::new(),
-            bootstrap: config.bootstrap.into_iter().map(Bootstrap::new).collect(),
+            bootstrap: {
+                let named = config.bootstrap.into_iter().map(Bootstrap::new);
+                let met = config.remembered.into_iter().take(known::MAX_KNOWN);
+                named.chain(met.map(Bootstrap::remembered)).collect()
+            },
             discovery: Discovery::default(),
             signals,
             dials: HashMap::new(),
@@ -152,8 +157,11 @@ impl Driver {
         // Here and not before, because sockets are opened on the runtime that runs the driver.
         self.listen();
         for index in 0..self.bootstrap.len() {
-            self.dial_bootstrap(index);
+            if !self.bootstrap[index].is_remembered() {
+                self.dial_bootstrap(index);
+            }
         }
+        self.dial_remembered();
         poll_fn(|cx| self.poll(cx)).await;
     }
 

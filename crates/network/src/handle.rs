@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) hello: Hello,
     pub(crate) peers: HashMap<PeerId, Outgoing>,
     pub(crate) listening: Vec<Multiaddr>,
+    /// Where peers were reached, the latest first.
+    pub(crate) known: VecDeque<Multiaddr>,
 }
 
 /// The queues towards one connected peer.
@@ -97,6 +99,14 @@ impl Handle {
     #[must_use]
     pub fn listening(&self) -> Vec<Multiaddr> {
         lock(&self.shared).listening.clone()
+    }
+
+    /// Where peers were reached that were dialled, the latest first; at most 64 addresses, each of another peer and
+    /// ending in its `/p2p/<id>`. Store them now and then, and give them to [`Config::remembered`] next time: then the
+    /// node finds the network again when every bootstrap node is down.
+    #[must_use]
+    pub fn known(&self) -> Vec<Multiaddr> {
+        lock(&self.shared).known.iter().cloned().collect()
     }
 
     /// The connections with a peer, the one in use first. Normally one; for a moment two, when a better one has come
@@ -221,6 +231,7 @@ pub(crate) fn connect(config: &Config) -> (Handle, Events, Ends) {
         hello: config.hello.clone(),
         peers: HashMap::new(),
         listening: Vec::new(),
+        known: VecDeque::new(),
     }));
     #[expect(
         clippy::disallowed_methods,

@@ -38,13 +38,12 @@ fn the_entry_serves_the_page_and_tells_how_to_enter() {
     assert!(answer["model"].as_str().unwrap().starts_with('b'));
     assert!(answer["fragments"].as_u64().unwrap() > 0);
     let bootstrap = answer["bootstrap"].as_array().unwrap();
-    assert!(
-        !bootstrap.is_empty()
-            && bootstrap
-                .iter()
-                .all(|a| a.as_str().unwrap().contains("/ws/p2p/")),
-        "{answer}"
-    );
+    let addresses: Vec<_> = bootstrap.iter().map(|a| a.as_str().unwrap()).collect();
+    let [websocket, webrtc] = addresses[..] else {
+        panic!("{answer}");
+    };
+    assert!(websocket.contains("/ws/p2p/"), "{answer}");
+    assert!(webrtc.contains("/webrtc-direct/certhash/"), "{answer}");
 
     let (head, body) = get(host, "/", "br");
     assert!(

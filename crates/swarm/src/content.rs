@@ -62,7 +62,11 @@ impl Node {
             .index_of
             .get(&content)
             .is_some_and(|index| self.stores.contains(index.0));
-        let problem = if !(manifest || stored) {
+        let relayed = self.peers.get(peer).is_some_and(|known| known.relayed);
+        let problem = if relayed {
+            // Fragments would fill the relay, which others need for requests. An asker that knows better waits.
+            Some(ErrorCode::Busy)
+        } else if !(manifest || stored) {
             Some(ErrorCode::NotHeld)
         } else if u64::from(request.len) > self.config.max_range_bytes || request.len == 0 {
             Some(ErrorCode::Invalid)

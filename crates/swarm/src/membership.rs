@@ -161,7 +161,12 @@ impl Node {
             return;
         }
         if let Some(known) = self.peers.get_mut(&peer) {
+            let direct = known.relayed && !relayed;
             known.relayed = relayed;
+            if direct {
+                // What it has can be fetched from now on.
+                self.pump_downloads(now);
+            }
             return;
         }
         if self.peers.connected.len() >= self.config.max_peers {

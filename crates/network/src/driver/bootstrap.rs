@@ -22,6 +22,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Bootstrap {
     address: Multiaddr,
+    /// Not named by the configuration, but met another time: needed only when those are gone.
+    remembered: bool,
     state: State,
     /// Failures in a row.
     failures: u32,
@@ -49,11 +51,23 @@ impl Bootstrap {
     pub(super) fn new(address: Multiaddr) -> Self {
         Self {
             address,
+            remembered: false,
             state: State::Waiting,
             failures: 0,
             reservation: Reservation::None,
             refusals: 0,
         }
+    }
+
+    pub(super) fn remembered(address: Multiaddr) -> Self {
+        Self {
+            remembered: true,
+            ..Self::new(address)
+        }
+    }
+
+    pub(super) fn is_remembered(&self) -> bool {
+        self.remembered
     }
 
     fn is_connected(&self, peer: PeerId) -> bool {
@@ -76,7 +90,11 @@ impl Driver {
         if self.closing || bootstrap.state != State::Waiting {
             return;
         }
-        let address = bootstrap.address.clone();
+        let (address, remembered) = (bootstrap.address.clone(), bootstrap.remembered);
+        if remembered && self.has_entry() {
+            return self.after(MAX_PAUSE, Done::Redial { bootstrap: index });
+        }
+        let bootstrap = &mut self.bootstrap[index];
         let expected = transport::peer_of(&address);
         if let Some(peer) = expected
             && self.swarm.is_connected(&peer)
@@ -102,6 +120,12 @@ impl Driver {
         }
     }
 
+    /// Whether one of them has let us in.
+    fn has_entry(&self) -> bool {
+        let connected = |it: &Bootstrap| matches!(it.state, State::Connected(_));
+        self.bootstrap.iter().any(connected)
+    }
+
     /// Says whether the failed dial was one of these.
     pub(super) fn bootstrap_dial_failed(&mut self, id: ConnectionId, error: &DialError) -> bool {
         let Some(index) = self
@@ -123,11 +147,16 @@ impl Driver {
             .min(MAX_PAUSE);
         bootstrap.failures += 1;
         let address = bootstrap.address.clone();
-        self.emit(Event::BootstrapUnreachable {
-            address,
-            reason: describe(error),
-            retry_in,
-        });
+        if bootstrap.remembered {
+            // Nobody was told to expect it.
+            tracing::debug!(%address, error = describe(error), "not there any more");
+        } else {
+            self.emit(Event::BootstrapUnreachable {
+                address,
+                reason: describe(error),
+                retry_in,
+            });
+        }
         self.after(retry_in, Done::Redial { bootstrap: index });
     }
 

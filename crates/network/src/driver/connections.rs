@@ -22,6 +22,7 @@ impl Driver {
         self.dials.remove(&id);
         self.bootstrap_connected(peer, id);
         self.discovery.connected(id, peer);
+        self.note_known(peer, endpoint);
         let path = path(endpoint, peer);
         let (dialler, other) = if endpoint.is_dialer() {
             (self.local(), peer)

@@ -117,3 +117,65 @@ async fn an_address_that_is_taken_is_reported() {
     node.wait(|event| matches!(event, Event::ListenFailed { .. }).then_some(()))
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_comes_back_by_those_it_has_met_when_the_bootstrap_node_is_gone() {
+    const MODEL: [u8; 32] = [4; 32];
+    let (bootstrap, address) = Node::bootstrap().await;
+    let bootstrap = bootstrap.in_background();
+    let member = || {
+        Node::start(Config {
+            listen: vec![TCP.parse().unwrap()],
+            bootstrap: vec![address.clone()],
+            ..config()
+        })
+    };
+    let searches = |node: &Node| {
+        let handle = node.handle.clone();
+        tokio::spawn(async move {
+            loop {
+                handle.find_providers(MODEL);
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+        })
+    };
+    let (one, mut other, mut leaver) = (member(), member(), member());
+    let (one_id, other_id) = (one.peer(), other.peer());
+    let one = one.in_background();
+    one.provide(MODEL);
+    // Both get to know the provider.
+    for node in [&mut other, &mut leaver] {
+        let searching = searches(node);
+        node.hello_from(one_id).await;
+        searching.abort();
+    }
+    let known = leaver.handle.known();
+    assert!(
+        known
+            .iter()
+            .any(|it| it.to_string().ends_with(&one_id.to_string())),
+        "{known:?}"
+    );
+    leaver.handle.shutdown();
+    bootstrap.shutdown();
+    let other = other.in_background();
+    other.provide(MODEL);
+
+    let mut back = Node::start(Config {
+        listen: vec![TCP.parse().unwrap()],
+        bootstrap: vec![address.clone()],
+        remembered: known,
+        ..config()
+    });
+    // It meets again whom it knew, and by them whom it did not.
+    let searching = searches(&back);
+    let mut missing = vec![one_id, other_id];
+    back.wait(|event| {
+        if let Event::Connected { peer, .. } = event {
+            missing.retain(|it| *it != peer);
+        }
+        missing.is_empty().then_some(())
+    })
+    .await;
+    searching.abort();
+}

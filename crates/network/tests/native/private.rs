@@ -81,7 +81,10 @@ async fn members_meet_through_their_relay_and_a_stranger_does_not_even_reach_it(
         })
     };
     let (mut one, mut other) = (hidden(&secret), hidden(&secret));
-    other.handle.dial(one.address().await);
+    let to_one = one.address().await;
+    // Who is not at the relay yet does not get through it.
+    other.address().await;
+    other.handle.dial(to_one);
     one.hello_from(other.peer()).await;
     other.hello_from(one.peer()).await;
     let mut stranger = hidden(&Secret::generate());

@@ -195,6 +195,8 @@ async fn two_that_listen_nowhere_end_with_a_connection_of_their_own() {
     };
     let (mut one, mut other) = (start(), start());
     let to_one = one.address().await;
+    // Who is not at the relay yet does not get through it.
+    other.address().await;
     let (one_id, other_id) = (one.peer(), other.peer());
     other.handle.dial(to_one);
     let sender = other.handle.clone();

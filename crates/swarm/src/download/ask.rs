@@ -108,7 +108,8 @@ impl Node {
                     }) => !tried.contains(name),
                     None => true,
                 };
-                has && alone && !peer.lacks(&download.content)
+                // A relay is for words, not for fragments.
+                has && alone && !peer.relayed && !peer.lacks(&download.content)
             })
             .filter(|(_, peer)| peer.ranges < self.config.ranges_per_peer && peer.busy_until <= now)
             .min_by_key(|(_, peer)| (peer.slow_until > now, peer.ranges, peer.latency.headline()))

@@ -211,3 +211,38 @@ fn a_range_lost_on_its_way_is_asked_for_again_even_of_the_only_seed() {
     world.lose = 1;
     assert!(world.run_until(15 * S, |w| w.get(&client).done.contains(&id)));
 }
+
+#[test]
+fn nothing_is_fetched_through_a_relay_until_there_is_a_direct_connection() {
+    let mut world = World::new(1, LEN);
+    let client = world.join("client", &[]);
+    let seed = world.join("seed", &[0]);
+    world.run(S);
+    world.relay(&client, &seed, true);
+    let id = world.download(&client, FRAGMENT, vec![]);
+    world.run(10 * S);
+    assert_eq!(world.get(&client).node.stats().downloads[0].written, 0);
+    assert_eq!(sent(&mut world, &seed), 0);
+    world.relay(&client, &seed, false);
+    assert!(world.run_until(5 * S, |w| w.get(&client).done.contains(&id)));
+}
+
+#[test]
+fn who_asks_through_a_relay_nevertheless_is_put_off() {
+    let mut world = World::new(1, LEN);
+    let client = world.join("client", &[]);
+    let seed = world.join("seed", &[0]);
+    world.run(S);
+    // Only the seed knows.
+    world.tell(
+        &seed,
+        swarm::Event::Connected {
+            peer: client.clone(),
+            relayed: true,
+        },
+    );
+    world.download(&client, FRAGMENT, vec![]);
+    world.run(5 * S);
+    assert_eq!(sent(&mut world, &seed), 0);
+    assert!(world.get(&seed).banned.is_empty());
+}

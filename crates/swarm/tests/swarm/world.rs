@@ -191,6 +191,14 @@ impl World {
         }
     }
 
+    /// The connection of the two goes through a relay, or does not any more.
+    pub(crate) fn relay(&mut self, a: &PeerId, b: &PeerId, relayed: bool) {
+        for (one, other) in [(a, b), (b, a)] {
+            let peer = other.clone();
+            self.tell(one, Event::Connected { peer, relayed });
+        }
+    }
+
     pub(crate) fn unlink(&mut self, a: &PeerId, b: &PeerId) {
         for (one, other) in [(a, b), (b, a)] {
             if self
