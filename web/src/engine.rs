@@ -3,6 +3,7 @@
 mod identity;
 mod network;
 mod outbox;
+mod peers;
 mod workers;
 
 use std::rc::Rc;
@@ -40,7 +41,7 @@ async fn run(ui: Ui, swarm: Swarm) -> Result<(), String> {
         .with_untracked(|settings| (settings.lend, settings.cores, settings.graphics));
     workers.employ(cores.unwrap_or_else(workers::cores)).await?;
     let port = workers.engine();
-    let network = Network::start(identity, &swarm.bootstrap)?;
+    let network = Network::start(identity, &swarm)?;
     hear(ui, &port, network.clone());
     connect(ui, workers);
     let join = Join {

@@ -1,7 +1,8 @@
 //! What an invitation says: which model, and where the network can be entered.
 //!
-//! An invite link carries it in the URL fragment, `#model=<id>&bootstrap=<multiaddress>[&bootstrap=…][&lend=2]`,
-//! which browsers never send to the web server. A page opened without one asks its origin for `bootstrap.json`.
+//! An invite link carries it in the URL fragment,
+//! `#model=<id>&bootstrap=<multiaddress>[&bootstrap=…][&secret=<of a private swarm>][&lend=2]`, which browsers never send
+//! to the web server. A page opened without one asks its origin for `bootstrap.json`.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,9 @@ pub(crate) struct Swarm {
     pub(crate) fragments: Option<u32>,
     /// Multiaddresses of nodes that let others in.
     pub(crate) bootstrap: Vec<String>,
+    /// What the members of a private swarm know; 64 hexadecimal digits.
+    #[serde(default)]
+    pub(crate) secret: Option<String>,
 }
 
 /// What the URL fragment says.
@@ -33,7 +37,7 @@ impl Invite {
     /// Reads a whole link or just its fragment.
     pub(crate) fn parse(link: &str) -> Self {
         let fragment = link.split_once('#').map_or(link, |(_, fragment)| fragment);
-        let (mut model, mut bootstrap, mut lend) = (None, Vec::new(), None);
+        let (mut model, mut bootstrap, mut secret, mut lend) = (None, Vec::new(), None, None);
         for (key, value) in fragment
             .trim()
             .split('&')
@@ -43,6 +47,8 @@ impl Invite {
             match key {
                 "model" if !value.is_empty() => model = Some(value),
                 "bootstrap" if value.starts_with('/') => bootstrap.push(value),
+                // One that is misspelt stays: it will let nobody in, and does not pass for none.
+                "secret" if !value.is_empty() => secret = Some(value),
                 "lend" => lend = value.parse().ok(),
                 _ => {}
             }
@@ -51,6 +57,7 @@ impl Invite {
             model,
             fragments: None,
             bootstrap,
+            secret,
         });
         Self { swarm, lend }
     }
@@ -63,6 +70,10 @@ impl Swarm {
         for address in self.bootstrap.iter().take(ENTRIES_IN_LINK) {
             link.push_str("&bootstrap=");
             link.push_str(&percent_encode(address));
+        }
+        if let Some(secret) = &self.secret {
+            link.push_str("&secret=");
+            link.push_str(&percent_encode(secret));
         }
         link
     }
@@ -115,6 +126,7 @@ mod tests {
                 "/ip4/10.0.0.1/tcp/9001/ws/p2p/12D3Koo".into(),
                 "/dns4/é.example/tcp/443/wss".into(),
             ],
+            secret: Some("5ec2e7".into()),
         }
     }
 

@@ -10,6 +10,7 @@ mod join;
 mod logits;
 mod node;
 mod perplexity;
+mod secret;
 mod serve;
 mod tokenize;
 mod verify;
@@ -68,6 +69,7 @@ enum Command {
     Tokenize(tokenize::Options),
     Logits(logits::Options),
     Perplexity(perplexity::Options),
+    Secret(secret::Options),
 }
 
 impl Cli {
@@ -91,6 +93,7 @@ impl Cli {
             Command::Tokenize(options) => options.run(),
             Command::Logits(options) => options.run(),
             Command::Perplexity(options) => options.run(),
+            Command::Secret(options) => options.run(),
         }
     }
 }

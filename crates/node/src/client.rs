@@ -19,6 +19,7 @@ use tokio::time::timeout;
 /// Which swarm to join.
 pub(crate) struct Swarm {
     pub(crate) peers: Vec<Multiaddr>,
+    pub(crate) secret: Option<network::Secret>,
     pub(crate) model: Option<ModelId>,
     /// How long to wait for somebody to answer at all, and for somebody who has a piece that is needed.
     pub(crate) patience: Duration,
@@ -29,6 +30,7 @@ pub(crate) struct Swarm {
 pub(crate) async fn join(swarm: &Swarm, identity: network::Identity) -> Result<Backend> {
     let mut network = network::Config::new(identity.clone());
     network.bootstrap = swarm.peers.clone();
+    network.secret = swarm.secret.clone();
     network.kad_server = false;
     let mut config = swarm::Config::new(crate::engine::swarm_peer(&identity.peer_id()));
     config.role = Some(protocol::Role::Client);

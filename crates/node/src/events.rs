@@ -16,6 +16,8 @@ pub(crate) enum Told<'a> {
     ListenFailed { address: &'a str, reason: &'a str },
     /// The page and `/bootstrap.json` are served here.
     Http { url: &'a str },
+    /// Whoever has this link can join.
+    Invitation { link: &'a str },
     /// Its model.
     Model {
         model: &'a str,
@@ -54,6 +56,7 @@ impl Teller {
                 format!("cannot listen on {address}: {reason}")
             }
             (false, Told::Http { url }) => format!("page at {url}"),
+            (false, Told::Invitation { link }) => format!("invitation: {link}"),
             (
                 false,
                 Told::Model {

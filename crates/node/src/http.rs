@@ -9,7 +9,7 @@ use axum::http::header::{
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
-use network::{Handle, Multiaddr};
+use network::{Handle, Multiaddr, Secret};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,15 +18,20 @@ use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 
+/// More make a link too long for a QR code a phone can read.
+const ENTRIES_IN_LINK: usize = 3;
+
 /// What a page has to know to enter the network.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Entry {
     pub(crate) model: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) fragments: Option<u32>,
+    /// The secret of a private swarm, of which strangers are told nothing.
+    pub(crate) secret: Option<Secret>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Bootstrap {
     model: Option<String>,
     name: Option<String>,
@@ -43,6 +48,7 @@ struct Site {
 pub(crate) struct Server {
     listener: TcpListener,
     router: Router,
+    site: Arc<Site>,
     pub(crate) address: SocketAddr,
 }
 
@@ -57,12 +63,35 @@ impl Server {
             format!("cannot serve the page on {address}; another program may use it: choose one with --http")
         })?;
         let address = listener.local_addr()?;
-        let router = router(web, Arc::new(Site { entry, network }));
+        let site = Arc::new(Site { entry, network });
+        let router = router(web, Arc::clone(&site));
         Ok(Self {
             listener,
             router,
+            site,
             address,
         })
+    }
+
+    /// The link that invites to the network, which the page opens: what it has to know is behind the `#`, which
+    /// browsers keep to themselves. `None` without a model.
+    pub(crate) fn invitation(&self) -> Option<String> {
+        let model = self.site.entry.model.as_ref()?;
+        let addresses = for_browsers(
+            self.site.network.listening(),
+            self.address.ip().is_loopback(),
+        );
+        let entries: String = addresses
+            .iter()
+            .take(ENTRIES_IN_LINK)
+            .map(|address| format!("&bootstrap={address}"))
+            .collect();
+        let secret = self.site.entry.secret.as_ref();
+        let secret = secret.map_or_else(String::new, |secret| format!("&secret={secret}"));
+        Some(format!(
+            "http://{}/#model={model}{entries}{secret}",
+            self.address
+        ))
     }
 
     /// Serves until the program ends.
@@ -103,6 +132,10 @@ async fn bootstrap(State(site): State<Arc<Site>>, request: Request) -> Response 
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or_default();
+    if site.entry.secret.is_some() {
+        // Whoever is invited has a link that says all of this.
+        return Json(Bootstrap::default()).into_response();
+    }
     let addresses = for_browsers(site.network.listening(), is_local(host));
     let answer = Bootstrap {
         model: site.entry.model.clone(),
@@ -118,8 +151,9 @@ fn is_local(host: &str) -> bool {
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
 }
 
-/// The addresses a browser can use, WebSocket ones before those of WebRTC, and in each kind those first that suit where the page was asked from: who sits at
-/// this machine is best served by its loopback address, and to everybody else that one is useless.
+/// The addresses a browser can use, WebSocket ones before those of WebRTC, and of each kind those first that suit where
+/// the page was asked from: who sits at this machine is best served by its loopback address, and to everybody else
+/// that one is useless.
 fn for_browsers(addresses: Vec<Multiaddr>, local: bool) -> Vec<Multiaddr> {
     let text = |address: &Multiaddr| address.to_string();
     // WebSocket is quicker, but a page with a certificate may use it only with nodes that have one, too.

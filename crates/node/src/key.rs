@@ -14,6 +14,8 @@ pub(crate) struct Key {
     pub(crate) identity: Identity,
     /// What the node shows who connects by WebRTC; kept beside the key, so that its addresses stay the same.
     pub(crate) certificate: Certificate,
+    /// Where it is kept; other things of this node are kept beside it.
+    pub(crate) path: PathBuf,
     _lock: File,
 }
 
@@ -78,6 +80,7 @@ impl Key {
         Ok(Some(Self {
             identity,
             certificate,
+            path: path.to_owned(),
             _lock: file,
         }))
     }

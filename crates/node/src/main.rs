@@ -12,6 +12,7 @@ mod events;
 mod http;
 mod key;
 mod npy;
+mod peers;
 mod progress;
 mod source;
 

@@ -88,3 +88,57 @@ fn get(host: &str, path: &str, encoding: &str) -> (String, Vec<u8>) {
         body,
     )
 }
+
+#[test]
+fn the_entry_of_a_private_swarm_tells_strangers_nothing_and_answers_members_only() {
+    let lab = Lab::new();
+    let secret = lab.good(["secret"]);
+    let file = lab.path("swarm.secret");
+    fs::write(&file, &secret).unwrap();
+    let (file, model) = (file.to_str().unwrap().to_owned(), demo_model());
+    let model = model.to_str().unwrap();
+    let mut entry = lab.start([
+        "bootstrap",
+        "--serve",
+        "--model",
+        model,
+        "--http",
+        "127.0.0.1:0",
+        "--secret-file",
+        &file,
+    ]);
+    entry.wait_until_ready();
+    let address = entry.address("/tcp/");
+    let url = entry.wait_for("url", |event| Some(event["url"].as_str()?.to_owned()));
+    let link = entry.wait_for("link", |event| Some(event["link"].as_str()?.to_owned()));
+    assert!(link.starts_with(&format!("{url}#model=")), "{link}");
+    assert!(
+        link.ends_with(&format!("&secret={}", secret.trim())),
+        "{link}"
+    );
+    assert!(
+        entry
+            .seen()
+            .iter()
+            .all(|event| !event.to_string().contains("quic")),
+        "QUIC cannot keep strangers out"
+    );
+
+    let host = url.trim_start_matches("http://").trim_end_matches('/');
+    let (_, body) = get(host, "/bootstrap.json", "identity");
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert!(answer["model"].is_null(), "{answer}");
+    assert_eq!(answer["bootstrap"].as_array().unwrap().len(), 0, "{answer}");
+
+    let ask = |more: &[&str]| {
+        let question = ["generate", "--peer", &address, "--max-tokens", "4"];
+        let rest = ["--prompt", "Hello", "--patience", "5"];
+        [&question[..], &rest[..], more]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    lab.good(ask(&["--secret-file", &file]));
+    lab.bad(ask(&[]));
+}

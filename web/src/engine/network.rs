@@ -14,8 +14,8 @@ use web_bridge::{
     transfer::{pack, unpack},
 };
 
-use super::outbox::Outbox;
-use crate::platform::net;
+use super::{outbox::Outbox, peers};
+use crate::{invite::Swarm, platform::net};
 
 /// The running network; copies are the same one.
 #[derive(Clone)]
@@ -28,9 +28,15 @@ pub(super) struct Network {
 
 impl Network {
     /// Starts to connect.
-    pub(super) fn start(identity: Identity, bootstrap: &[String]) -> Result<Self, String> {
-        let bootstrap: Vec<Multiaddr> = bootstrap.iter().filter_map(|text| address(text)).collect();
+    pub(super) fn start(identity: Identity, swarm: &Swarm) -> Result<Self, String> {
+        let bootstrap = swarm.bootstrap.iter().filter_map(|text| address(text));
+        let bootstrap: Vec<Multiaddr> = bootstrap.collect();
         let mut config = Config::new(identity);
+        if let Some(secret) = &swarm.secret {
+            // Without it nobody would let us in, or worse, strangers would.
+            config.secret = Some(secret.parse().map_err(|error| format!("{error}"))?);
+        }
+        config.remembered = peers::remembered();
         config.bootstrap = bootstrap.clone();
         // For tests and for networks where WebRTC only gets in the way.
         config.direct = net::query("direct").as_deref() != Some("0");
@@ -50,6 +56,7 @@ impl Network {
         let Some(mut events) = self.events.borrow_mut().take() else {
             return;
         };
+        let handle = self.handle.clone();
         spawn_local(async move {
             while let Some(event) = events.next().await {
                 match event {
@@ -65,6 +72,8 @@ impl Network {
                     event => {
                         if matches!(event, Event::Connected { .. }) {
                             unreachable(None);
+                            // A page may end without a last word.
+                            peers::remember(&handle.known());
                         }
                         if let Some((event, body)) = translate(event) {
                             let event = ToEngine::Network(event);
@@ -124,6 +133,7 @@ impl Network {
 
     /// Says goodbye: peers would only notice after a while.
     pub(super) fn leave(&self) {
+        peers::remember(&self.handle.known());
         self.handle.shutdown();
     }
 }

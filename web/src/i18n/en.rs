@@ -153,6 +153,7 @@ pub(crate) static ENGLISH: Text = Text {
     share_send: "Send…",
     share_text: "Join a language model that runs on all our devices together:",
     share_none: "There is no network to invite to yet: join one first.",
+    share_private: "This network is private: whoever has this link is in. Send it only to people you trust.",
     share_loopback: "This address only works on this device. To invite others, open the page under an address they can reach.",
 
     settings_title: "Settings",

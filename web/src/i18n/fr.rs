@@ -153,6 +153,7 @@ pub(crate) static FRENCH: Text = Text {
     share_send: "Envoyer…",
     share_text: "Rejoignez un modèle de langage qui tourne sur tous nos appareils ensemble :",
     share_none: "Il n’y a pas encore de réseau auquel inviter : rejoignez-en un d’abord.",
+    share_private: "Ce réseau est privé : quiconque possède ce lien y entre. Ne l’envoyez qu’à des personnes de confiance.",
     share_loopback: "Cette adresse ne fonctionne que sur cet appareil. Pour inviter d’autres personnes, \
         ouvrez la page sous une adresse qu’elles peuvent joindre.",
 

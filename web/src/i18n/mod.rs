@@ -203,6 +203,7 @@ pub(crate) struct Text {
     pub(crate) share_send: Phrase,
     pub(crate) share_text: Phrase,
     pub(crate) share_none: Phrase,
+    pub(crate) share_private: Phrase,
     pub(crate) share_loopback: Phrase,
 
     pub(crate) settings_title: Phrase,

@@ -17,10 +17,17 @@ pub(crate) fn Share() -> impl IntoView {
         ui.swarm
             .with(|swarm| swarm.as_ref().map(|swarm| swarm.link(&net::page())))
     });
+    let private = Memo::new(move |_| {
+        ui.swarm
+            .with(|swarm| swarm.as_ref().is_some_and(|swarm| swarm.secret.is_some()))
+    });
     view! {
         <section class="view view-share" aria-labelledby="share-title">
             <div class="view-head"><h2 id="share-title">{t.share_title}</h2></div>
             <p class="lead">{t.share_what}</p>
+            {move || private.get().then(|| view! {
+                <p class="notice" role="note" data-testid="share-private">{t.share_private}</p>
+            })}
             {move || match link.get() {
                 Some(link) => view! { <Invitation link/> }.into_any(),
                 None => view! { <p class="quiet">{t.share_none}</p> }.into_any(),

@@ -1,5 +1,6 @@
 //! What the commands that ask a model have in common.
 
+use super::secret::Private;
 use crate::backend::{Backend, Tally};
 use crate::client::{self, Swarm};
 use crate::source::{Source, Wanted};
@@ -42,6 +43,8 @@ pub(crate) struct Which {
     /// llama.cpp (llama-cpp, the default), or nothing (ignored)
     #[arg(long, value_name = "HOW")]
     yarn_log_multiplier: Option<YarnLogMultiplier>,
+    #[command(flatten)]
+    private: Private,
 }
 
 /// How a session computes.
@@ -100,6 +103,7 @@ impl Which {
                 "whom to ask? Give --model FILE to compute here, or --peer ADDRESS to ask a network"
             );
             let swarm = Swarm {
+                secret: self.private.secret()?,
                 peers: self.peer.clone(),
                 model: self.model_id,
                 patience: Duration::from_secs(self.patience),

@@ -103,6 +103,7 @@ impl Options {
             fragments: source
                 .as_ref()
                 .map(|source| source.manifest.fragment_ids().len() as u32),
+            secret: self.node.secret()?,
         };
         let mut running = self.node.start("bootstrap", &LISTEN, |network, swarm| {
             network.relay_server = Some(RelayLimits::default());
@@ -129,6 +130,9 @@ impl Options {
         running.teller.tell(&Told::Http {
             url: &format!("http://{}/", server.address),
         })?;
+        if let Some(link) = server.invitation() {
+            running.teller.tell(&Told::Invitation { link: &link })?;
+        }
         running.ready().await?;
         tokio::select! {
             result = server.run() => result,

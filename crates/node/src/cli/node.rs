@@ -1,8 +1,10 @@
 //! What the commands that run a node have in common.
 
+use super::secret::Private;
 use crate::engine::{Engine, Notice};
 use crate::events::{Teller, Told};
 use crate::key::Key;
+use crate::peers::Peers;
 use anyhow::{Context, Result};
 use clap::Args;
 use network::Multiaddr;
@@ -46,6 +48,8 @@ pub(crate) struct NodeOptions {
     /// Compute at most this many requests at a time [default: one per core]
     #[arg(long, value_name = "N", env = "IAP2P_THREADS")]
     threads: Option<usize>,
+    #[command(flatten)]
+    private: Private,
     /// Print one JSON object per line instead of sentences
     #[arg(long)]
     json_events: bool,
@@ -56,12 +60,18 @@ pub(crate) struct Running {
     pub(crate) engine: Engine,
     pub(crate) teller: Teller,
     notices: Receiver<Notice>,
+    peers: Peers,
     _key: Key,
 }
 
 impl NodeOptions {
     pub(crate) fn has_bootstrap(&self) -> bool {
         !self.bootstrap.is_empty()
+    }
+
+    /// That of a private swarm.
+    pub(crate) fn secret(&self) -> Result<Option<network::Secret>> {
+        self.private.secret()
     }
 
     /// Starts a node. `adjust` changes what depends on the command. Must be called within a Tokio runtime.
@@ -75,11 +85,16 @@ impl NodeOptions {
         let peer = key.identity.peer_id();
         let mut network = network::Config::new(key.identity.clone());
         network.certificate = Some(key.certificate.clone());
+        network.secret = self.secret()?;
+        let peers = Peers::beside(&key.path);
+        network.remembered = peers.read();
         network.listen = self.listen.clone();
         if network.listen.is_empty() {
             // Constants; an unusable one would be found by the tests.
+            let private = network.secret.is_some();
             network.listen = listen_by_default
                 .iter()
+                .filter(|address| !(private && address.contains("/quic")))
                 .filter_map(|address| address.parse().ok())
                 .collect();
         }
@@ -99,6 +114,7 @@ impl NodeOptions {
             engine,
             teller,
             notices,
+            peers,
             _key: key,
         })
     }
@@ -131,13 +147,19 @@ impl Running {
     pub(crate) async fn until_stopped(mut self) -> Result<()> {
         let stopped = stop_signal();
         tokio::pin!(stopped);
+        let handle = self.engine.network().clone();
+        let peers = self.peers.clone();
+        let keeping = peers.keep(&handle);
+        tokio::pin!(keeping);
         loop {
             tokio::select! {
                 notice = self.notices.recv() => match notice {
                     Some(notice) => self.teller.notice(&notice)?,
                     None => anyhow::bail!("the network has stopped"),
                 },
+                () = &mut keeping => {}
                 result = &mut stopped => {
+                    self.peers.note(self.engine.network());
                     // Says goodbye, so that peers need not find out.
                     self.engine.network().shutdown();
                     tokio::time::sleep(Duration::from_millis(100)).await;
