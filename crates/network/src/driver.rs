@@ -7,6 +7,7 @@
 mod bootstrap;
 mod connections;
 mod discovery;
+mod helpers;
 mod known;
 mod peer;
 mod streams;
@@ -41,6 +42,7 @@ use crate::{
 };
 use bootstrap::Bootstrap;
 use discovery::Discovery;
+use helpers::Helpers;
 use peer::Peer;
 
 /// How long closing connections may take at the end.
@@ -62,6 +64,7 @@ pub(crate) struct Driver {
     bootstrap: Vec<Bootstrap>,
     discovery: Discovery,
     signals: Signals,
+    helpers: Helpers,
     /// Dials of [`crate::Handle::dial`], to report their failure.
     dials: HashMap<ConnectionId, Multiaddr>,
     listeners: HashMap<ListenerId, Multiaddr>,
@@ -116,6 +119,7 @@ impl Driver {
             transport,
             relay_client,
             signals,
+            servers,
         } = transport::build(&config)?;
         let behaviour = Behaviour::new(&config, relay_client, config.direct);
         let swarm_config =
@@ -140,6 +144,7 @@ impl Driver {
             },
             discovery: Discovery::default(),
             signals,
+            helpers: Helpers::new(servers),
             dials: HashMap::new(),
             listeners: HashMap::new(),
             closing: false,

@@ -101,8 +101,8 @@ impl Handle {
         lock(&self.shared).listening.clone()
     }
 
-    /// Where peers were reached that were dialled, the latest first; at most 64 addresses, each of another peer and
-    /// ending in its `/p2p/<id>`. Store them now and then, and give them to [`Config::remembered`] next time: then the
+    /// Where peers were reached that were dialled, the latest first, and then where others say that they listen; at most
+    /// 64 addresses, each of another peer and ending in its `/p2p/<id>`. Store them now and then, and give them to [`Config::remembered`] next time: then the
     /// node finds the network again when every bootstrap node is down.
     #[must_use]
     pub fn known(&self) -> Vec<Multiaddr> {

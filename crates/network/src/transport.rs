@@ -33,6 +33,8 @@ pub(crate) struct Built {
     pub(crate) transport: Transport,
     pub(crate) relay_client: relay::client::Behaviour,
     pub(crate) signals: Signals,
+    /// What helps WebRTC to find paths; more may become known.
+    pub(crate) servers: IceServers,
 }
 
 /// What WebRTC listens on for connections that are arranged over relayed ones.

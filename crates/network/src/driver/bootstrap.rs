@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol,
+    Multiaddr, PeerId,
     core::transport::ListenerId,
+    identify,
     multiaddr::Protocol,
     relay,
     swarm::{
@@ -186,10 +187,13 @@ impl Driver {
     }
 
     /// A peer has told which protocols it speaks.
-    pub(super) fn bootstrap_identified(&mut self, peer: PeerId, protocols: &[StreamProtocol]) {
+    pub(super) fn bootstrap_identified(&mut self, peer: PeerId, info: &identify::Info) {
         let Some(index) = self.bootstrap.iter().position(|it| it.is_connected(peer)) else {
             return;
         };
+        let protocols = &info.protocols;
+        self.helpers
+            .met(&self.bootstrap[index].address, &info.listen_addrs);
         if protocols.contains(&crate::behaviour::KAD) {
             self.announce_again();
             if self.settings.kad_server {

@@ -2,10 +2,13 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use libp2p::{Multiaddr, PeerId, core::ConnectedPoint, multiaddr::Protocol};
+use libp2p::{Multiaddr, PeerId, core::ConnectedPoint, identify, multiaddr::Protocol};
 
 use super::{Done, Driver};
-use crate::{handle::lock, transport};
+use crate::{
+    handle::lock,
+    transport::{self, MAX_ADDRESSES},
+};
 
 /// How many are remembered.
 pub(super) const MAX_KNOWN: usize = 64;
@@ -35,6 +38,26 @@ impl Driver {
         }
         let address = transport::with_peer(address.clone(), peer);
         insert(&mut lock(&self.ends.shared).known, address);
+    }
+
+    /// A peer that dialled us tells where it listens. Where it is seen to come from, it is likely to be reached, too.
+    pub(super) fn note_listener(&mut self, peer: PeerId, info: &identify::Info) {
+        let seen = self.peers.get(&peer).and_then(|known| {
+            let path = known.outgoing.paths.first()?;
+            (!path.relayed).then(|| path.address.iter().next())?
+        });
+        let there = info.listen_addrs.iter().take(MAX_ADDRESSES).find(|it| {
+            transport::is_dialable(it) && !transport::is_relayed(it) && it.iter().next() == seen
+        });
+        let known = &mut lock(&self.ends.shared).known;
+        let is_new = known.iter().all(|it| transport::peer_of(it) != Some(peer));
+        if let Some(address) = there
+            && is_new
+            && known.len() < MAX_KNOWN
+        {
+            // Behind those that were really reached.
+            known.push_back(transport::with_peer(address.clone(), peer));
+        }
     }
 }
 

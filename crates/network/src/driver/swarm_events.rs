@@ -101,8 +101,9 @@ impl Driver {
                     .kad
                     .add_address(&peer, address.clone());
             }
+            self.note_listener(peer, info);
         }
-        self.bootstrap_identified(peer, &info.protocols);
+        self.bootstrap_identified(peer, info);
         self.upgrade_identified(peer, info);
     }
 

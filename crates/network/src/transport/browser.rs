@@ -29,7 +29,7 @@ pub(crate) fn build(config: &Config) -> Result<Built, Error> {
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let (signals, ends) = Signals::new();
     let servers = IceServers::new(config.ice_servers.clone());
-    let direct = webrtc::Transport::new(ends, servers)
+    let direct = webrtc::Transport::new(ends, servers.clone())
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let secret = config.secret.as_ref().map(crate::Secret::prologue);
     let webrtc_direct = webrtc::browser::direct::Transport::new(
@@ -50,6 +50,7 @@ pub(crate) fn build(config: &Config) -> Result<Built, Error> {
         transport: all.boxed(),
         relay_client,
         signals,
+        servers,
     })
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn build(config: &Config) -> Result<Built, Error> {
     .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let (signals, ends) = Signals::new();
     let servers = IceServers::new(config.ice_servers.clone());
-    let arranged = webrtc::Transport::new(ends, servers)
+    let arranged = webrtc::Transport::new(ends, servers.clone())
         .at(config.webrtc_ip.or_else(|| place(&config.listen)))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
 
@@ -96,6 +96,7 @@ pub(crate) fn build(config: &Config) -> Result<Built, Error> {
         transport: TransportTimeout::new(all, TIMEOUT).boxed(),
         relay_client,
         signals,
+        servers,
     })
 }
 

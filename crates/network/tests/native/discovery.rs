@@ -149,13 +149,20 @@ async fn a_node_comes_back_by_those_it_has_met_when_the_bootstrap_node_is_gone()
         node.hello_from(one_id).await;
         searching.abort();
     }
-    let known = leaver.handle.known();
-    assert!(
-        known
-            .iter()
-            .any(|it| it.to_string().ends_with(&one_id.to_string())),
-        "{known:?}"
-    );
+    // Whoever dialled whom, it is known once it has said where it listens.
+    let known = async {
+        loop {
+            let known = leaver.handle.known();
+            let of_one = |it: &network::Multiaddr| it.to_string().ends_with(&one_id.to_string());
+            if known.iter().any(of_one) {
+                return known;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let known = tokio::time::timeout(crate::node::PATIENCE, known)
+        .await
+        .expect("it is known in time");
     leaver.handle.shutdown();
     bootstrap.shutdown();
     let other = other.in_background();

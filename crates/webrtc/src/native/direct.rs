@@ -4,6 +4,9 @@
 //! of an authority. All connections of a listener come in on its one port and are told apart by the address of the
 //! other side. Clients of both versions of the [convention](crate::core::direct) are served; we dial with the second.
 //!
+//! The same port answers STUN requests without credentials: those who have an address of their own are who tells the
+//! others theirs.
+//!
 //! What strangers can make a listener do is bounded: a packet that begins nothing is dropped where it lies, and at most
 //! [`MAX_HALF_OPEN`] connections, [`MAX_HALF_OPEN_PER_IP`] of one address, are in their handshake, for [`HANDSHAKE`] at
 //! most.

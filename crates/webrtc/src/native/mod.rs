@@ -25,6 +25,7 @@ mod paths;
 mod session;
 mod socket;
 mod stream;
+mod stun;
 
 pub use certificate::{Certificate, InvalidCertificate};
 pub use channel::{MAX_UNREAD, MAX_UNSENT};

@@ -7,15 +7,13 @@ use std::{
     time::Duration,
 };
 
-use bytecodec::{DecodeExt as _, EncodeExt as _};
 use str0m::{Candidate, CandidateKind};
-use stun_codec::{
-    Message, MessageClass, MessageDecoder, MessageEncoder, TransactionId,
-    rfc5389::{Attribute, attributes::XorMappedAddress, methods::BINDING},
-};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::socket::{Buffers, Socket};
+use super::{
+    socket::{Buffers, Socket},
+    stun,
+};
 use crate::{IceServer, core::Route};
 
 /// Addresses of our own that are told.
@@ -74,7 +72,8 @@ pub(super) async fn gather(socket: &Socket, servers: &[IceServer]) -> io::Result
         return Ok(candidates);
     };
     for mapped in reflexive(socket, servers).await {
-        if !hosts.contains(&mapped) {
+        // A server on this machine sees what nobody else does.
+        if !hosts.contains(&mapped) && !mapped.ip().is_loopback() {
             candidates.extend(Candidate::server_reflexive(mapped, base, "udp").ok());
         }
     }
@@ -107,12 +106,12 @@ async fn reflexive(socket: &Socket, servers: &[IceServer]) -> Vec<SocketAddr> {
     while !asked.is_empty() && Instant::now() < deadline {
         if Instant::now() >= ask {
             for (id, server) in &asked {
-                socket.send_to(*server, &request(*id)).await;
+                socket.send_to(*server, &stun::request(*id)).await;
             }
             ask = Instant::now() + AGAIN;
         }
         let look = |_, _, data: &[u8]| {
-            if let Some((id, address)) = answer(data)
+            if let Some((id, address)) = stun::answer(data)
                 && asked.remove(&id).is_some()
             {
                 mapped.push(address);
@@ -126,26 +125,6 @@ async fn reflexive(socket: &Socket, servers: &[IceServer]) -> Vec<SocketAddr> {
         }
     }
     mapped
-}
-
-/// A binding request without credentials, as STUN servers answer it.
-fn request(id: [u8; 12]) -> Vec<u8> {
-    let message = Message::<Attribute>::new(MessageClass::Request, BINDING, TransactionId::new(id));
-    // There is nothing in it that could not be written.
-    MessageEncoder::new()
-        .encode_into_bytes(message)
-        .unwrap_or_default()
-}
-
-/// To which request it is the answer, and the address in it.
-fn answer(data: &[u8]) -> Option<([u8; 12], SocketAddr)> {
-    let message = MessageDecoder::<Attribute>::new()
-        .decode_from_bytes(data)
-        .ok()?
-        .ok()?;
-    let ours = message.class() == MessageClass::SuccessResponse && message.method() == BINDING;
-    let address = message.get_attribute::<XorMappedAddress>()?.address();
-    ours.then(|| (*message.transaction_id().as_bytes(), address))
 }
 
 /// Host and port of a server that speaks STUN over UDP, which a TURN server does, too.
@@ -217,18 +196,7 @@ mod tests {
             loop {
                 server
                     .receive(&mut buffers, |source, _, data| {
-                        let request = MessageDecoder::<Attribute>::new()
-                            .decode_from_bytes(data)
-                            .unwrap()
-                            .unwrap();
-                        let mut reply = Message::<Attribute>::new(
-                            MessageClass::SuccessResponse,
-                            BINDING,
-                            request.transaction_id(),
-                        );
-                        reply.add_attribute(XorMappedAddress::new(source));
-                        let bytes = MessageEncoder::new().encode_into_bytes(reply).unwrap();
-                        asked.push((source, bytes));
+                        asked.push((source, stun::reply(data, source).unwrap()));
                     })
                     .await
                     .unwrap();

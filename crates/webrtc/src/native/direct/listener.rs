@@ -26,6 +26,7 @@ use crate::{
         negotiation::config,
         session::Session,
         socket::{Buffers, Socket},
+        stun,
     },
 };
 
@@ -91,14 +92,22 @@ impl Port {
     async fn run(mut self) {
         let socket = Arc::clone(&self.socket);
         let mut buffers = Buffers::new();
+        let mut replies = Vec::new();
         loop {
             let result = socket
-                .receive(&mut buffers, |source, destination, data| {
-                    self.packet(source, destination, data);
-                })
+                .receive(
+                    &mut buffers,
+                    |source, destination, data| match stun::reply(data, source) {
+                        Some(reply) => replies.push((source, reply)),
+                        None => self.packet(source, destination, data),
+                    },
+                )
                 .await;
             if let Err(error) = result {
                 return tracing::warn!(%error, "WebRTC-direct: the socket has failed");
+            }
+            for (source, reply) in replies.drain(..) {
+                socket.send_to(source, &reply).await;
             }
         }
     }

@@ -1,0 +1,108 @@
+//! Who tells WebRTC by which address it is seen: a native node that listens for WebRTC-direct answers STUN, too, at the
+//! same port. Those that let us in are asked; nobody has to be configured.
+
+use std::collections::VecDeque;
+
+use libp2p::{Multiaddr, multiaddr::Protocol};
+use webrtc::{IceServer, IceServers};
+
+/// How many are asked. One suffices; a second one may still be there when it has gone.
+const MAX_HELPERS: usize = 3;
+
+/// The servers of the configuration, and those that were met.
+pub(super) struct Helpers {
+    servers: IceServers,
+    configured: Vec<IceServer>,
+    /// The latest first.
+    met: VecDeque<String>,
+}
+
+impl Helpers {
+    pub(super) fn new(servers: IceServers) -> Self {
+        Self {
+            configured: servers.get().to_vec(),
+            servers,
+            met: VecDeque::new(),
+        }
+    }
+
+    /// A node that lets us in was reached at `reached`, and listens at these addresses.
+    pub(super) fn met(&mut self, reached: &Multiaddr, listens: &[Multiaddr]) {
+        let Some(url) = stun_url(reached, listens) else {
+            return;
+        };
+        self.met.retain(|other| *other != url);
+        self.met.push_front(url);
+        self.met.truncate(MAX_HELPERS);
+        let met = self.met.iter().map(|url| IceServer {
+            urls: vec![url.clone()],
+            ..IceServer::default()
+        });
+        self.servers
+            .set(self.configured.iter().cloned().chain(met).collect());
+    }
+}
+
+/// The host by which a node was reached, with the port at which it listens for WebRTC-direct.
+fn stun_url(reached: &Multiaddr, listens: &[Multiaddr]) -> Option<String> {
+    let host = match reached.iter().next()? {
+        Protocol::Ip4(ip) => ip.to_string(),
+        Protocol::Ip6(ip) => format!("[{ip}]"),
+        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) => name.into_owned(),
+        _ => return None,
+    };
+    let port = listens.iter().find_map(|address| {
+        let mut parts = address.iter().skip(1);
+        match (parts.next()?, parts.next()?) {
+            (Protocol::Udp(port), Protocol::WebRTCDirect) => Some(port),
+            _ => None,
+        }
+    })?;
+    Some(format!("stun:{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_node_is_asked_where_it_was_reached() {
+        let listens = addresses(&[
+            "/ip4/10.0.0.5/tcp/1/ws",
+            "/ip4/10.0.0.5/udp/7/webrtc-direct",
+        ]);
+        for (reached, url) in [
+            ("/ip4/192.0.2.1/tcp/4001", Some("stun:192.0.2.1:7")),
+            ("/ip6/2001:db8::1/tcp/4001", Some("stun:[2001:db8::1]:7")),
+            ("/dns4/a.example/tcp/443/wss", Some("stun:a.example:7")),
+            ("/memory/1", None),
+        ] {
+            let found = stun_url(&reached.parse().unwrap(), &listens);
+            assert_eq!(found.as_deref(), url);
+        }
+        assert_eq!(stun_url(&listens[0], &listens[..1]), None);
+    }
+
+    #[test]
+    fn the_latest_are_asked_and_those_of_the_configuration_always() {
+        let configured = IceServer {
+            urls: vec!["turn:b.example".to_owned()],
+            ..IceServer::default()
+        };
+        let servers = IceServers::new(vec![configured.clone()]);
+        let mut helpers = Helpers::new(servers.clone());
+        let listens = addresses(&["/ip4/10.0.0.5/udp/7/webrtc-direct"]);
+        for last in 1..=9 {
+            let reached = format!("/ip4/192.0.2.{last}/tcp/1").parse().unwrap();
+            helpers.met(&reached, &listens);
+        }
+        let now = servers.get();
+        assert_eq!(now.len(), 1 + MAX_HELPERS);
+        assert_eq!(now[0], configured);
+        assert_eq!(now[1].urls, ["stun:192.0.2.9:7"]);
+    }
+}
