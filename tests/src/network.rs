@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     net::SocketAddr,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -33,6 +34,8 @@ pub struct Network {
     pub model: String,
     /// The number of its fragments.
     pub fragments: u32,
+    /// That of a private swarm, and the file it is in.
+    secret: Option<(String, PathBuf)>,
 }
 
 /// What one process alone answers.
@@ -46,10 +49,26 @@ pub struct Answer {
 impl Network {
     /// Cuts the model and starts the entry.
     pub fn start() -> Result<Self> {
+        Self::start_with(false)
+    }
+
+    /// The same for a private swarm.
+    pub fn private() -> Result<Self> {
+        Self::start_with(true)
+    }
+
+    fn start_with(private: bool) -> Result<Self> {
         let program = Program::find()?;
         let folder = tempfile::Builder::new()
             .prefix("iap2p-network-")
             .tempdir()?;
+        let secret = if private {
+            let (secret, file) = (program.run(&[&"secret"])?, folder.path().join("secret"));
+            std::fs::write(&file, &secret)?;
+            Some((secret.trim().to_owned(), file))
+        } else {
+            None
+        };
         let (model, fragments) = (node::model()?, folder.path().join("fragments"));
         program.run(&[
             &"cut",
@@ -58,18 +77,20 @@ impl Network {
             &"--fragment-size",
             &FRAGMENT_SIZE,
         ])?;
-        let entry = program.start(
-            &folder.path().join("entry.key"),
-            &[
-                &"bootstrap",
-                &"--seed",
-                &fragments,
-                &"--web",
-                &node::dist()?,
-                &"--http",
-                &"127.0.0.1:0",
-            ],
-        )?;
+        let dist = node::dist()?;
+        let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
+            &"bootstrap",
+            &"--seed",
+            &fragments,
+            &"--web",
+            &dist,
+            &"--http",
+            &"127.0.0.1:0",
+        ];
+        if let Some((_, file)) = &secret {
+            arguments.extend([&"--secret-file" as &dyn AsRef<OsStr>, file]);
+        }
+        let entry = program.start(&folder.path().join("entry.key"), &arguments)?;
         let text = |event: &Value, key: &str| {
             Ok::<_, anyhow::Error>(event[key].as_str().context("no text")?.to_owned())
         };
@@ -87,6 +108,7 @@ impl Network {
             address,
             model: text(&described, "model")?,
             fragments,
+            secret,
             entry,
         })
     }
@@ -130,20 +152,21 @@ impl Network {
             .collect::<Vec<_>>()
             .join(",");
         let listen = "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/tcp/0/ws";
-        self.program.start(
-            &key,
-            &[
-                &"serve",
-                &"--dir",
-                &folder,
-                &"--hold",
-                &hold,
-                &"--bootstrap",
-                &self.address,
-                &"--listen",
-                &listen,
-            ],
-        )
+        let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
+            &"serve",
+            &"--dir",
+            &folder,
+            &"--hold",
+            &hold,
+            &"--bootstrap",
+            &self.address,
+            &"--listen",
+            &listen,
+        ];
+        if let Some((_, file)) = &self.secret {
+            arguments.extend([&"--secret-file" as &dyn AsRef<OsStr>, file]);
+        }
+        self.program.start(&key, &arguments)
     }
 
     /// Starts a worker that computes on all of them.
@@ -160,7 +183,11 @@ impl Network {
     /// The same by another way in.
     #[must_use]
     pub fn link_by(&self, address: &str) -> String {
-        format!("{}#model={}&bootstrap={address}", self.url, self.model)
+        let link = format!("{}#model={}&bootstrap={address}", self.url, self.model);
+        match &self.secret {
+            Some((secret, _)) => format!("{link}&secret={secret}"),
+            None => link,
+        }
     }
 
     /// A link to the entry that can be slow and can be cut, and the address by which it is entered.

@@ -170,6 +170,13 @@ impl Node {
         Ok(event["address"].as_str().context("no text")?.to_owned())
     }
 
+    /// Kills it, with no farewell to its peers.
+    pub fn kill(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
     /// What it wrote to its standard error.
     #[must_use]
     pub fn log(&self) -> String {
@@ -179,9 +186,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = child.kill();
-        let _ = child.wait();
+        self.kill();
     }
 }
 

@@ -78,7 +78,7 @@ pub(crate) fn Joining() -> impl IntoView {
             {move || problem.get().map(|problem| view! { <Explained problem/> })}
             <ol class="steps panel">{STEPS.map(step).into_iter().collect_view()}</ol>
             <Show when=move || stage.get() == Stage::Connecting>
-                <p class="quiet patient">{t.connect_slow}" "{move || ui.unreachable.get()}</p>
+                <p class="quiet patient" data-testid="unreachable">{t.connect_slow}" "{move || ui.unreachable.get()}</p>
             </Show>
             <Show when=move || { stage.get() >= Stage::Small }>
                 <p class="quiet">{t.resumable}</p>
