@@ -8,6 +8,7 @@
 //! Nothing here sleeps and hopes: whatever takes time is a condition that is asked again until its deadline.
 
 mod browser;
+pub mod lab;
 pub mod namespace;
 mod network;
 mod node;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::until;
+use crate::{lab::Host, until};
 
 /// The built page, as `cargo xtask web` leaves it.
 pub fn dist() -> Result<PathBuf> {
@@ -42,7 +42,12 @@ fn root() -> &'static Path {
 }
 
 /// The native program, built by `cargo build -p node` into the folder this test was built into, or named by `IAP2P`.
-pub struct Program(PathBuf);
+#[derive(Clone)]
+pub struct Program {
+    file: PathBuf,
+    /// The network it runs in, if it is not ours.
+    network: Option<PathBuf>,
+}
 
 impl Program {
     /// Finds it.
@@ -60,28 +65,58 @@ impl Program {
             "no program in {}: run `cargo build -p node` first",
             file.display()
         );
-        Ok(Self(file))
+        Ok(Self {
+            file,
+            network: None,
+        })
+    }
+
+    /// The same on another machine.
+    #[must_use]
+    pub fn at(&self, host: &Host) -> Self {
+        Self {
+            network: Some(host.namespace()),
+            ..self.clone()
+        }
+    }
+
+    fn command(&self) -> Command {
+        match &self.network {
+            None => bound_to_us(&self.file),
+            Some(network) => {
+                let mut command = bound_to_us("nsenter");
+                command.arg(format!("--net={}", network.display()));
+                command.arg("--").arg(&self.file);
+                command
+            }
+        }
     }
 
     /// Runs it to its end and returns what it wrote to its standard output.
     pub fn run(&self, arguments: &[&dyn AsRef<OsStr>]) -> Result<String> {
-        let output = Command::new(&self.0)
+        Ok(self.run_and_log(arguments)?.0)
+    }
+
+    /// The same with what it wrote to its standard error.
+    pub fn run_and_log(&self, arguments: &[&dyn AsRef<OsStr>]) -> Result<(String, String)> {
+        let output = self
+            .command()
             .args(arguments.iter().map(AsRef::as_ref))
             .stdin(Stdio::null())
             .output()?;
-        let errors = String::from_utf8_lossy(&output.stderr);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(
             output.status.success(),
             "iap2p failed ({}): {errors}",
             output.status
         );
-        Ok(String::from_utf8(output.stdout)?)
+        Ok((String::from_utf8(output.stdout)?, errors))
     }
 
     /// Starts it as a node with that key and waits until it says that it is ready.
     pub fn start(&self, key: &Path, arguments: &[&dyn AsRef<OsStr>]) -> Result<Node> {
         let folder = tempfile::Builder::new().prefix("iap2p-node-").tempdir()?;
-        let mut command = bound_to_us(&self.0);
+        let mut command = self.command();
         command
             .args(arguments.iter().map(AsRef::as_ref))
             .arg("--key")

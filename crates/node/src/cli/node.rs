@@ -41,6 +41,10 @@ pub(crate) struct NodeOptions {
         value_delimiter = ','
     )]
     bootstrap: Vec<Multiaddr>,
+    /// Have the nodes it enters through relay for it until a direct way is found: for machines behind a router, which
+    /// others cannot dial
+    #[arg(long, env = "IAP2P_RESERVE")]
+    reserve: bool,
     /// The file with this node's key, made if it does not exist. By default one in your data folder that no other
     /// running node uses
     #[arg(long, value_name = "FILE", env = "IAP2P_KEY")]
@@ -99,6 +103,7 @@ impl NodeOptions {
                 .collect();
         }
         network.external = self.external.clone();
+        network.reserve |= self.reserve;
         network.bootstrap = self.bootstrap.clone();
         let mut swarm = swarm::Config::new(crate::engine::swarm_peer(&peer));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -66,7 +66,7 @@ impl Source {
     }
 }
 
-/// Runs until the connection has ended. One that falls silent is given up, before it stands and afterwards.
+/// Runs until the connection has ended. One that falls silent is given up.
 pub(super) async fn drive(session: Arc<Session>, socket: Arc<Socket>, mut source: Source) {
     let mut packets = Vec::new();
     let mut liveness = Liveness::new();
@@ -75,12 +75,13 @@ pub(super) async fn drive(session: Arc<Session>, socket: Arc<Socket>, mut source
     loop {
         let now = Instant::now();
         packets.clear();
-        let (mut next, received, ended, alive) = {
+        let (mut next, received, connected, ended, alive) = {
             let mut state = session.lock();
             let next = state.poll(now, &mut packets, BURST);
             (
                 next,
                 state.received,
+                state.connected,
                 state.end.is_some(),
                 state.rtc.is_alive(),
             )
@@ -93,7 +94,8 @@ pub(super) async fn drive(session: Arc<Session>, socket: Arc<Socket>, mut source
             }
             next = next.min(until);
         } else {
-            if now >= look {
+            // Until it stands, finding a path takes what it takes; whoever negotiates sets the limit.
+            if connected && now >= look {
                 match liveness.observe(received) {
                     Some(wait) => look = now + wait,
                     None => {
@@ -102,7 +104,9 @@ pub(super) async fn drive(session: Arc<Session>, socket: Arc<Socket>, mut source
                     }
                 }
             }
-            next = next.min(look);
+            if connected {
+                next = next.min(look);
+            }
         }
         if next <= now {
             // There is more to send; others have their turn first.

@@ -21,7 +21,7 @@ struct Need {
     only_for_tests: bool,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         is_met: |_| has("cc"),
         packages: &["gcc", "libc6-dev"],
@@ -41,6 +41,12 @@ const NEEDS: [Need; 6] = [
     Need {
         is_met: |_| has("ip"),
         packages: &["iproute2"],
+        only_for_tests: true,
+    },
+    // Some tests have routers in theirs.
+    Need {
+        is_met: |_| has("iptables"),
+        packages: &["iptables"],
         only_for_tests: true,
     },
     // Wasmtime comes from PyPI: its crate would take minutes to compile.

@@ -1,0 +1,130 @@
+//! Nodes behind routers find a way to each other.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use e2e::{
+    Program,
+    lab::{self, CORE, Nat, Site},
+    model,
+};
+
+/// How often the model reads a text: so often that the relay is left on the way.
+const TIMES: usize = 4;
+
+/// How who asks reaches the worker in the end.
+#[derive(Debug, PartialEq)]
+enum Way {
+    /// By its address.
+    Dialled,
+    /// Through the relay first, and then directly.
+    Punched,
+    /// Through the relay all the time.
+    Relayed,
+}
+
+struct Answer {
+    /// How surprised the model was by the text.
+    figure: String,
+    way: Way,
+}
+
+/// A worker behind one router, somebody who asks behind another, and between them an entry that computes nothing.
+fn read(
+    program: &Program,
+    text: &Path,
+    (worker, asking): (Nat, Nat),
+    numbers: (u8, u8),
+) -> Result<Answer> {
+    let folder = tempfile::tempdir()?;
+    let fragments = folder.path().join("fragments");
+    program.run(&[&"cut", &model()?, &fragments, &"--fragment-size", &"131072"])?;
+    let listen =
+        format!("/ip4/{CORE}/tcp/4001,/ip4/{CORE}/tcp/4002/ws,/ip4/{CORE}/udp/4003/webrtc-direct");
+    let entry = program.start(
+        &folder.path().join("entry.key"),
+        &[
+            &"bootstrap",
+            &"--seed",
+            &fragments,
+            &"--http",
+            &"127.0.0.1:0",
+            &"--listen",
+            &listen,
+        ],
+    )?;
+    let address = format!("/ip4/{CORE}/tcp/4001/p2p/{}", entry.peer_id()?);
+    let (home, other) = (Site::new(numbers.0, worker)?, Site::new(numbers.1, asking)?);
+    let listen = format!("/ip4/{}/tcp/0", home.address);
+    let _worker = program.at(&home.host).start(
+        &folder.path().join("worker.key"),
+        &[
+            &"serve",
+            &"--dir",
+            &fragments,
+            &"--bootstrap",
+            &address,
+            &"--reserve",
+            &"--listen",
+            &listen,
+        ],
+    )?;
+    let (report, log) = program.at(&other.host).run_and_log(&[
+        &"--log",
+        &"network=debug",
+        &"perplexity",
+        &"--peer",
+        &address,
+        &"--file",
+        &text,
+    ])?;
+    let changed = |line: &str| line.contains("PathChanged") && line.contains("relayed: false");
+    let way = match (log.contains("relayed: true"), log.lines().any(changed)) {
+        (false, _) => Way::Dialled,
+        (true, true) => Way::Punched,
+        (true, false) => Way::Relayed,
+    };
+    Ok(Answer {
+        figure: report,
+        way,
+    })
+}
+
+pub(crate) fn nodes_behind_routers_compute_for_each_other_as_directly_as_can_be() -> Result<()> {
+    let program = Program::find()?;
+    lab::core()?;
+    let folder = tempfile::tempdir()?;
+    let text = folder.path().join("text");
+    let once = model()?.with_file_name("perplexity.txt");
+    std::fs::write(&text, std::fs::read_to_string(once)?.repeat(TIMES))?;
+    let alone = program.run(&[
+        &"perplexity",
+        &"--model",
+        &model()?,
+        &"--fragment-size",
+        &"131072",
+        &"--file",
+        &text,
+    ])?;
+    for (worker, asking, way, numbers) in [
+        (Nat::Open, Nat::Symmetric, Way::Dialled, (1, 2)),
+        (Nat::Cone, Nat::Cone, Way::Punched, (3, 4)),
+        // The router of one can say where it will be found, and hears only from where it has sent to: the other one's
+        // next port, which nobody can tell. A relay carries their words.
+        (Nat::Cone, Nat::Symmetric, Way::Relayed, (5, 6)),
+        (Nat::Symmetric, Nat::Symmetric, Way::Relayed, (7, 8)),
+    ] {
+        let answer = read(&program, &text, (worker, asking), numbers)?;
+        ensure!(
+            answer.figure == alone,
+            "{worker:?} and {asking:?}: {} instead of {alone}",
+            answer.figure
+        );
+        ensure!(
+            answer.way == way,
+            "{worker:?} and {asking:?}: {:?}",
+            answer.way
+        );
+    }
+    Ok(())
+}

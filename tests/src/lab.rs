@@ -1,0 +1,152 @@
+//! Networks behind routers: hosts and routers are network namespaces inside that of the test, which is the internet
+//! between them.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{node::bound_to_us, until};
+
+/// What a router does to the addresses of those behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nat {
+    /// Nothing.
+    Open,
+    /// One address for all; who sends keeps its port, and hears only from whom it has sent to.
+    Cone,
+    /// The same with another port for everybody it sends to, so that nobody can say where it will be found.
+    Symmetric,
+}
+
+/// A machine: a network namespace, held open by a process that sleeps.
+pub struct Host(Child);
+
+impl Host {
+    fn new() -> Result<Self> {
+        let holder = bound_to_us("unshare")
+            .args(["--net", "--", "sleep", "infinity"])
+            .stdin(Stdio::null())
+            .spawn()?;
+        let host = Self(holder);
+        let ours = fs::read_link("/proc/self/ns/net")?;
+        until("a namespace of its own", || {
+            let theirs = fs::read_link(host.namespace())?;
+            Ok((theirs != ours).then_some(()))
+        })?;
+        host.ip("link set lo up")?;
+        Ok(host)
+    }
+
+    /// The file that is its network.
+    #[must_use]
+    pub fn namespace(&self) -> PathBuf {
+        format!("/proc/{}/ns/net", self.0.id()).into()
+    }
+
+    fn ip(&self, line: &str) -> Result<()> {
+        self.run("ip", line)
+    }
+
+    fn run(&self, program: &str, line: &str) -> Result<()> {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.namespace().display()));
+        done(command.arg("--").arg(program).args(line.split(' ')))
+    }
+
+    /// Hands on what is not for itself.
+    fn forward(&self) -> Result<()> {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.namespace().display()));
+        done(command.args(["--", "sh", "-c", FORWARD]))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const FORWARD: &str = "echo 1 > /proc/sys/net/ipv4/ip_forward";
+
+/// The address of the internet itself, for nodes that everybody reaches.
+pub const CORE: &str = "10.60.0.1";
+
+/// The internet: the namespace the test runs in. Hands packets on between [`Site`]s.
+pub fn core() -> Result<()> {
+    done(Command::new("sh").args(["-c", FORWARD]))?;
+    done(Command::new("ip").args(["address", "add", &format!("{CORE}/32"), "dev", "lo"]))
+}
+
+/// A host behind a router.
+pub struct Site {
+    /// The host.
+    pub host: Host,
+    /// Its own address, which in all sites behind a translating router is the same.
+    pub address: String,
+    _router: Host,
+}
+
+impl Site {
+    /// Connects one with the internet. `number` is its own.
+    pub fn new(number: u8, nat: Nat) -> Result<Self> {
+        let (router, host) = (Host::new()?, Host::new()?);
+        let lan = match nat {
+            Nat::Open => format!("10.61.{number}"),
+            Nat::Cone | Nat::Symmetric => "192.168.7".to_owned(),
+        };
+        let outside = |line: String| done(Command::new("ip").args(line.split(' ')));
+        let router_pid = router.0.id();
+        outside(format!(
+            "link add site{number} type veth peer name wan netns {router_pid}"
+        ))?;
+        outside(format!("address add 10.60.{number}.1/24 dev site{number}"))?;
+        outside(format!("link set site{number} up"))?;
+        router.ip(&format!("address add 10.60.{number}.2/24 dev wan"))?;
+        router.ip("link set wan up")?;
+        router.ip(&format!("route add default via 10.60.{number}.1"))?;
+        router.ip(&format!(
+            "link add lan type veth peer name eth0 netns {}",
+            host.0.id()
+        ))?;
+        router.ip(&format!("address add {lan}.1/24 dev lan"))?;
+        router.ip("link set lan up")?;
+        router.forward()?;
+        host.ip(&format!("address add {lan}.2/24 dev eth0"))?;
+        host.ip("link set eth0 up")?;
+        host.ip(&format!("route add default via {lan}.1"))?;
+        let translate = "-t nat -A POSTROUTING -o wan -j MASQUERADE";
+        match nat {
+            Nat::Open => outside(format!("route add {lan}.0/24 via 10.60.{number}.2"))?,
+            Nat::Cone => router.run("iptables", translate)?,
+            Nat::Symmetric => router.run("iptables", &format!("{translate} --random-fully"))?,
+        }
+        // As home routers do. (A packet that is refused instead is remembered, and its port is not used any more.)
+        router.run("iptables", "-A INPUT -i wan -j DROP")?;
+        Ok(Self {
+            host,
+            address: format!("{lan}.2"),
+            _router: router,
+        })
+    }
+}
+
+/// Runs a command to its end; it must succeed.
+fn done(command: &mut Command) -> Result<()> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    if !output.status.success() {
+        bail!(
+            "{command:?} failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
