@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         invitation::a_page_finds_back_by_those_it_has_met_when_the_entry_is_gone,
         invitation::a_private_swarm_lets_in_who_has_the_whole_link,
         routers::nodes_behind_routers_compute_for_each_other_as_directly_as_can_be,
+        routers::tabs_behind_two_routers_compute_for_each_other_directly,
         screenshots::every_screen_fits_a_phone_and_a_desktop_in_both_languages,
         answer::tabs_and_a_worker_answer_as_one_process_does,
         answer::a_tab_closed_in_mid_answer_changes_no_token,

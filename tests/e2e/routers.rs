@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::{
-    Program,
+    Browser, Network, Program, Visitor,
     lab::{self, CORE, Nat, Site},
-    model,
+    model, until,
 };
+
+use crate::answer::{QUESTION, same};
 
 /// How often the model reads a text: so often that the relay is left on the way.
 const TIMES: usize = 4;
@@ -127,4 +129,45 @@ pub(crate) fn nodes_behind_routers_compute_for_each_other_as_directly_as_can_be(
         );
     }
     Ok(())
+}
+
+/// Fragments that a tab lends.
+const LEND: u32 = 6;
+const QUESTION_TOKENS: u32 = 60;
+
+pub(crate) fn tabs_behind_two_routers_compute_for_each_other_directly() -> Result<()> {
+    lab::core()?;
+    let network = Network::public(CORE)?;
+    let alone = network.alone(QUESTION, QUESTION_TOKENS)?;
+    let (one, other) = (Site::new(11, Nat::Cone)?, Site::new(12, Nat::Cone)?);
+    let origin = network.url.trim_end_matches('/');
+    Browser::with_at(&one.host, origin, |lending| {
+        let lender = Visitor::join(lending, &network.link(), LEND)?;
+        let name = lender.peer_id()?;
+        // The rest is computed in between, where both reach it.
+        let worker = network.worker_for_the_rest(&lender.lends()?)?;
+        Browser::with_at(&other.host, origin, |browser| {
+            let visitor = Visitor::join(browser, &network.link(), 1)?;
+            visitor.meets(&worker.peer_id()?)?;
+            visitor.meets(&name)?;
+            until("the two are connected without the relay", || {
+                let rows = visitor.peers()?;
+                Ok(rows
+                    .iter()
+                    .any(|row| row.peer == name && !row.relayed)
+                    .then_some(()))
+            })
+            .with_context(|| format!("{:?}", visitor.peers()))?;
+            visitor.be_predictable(QUESTION_TOKENS)?;
+            visitor.ask(QUESTION)?;
+            same(&visitor.answer()?, &alone)?;
+            let answered = visitor
+                .peers()?
+                .into_iter()
+                .find(|row| row.peer == name)
+                .map_or(0, |row| row.answered);
+            ensure!(answered > 0, "the other tab computed nothing");
+            Ok(())
+        })
+    })
 }

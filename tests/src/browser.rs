@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{page::Page, pipe::Pipe, until};
+use crate::{lab::Host, page::Page, pipe::Pipe, until};
 
 /// No sandbox, because tests run as root in containers; no QUIC and no updates, because nothing may leave the machine.
 const FLAGS: &[&str] = &[
@@ -41,12 +41,22 @@ pub struct Browser {
 impl Browser {
     /// Runs `test` with a new browser; afterwards no page and no worker may have thrown an exception that nobody caught.
     pub fn with<T>(test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        Self::launch(&[])?.run(test)
+        Self::launch(&[], None)?.run(test)
+    }
+
+    /// The same on another machine. Pages of `origin` are trusted as if they came over TLS.
+    pub fn with_at<T>(
+        host: &Host,
+        origin: &str,
+        test: impl FnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
+        let trust = format!("--unsafely-treat-insecure-origin-as-secure={origin}");
+        Self::launch(&[&trust], Some(host))?.run(test)
     }
 
     /// The same with a browser that has a graphics processor, in software.
     pub fn with_graphics<T>(test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        Self::launch(GRAPHICS)?.run(test)
+        Self::launch(GRAPHICS, None)?.run(test)
     }
 
     fn run<T>(self, test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
@@ -62,14 +72,15 @@ impl Browser {
     }
 
     /// Starts the browser named by `CHROMIUM`, or `chromium`, with more flags than it has always.
-    fn launch(flags: &[&str]) -> Result<Self> {
+    fn launch(flags: &[&str], host: Option<&Host>) -> Result<Self> {
         let profile = tempfile::Builder::new()
             .prefix("iap2p-chromium-")
             .tempdir()?;
         let program = env::var_os("CHROMIUM").unwrap_or_else(|| "chromium".into());
         let log = File::create(profile.path().join("stderr"))?;
         // Chromium speaks on descriptors 3 and 4, which the shell maps onto our pipes; it ends when we do.
-        let mut command = crate::node::bound_to_us("sh");
+        let network = host.map(Host::namespace);
+        let mut command = crate::node::bound_to_us_at("sh", network.as_deref());
         command
             .args(["-c", r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null"#])
             .arg(program)

@@ -80,7 +80,7 @@ pub const CORE: &str = "10.60.0.1";
 /// The internet: the namespace the test runs in. Hands packets on between [`Site`]s.
 pub fn core() -> Result<()> {
     done(Command::new("sh").args(["-c", FORWARD]))?;
-    done(Command::new("ip").args(["address", "add", &format!("{CORE}/32"), "dev", "lo"]))
+    done(Command::new("ip").args(["address", "replace", &format!("{CORE}/32"), "dev", "lo"]))
 }
 
 /// A host behind a router.

@@ -34,6 +34,8 @@ pub struct Network {
     pub model: String,
     /// The number of its fragments.
     pub fragments: u32,
+    /// Where its nodes listen.
+    ip: String,
     /// That of a private swarm, and the file it is in.
     secret: Option<(String, PathBuf)>,
 }
@@ -49,15 +51,20 @@ pub struct Answer {
 impl Network {
     /// Cuts the model and starts the entry.
     pub fn start() -> Result<Self> {
-        Self::start_with(false)
+        Self::start_with(false, "127.0.0.1")
     }
 
     /// The same for a private swarm.
     pub fn private() -> Result<Self> {
-        Self::start_with(true)
+        Self::start_with(true, "127.0.0.1")
     }
 
-    fn start_with(private: bool) -> Result<Self> {
+    /// The same with an entry at this address.
+    pub fn public(ip: &str) -> Result<Self> {
+        Self::start_with(false, ip)
+    }
+
+    fn start_with(private: bool, ip: &str) -> Result<Self> {
         let program = Program::find()?;
         let folder = tempfile::Builder::new()
             .prefix("iap2p-network-")
@@ -78,6 +85,8 @@ impl Network {
             &FRAGMENT_SIZE,
         ])?;
         let dist = node::dist()?;
+        let http = format!("{ip}:0");
+        let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws,/ip4/{ip}/udp/0/webrtc-direct");
         let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
             &"bootstrap",
             &"--seed",
@@ -85,7 +94,9 @@ impl Network {
             &"--web",
             &dist,
             &"--http",
-            &"127.0.0.1:0",
+            &http,
+            &"--listen",
+            &listen,
         ];
         if let Some((_, file)) = &secret {
             arguments.extend([&"--secret-file" as &dyn AsRef<OsStr>, file]);
@@ -108,6 +119,7 @@ impl Network {
             address,
             model: text(&described, "model")?,
             fragments,
+            ip: ip.to_owned(),
             secret,
             entry,
         })
@@ -151,7 +163,8 @@ impl Network {
             .map(u32::to_string)
             .collect::<Vec<_>>()
             .join(",");
-        let listen = "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/tcp/0/ws";
+        let ip = &self.ip;
+        let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws");
         let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
             &"serve",
             &"--dir",

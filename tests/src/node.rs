@@ -81,15 +81,7 @@ impl Program {
     }
 
     fn command(&self) -> Command {
-        match &self.network {
-            None => bound_to_us(&self.file),
-            Some(network) => {
-                let mut command = bound_to_us("nsenter");
-                command.arg(format!("--net={}", network.display()));
-                command.arg("--").arg(&self.file);
-                command
-            }
-        }
+        bound_to_us_at(&self.file, self.network.as_deref())
     }
 
     /// Runs it to its end and returns what it wrote to its standard output.
@@ -223,6 +215,17 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The same in another network namespace, if one is named.
+pub(crate) fn bound_to_us_at(program: impl AsRef<OsStr>, network: Option<&Path>) -> Command {
+    let Some(network) = network else {
+        return bound_to_us(program);
+    };
+    let mut command = bound_to_us("nsenter");
+    command.arg(format!("--net={}", network.display()));
+    command.arg("--").arg(program);
+    command
 }
 
 /// A command whose process is killed by the kernel when ours ends, however that happens.
