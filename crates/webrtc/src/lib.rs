@@ -18,6 +18,7 @@ mod address;
 #[cfg(target_arch = "wasm32")]
 pub mod browser;
 pub mod core;
+mod error;
 mod handshake;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
@@ -26,6 +27,7 @@ mod signals;
 mod target;
 mod transport;
 
+pub use error::Error;
 pub use servers::{IceServer, IceServers};
 pub use signals::{Role, SignalingError};
 pub use target::{MaybeSend, SignalFuture};

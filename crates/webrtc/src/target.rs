@@ -4,8 +4,8 @@
 mod it {
     use futures::{AsyncRead, AsyncWrite, future::LocalBoxFuture};
 
-    pub(crate) use crate::browser::{Connection, Error};
-    use crate::{IceServer, Role};
+    pub(crate) use crate::browser::Connection;
+    use crate::{Error, IceServer, Role};
 
     /// A page does not choose its addresses.
     pub(crate) type Place = ();
@@ -40,8 +40,8 @@ mod it {
 
     use futures::{AsyncRead, AsyncWrite, future::BoxFuture};
 
-    pub(crate) use crate::native::{Connection, Error};
-    use crate::{IceServer, Role, native};
+    pub(crate) use crate::native::Connection;
+    use crate::{Error, IceServer, Role, native};
 
     /// From which address; any.
     pub(crate) type Place = Option<IpAddr>;
@@ -72,5 +72,5 @@ mod it {
     impl<T: Send> MaybeSend for T {}
 }
 
-pub(crate) use it::{Connection, Error, Local, Place, local, negotiate};
+pub(crate) use it::{Connection, Local, Place, local, negotiate};
 pub use it::{MaybeSend, SignalFuture};

@@ -13,8 +13,8 @@ use libp2p::{
 };
 
 use crate::{
-    IceServers, Role,
-    target::{Connection, Error, Local, MaybeSend, Place, SignalFuture, local, negotiate},
+    Error, IceServers, Role,
+    target::{Connection, Local, MaybeSend, Place, SignalFuture, local, negotiate},
 };
 
 /// What this transport listens on; it means "everybody who finds me through a relay".

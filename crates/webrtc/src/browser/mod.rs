@@ -21,7 +21,6 @@
 mod channel;
 mod connection;
 pub mod direct;
-mod error;
 mod linger;
 mod negotiation;
 mod peer;
@@ -29,9 +28,10 @@ mod shared;
 mod silence;
 mod stream;
 
+use crate::Error;
+
 pub use channel::MAX_UNSENT;
 pub use connection::{Connection, PATIENCE};
-pub use error::Error;
 pub use linger::LINGER;
 pub use negotiation::negotiate;
 pub use shared::MAX_UNREAD;

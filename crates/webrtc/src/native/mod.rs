@@ -19,7 +19,6 @@ mod channel;
 mod connection;
 pub mod direct;
 mod driver;
-mod error;
 mod negotiation;
 mod paths;
 mod session;
@@ -27,10 +26,11 @@ mod socket;
 mod stream;
 mod stun;
 
+use crate::Error;
+
 pub use certificate::{Certificate, InvalidCertificate};
 pub use channel::{MAX_UNREAD, MAX_UNSENT};
 pub use connection::Connection;
-pub use error::Error;
 pub use negotiation::{negotiate, negotiate_at};
 pub use session::LINGER;
 pub use stream::Stream;

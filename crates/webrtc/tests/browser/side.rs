@@ -15,8 +15,8 @@ use futures::{AsyncRead, AsyncWrite, future::Either};
 use futures_timer::Delay;
 use libp2p::core::muxing::StreamMuxerExt;
 use webrtc::{
-    Role,
-    browser::{Connection, Error, Stream, negotiate},
+    Error, Role,
+    browser::{Connection, Stream, negotiate},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);

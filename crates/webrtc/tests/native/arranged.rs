@@ -3,12 +3,12 @@
 use futures::{AsyncReadExt, AsyncWriteExt, future::join};
 use tokio_util::compat::TokioAsyncReadCompatExt;
 use webrtc::{
-    Role,
+    Error, Role,
     core::{
         Route,
         signaling::{Message, Type},
     },
-    native::{Error, negotiate_at},
+    native::negotiate_at,
 };
 
 use super::side::{LOOPBACK, in_time};

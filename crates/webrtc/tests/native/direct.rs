@@ -3,7 +3,7 @@
 use futures::future::{Either, join, select};
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, multihash::Multihash};
 use std::pin::pin;
-use webrtc::native::Error;
+use webrtc::Error;
 
 use super::side::{Server, dial, in_time, node};
 

@@ -19,8 +19,8 @@ use libp2p::{
 };
 use tokio_util::compat::TokioAsyncReadCompatExt;
 use webrtc::{
-    Role,
-    native::{Certificate, Connection, Error, Stream, direct, negotiate_at},
+    Error, Role,
+    native::{Certificate, Connection, Stream, direct, negotiate_at},
 };
 
 /// Long: several of these tests run at once on a slow machine.

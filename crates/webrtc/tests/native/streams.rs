@@ -6,7 +6,7 @@ use futures::{
     AsyncReadExt, AsyncWriteExt,
     future::{join, join_all},
 };
-use webrtc::native::{Error, Stream};
+use webrtc::{Error, native::Stream};
 
 use super::side::{Side, direct_pair, in_time, pair};
 

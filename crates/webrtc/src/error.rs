@@ -1,13 +1,20 @@
-use wasm_bindgen::{JsCast, JsValue};
-
 use crate::SignalingError;
 
 /// Why there is no connection, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The browser refused something.
+    #[cfg(target_arch = "wasm32")]
     #[error("the browser says: {0}")]
     Browser(String),
+    /// A socket failed.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[error("the network says: {0}")]
+    Io(#[from] std::io::Error),
+    /// WebRTC failed.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[error("WebRTC failed: {0}")]
+    Rtc(String),
     /// There is no relayed connection to arrange a direct one over.
     #[error("no relayed connection to arrange a direct one over")]
     NoSignaling,
@@ -34,11 +41,21 @@ pub enum Error {
     TimedOut,
 }
 
-impl From<JsValue> for Error {
-    fn from(value: JsValue) -> Self {
+#[cfg(target_arch = "wasm32")]
+impl From<wasm_bindgen::JsValue> for Error {
+    fn from(value: wasm_bindgen::JsValue) -> Self {
+        use wasm_bindgen::JsCast as _;
+
         Self::Browser(value.dyn_ref::<js_sys::Error>().map_or_else(
             || format!("{value:?}"),
             |error| format!("{}: {}", error.name(), error.message()),
         ))
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl From<str0m::RtcError> for Error {
+    fn from(error: str0m::RtcError) -> Self {
+        Self::Rtc(error.to_string())
     }
 }
