@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use e2e::{
     Browser, Network, Program, Visitor,
-    lab::{self, CORE, Nat, Site},
+    lab::{self, CORE, Meter, Nat, Site},
     model, until,
 };
 
@@ -132,7 +132,7 @@ pub(crate) fn nodes_behind_routers_compute_for_each_other_as_directly_as_can_be(
 }
 
 /// Fragments that a tab lends.
-const LEND: u32 = 6;
+const LEND: u32 = 16;
 const QUESTION_TOKENS: u32 = 60;
 
 pub(crate) fn tabs_behind_two_routers_compute_for_each_other_directly() -> Result<()> {
@@ -159,14 +159,24 @@ pub(crate) fn tabs_behind_two_routers_compute_for_each_other_directly() -> Resul
             })
             .with_context(|| format!("{:?}", visitor.peers()))?;
             visitor.be_predictable(QUESTION_TOKENS)?;
+            // From here on the entry, which was the relay, hears nothing of what is computed.
+            let port = network.address.split('/').nth(4).context("no port")?;
+            let relay = Meter::tcp(port.parse()?)?;
             visitor.ask(QUESTION)?;
             same(&visitor.answer()?, &alone)?;
+            let relayed = relay.bytes()?;
             let answered = visitor
                 .peers()?
                 .into_iter()
                 .find(|row| row.peer == name)
                 .map_or(0, |row| row.answered);
             ensure!(answered > 0, "the other tab computed nothing");
+            // One request and its answer are some kilobytes.
+            ensure!(
+                relayed < 256 * answered,
+                "{relayed} bytes through the relay for {answered} requests"
+            );
+            println!("{relayed} bytes through the relay, {answered} requests answered directly");
             Ok(())
         })
     })

@@ -136,6 +136,48 @@ impl Site {
     }
 }
 
+/// Counts the bytes that the internet's own nodes receive at a TCP port, and send from it.
+pub struct Meter {
+    rules: [(&'static str, String); 2],
+}
+
+impl Meter {
+    /// Begins with zero.
+    pub fn tcp(port: u16) -> Result<Self> {
+        let rules = [
+            ("INPUT", format!("-p tcp --dport {port}")),
+            ("OUTPUT", format!("-p tcp --sport {port}")),
+        ];
+        for (chain, rule) in &rules {
+            let insert = ["-I", chain].into_iter().chain(rule.split(' '));
+            done(Command::new("iptables").args(insert))?;
+        }
+        Ok(Self { rules })
+    }
+
+    /// Bytes until now, those of the packets' headers too.
+    pub fn bytes(&self) -> Result<u64> {
+        let mut sum = 0;
+        for (chain, _) in &self.rules {
+            let mut list = Command::new("iptables");
+            let output = list.args(["-L", chain, "1", "-v", "-x", "-n"]).output()?;
+            let line = String::from_utf8_lossy(&output.stdout).into_owned();
+            let bytes = line.split_whitespace().nth(1).map(str::parse::<u64>);
+            sum += bytes.with_context(|| format!("no counter in {line:?}"))??;
+        }
+        Ok(sum)
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        for (chain, rule) in &self.rules {
+            let delete = ["-D", chain].into_iter().chain(rule.split(' '));
+            let _ = Command::new("iptables").args(delete).status();
+        }
+    }
+}
+
 /// Runs a command to its end; it must succeed.
 fn done(command: &mut Command) -> Result<()> {
     let output = command
