@@ -131,6 +131,47 @@ pub(crate) fn nodes_behind_routers_compute_for_each_other_as_directly_as_can_be(
     Ok(())
 }
 
+pub(crate) fn a_tab_and_a_native_node_behind_two_routers_connect_directly() -> Result<()> {
+    lab::core()?;
+    let network = Network::public(CORE)?;
+    let alone = network.alone(QUESTION, QUESTION_TOKENS)?;
+    let (one, other) = (Site::new(21, Nat::Cone)?, Site::new(22, Nat::Cone)?);
+    let folder = tempfile::tempdir()?;
+    let listen = format!("/ip4/{}/tcp/0", one.address);
+    let worker = Program::find()?.at(&one.host).start(
+        &folder.path().join("worker.key"),
+        &[
+            &"serve",
+            &"--dir",
+            &network.folder(),
+            &"--bootstrap",
+            &network.address,
+            &"--reserve",
+            &"--listen",
+            &listen,
+        ],
+    )?;
+    let name = worker.peer_id()?;
+    let origin = network.url.trim_end_matches('/');
+    Browser::with_at(&other.host, origin, |browser| {
+        let visitor = Visitor::join(browser, &network.link(), 1)?;
+        visitor.meets(&name)?;
+        leaves_the_relay(&visitor, &name)?;
+        visitor.be_predictable(QUESTION_TOKENS)?;
+        visitor.ask(QUESTION)?;
+        same(&visitor.answer()?, &alone)
+    })
+}
+
+fn leaves_the_relay(visitor: &Visitor, peer: &str) -> Result<()> {
+    until("the two are connected without the relay", || {
+        let rows = visitor.peers()?;
+        let direct = rows.iter().any(|row| row.peer == peer && !row.relayed);
+        Ok(direct.then_some(()))
+    })
+    .with_context(|| format!("{:?}", visitor.peers()))
+}
+
 /// Fragments that a tab lends.
 const LEND: u32 = 16;
 const QUESTION_TOKENS: u32 = 60;
@@ -150,14 +191,7 @@ pub(crate) fn tabs_behind_two_routers_compute_for_each_other_directly() -> Resul
             let visitor = Visitor::join(browser, &network.link(), 1)?;
             visitor.meets(&worker.peer_id()?)?;
             visitor.meets(&name)?;
-            until("the two are connected without the relay", || {
-                let rows = visitor.peers()?;
-                Ok(rows
-                    .iter()
-                    .any(|row| row.peer == name && !row.relayed)
-                    .then_some(()))
-            })
-            .with_context(|| format!("{:?}", visitor.peers()))?;
+            leaves_the_relay(&visitor, &name)?;
             visitor.be_predictable(QUESTION_TOKENS)?;
             // From here on the entry, which was the relay, hears nothing of what is computed.
             let port = network.address.split('/').nth(4).context("no port")?;

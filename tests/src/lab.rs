@@ -7,9 +7,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::{node::bound_to_us, until};
+use crate::{namespace, node::bound_to_us, until};
 
 /// What a router does to the addresses of those behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,10 @@ pub const CORE: &str = "10.60.0.1";
 
 /// The internet: the namespace the test runs in. Hands packets on between [`Site`]s.
 pub fn core() -> Result<()> {
+    ensure!(
+        namespace::is_entered(),
+        "the machine's own network is not to be changed"
+    );
     done(Command::new("sh").args(["-c", FORWARD]))?;
     done(Command::new("ip").args(["address", "replace", &format!("{CORE}/32"), "dev", "lo"]))
 }

@@ -22,12 +22,18 @@ const NETWORK: &[&str] = &[
     "route add default via 10.99.0.254",
 ];
 
+/// Whether this program runs in a network of its own.
+#[must_use]
+pub fn is_entered() -> bool {
+    env::var_os(INSIDE).is_some()
+}
+
 /// Starts this program again inside a new network namespace, or prepares the network when that has happened.
 ///
 /// Where the kernel allows no namespace (some containers), the tests run on the machine's own network; they still
 /// only speak to loopback and to the machine's own addresses.
 pub fn enter() -> Result<()> {
-    if env::var_os(INSIDE).is_some() {
+    if is_entered() {
         return NETWORK.iter().try_for_each(|line| ip(line));
     }
     // As root directly; as anybody else with a user namespace around it.
