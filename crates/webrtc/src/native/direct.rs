@@ -136,7 +136,7 @@ async fn dial(identity: Arc<Identity>, target: Target) -> Result<(PeerId, Connec
     api.start_sctp(true);
     let session = Session::new(rtc);
     let channel = session.with(noise_channel);
-    let source = Source::Own(Box::new(Buffers::new()));
+    let source = Source::Own(Box::new(Buffers::small()));
     tokio::spawn(drive(Arc::clone(&session), socket, source));
     let connection = Connection::new(Arc::clone(&session), Route::Direct);
     let handshake = Handshake {

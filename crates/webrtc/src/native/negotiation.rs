@@ -128,7 +128,7 @@ async fn agree(
         }
     }
     let session = Session::new(rtc);
-    let source = Source::Own(Box::new(Buffers::new()));
+    let source = Source::Own(Box::new(Buffers::small()));
     tokio::spawn(drive(Arc::clone(&session), socket, source));
     // From here on the session is closed if anything fails.
     let mut connection = Connection::new(Arc::clone(&session), crate::core::Route::Punched);

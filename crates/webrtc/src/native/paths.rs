@@ -100,7 +100,7 @@ async fn reflexive(socket: &Socket, servers: &[IceServer]) -> Vec<SocketAddr> {
         .map(|server| (rand::random(), server))
         .collect();
     let mut mapped = Vec::new();
-    let mut buffers = Buffers::new();
+    let mut buffers = Buffers::small();
     let deadline = Instant::now() + PATIENCE;
     let mut ask = Instant::now();
     while !asked.is_empty() && Instant::now() < deadline {
@@ -191,7 +191,7 @@ mod tests {
         let address = server.local();
         let url = format!("stun:{address}");
         tokio::spawn(async move {
-            let mut buffers = Buffers::new();
+            let mut buffers = Buffers::small();
             let mut asked = Vec::new();
             loop {
                 server

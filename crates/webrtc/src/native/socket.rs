@@ -12,7 +12,7 @@ use tokio::{io::Interest, net::UdpSocket};
 /// The longest datagram, and what several of them that the system has joined take together.
 const BUFFER: usize = 64 << 10;
 
-/// Buffers that are filled at a time.
+/// Buffers that are filled at a time at a port that many use.
 const BATCH: usize = 8;
 
 /// What the system keeps for us: a burst of one window of SCTP, and more.
@@ -27,14 +27,24 @@ pub(super) struct Socket {
 /// Where packets are received into.
 pub(super) struct Buffers {
     bytes: Box<[u8]>,
-    metas: [RecvMeta; BATCH],
+    metas: Box<[RecvMeta]>,
 }
 
 impl Buffers {
-    pub(super) fn new() -> Self {
+    /// For the packets of one connection.
+    pub(super) fn small() -> Self {
+        Self::new(1)
+    }
+
+    /// For those of many.
+    pub(super) fn large() -> Self {
+        Self::new(BATCH)
+    }
+
+    fn new(count: usize) -> Self {
         Self {
-            bytes: vec![0; BUFFER * BATCH].into(),
-            metas: [RecvMeta::default(); BATCH],
+            bytes: vec![0; BUFFER * count].into(),
+            metas: vec![RecvMeta::default(); count].into(),
         }
     }
 }
@@ -68,9 +78,11 @@ impl Socket {
     ) -> io::Result<()> {
         let count = loop {
             self.io.readable().await?;
-            let mut slices = buffers.bytes.chunks_mut(BUFFER).map(IoSliceMut::new);
-            let mut slices: [_; BATCH] =
-                std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+            let mut slices: Vec<_> = buffers
+                .bytes
+                .chunks_mut(BUFFER)
+                .map(IoSliceMut::new)
+                .collect();
             let metas = &mut buffers.metas;
             let received = self.io.try_io(Interest::READABLE, || {
                 self.state.recv((&self.io).into(), &mut slices, metas)

@@ -91,7 +91,7 @@ struct Port {
 impl Port {
     async fn run(mut self) {
         let socket = Arc::clone(&self.socket);
-        let mut buffers = Buffers::new();
+        let mut buffers = Buffers::large();
         let mut replies = Vec::new();
         loop {
             let result = socket
