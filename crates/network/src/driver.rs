@@ -106,7 +106,7 @@ enum Done {
     /// Time to try again to connect directly.
     Upgrade { peer: PeerId, session: u64 },
     /// Time to dial a bootstrap node again.
-    Redial { bootstrap: usize },
+    Redial { bootstrap: usize, plan: u64 },
     /// Time to ask a bootstrap node again to relay for us.
     Reserve { bootstrap: usize },
     /// Time to leave without goodbye.
@@ -267,7 +267,7 @@ impl Driver {
             } => self.reopen(peer, session, channel),
             Done::Prune { peer, session } => self.prune(peer, session),
             Done::Upgrade { peer, session } => self.upgrade(peer, session),
-            Done::Redial { bootstrap } => self.dial_bootstrap(bootstrap),
+            Done::Redial { bootstrap, plan } => self.redial(bootstrap, plan),
             Done::Reserve { bootstrap } => self.reserve(bootstrap),
             Done::Leave => return false,
         }

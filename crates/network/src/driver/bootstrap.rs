@@ -26,6 +26,8 @@ pub(super) struct Bootstrap {
     /// Not named by the configuration, but met another time: needed only when those are gone.
     remembered: bool,
     state: State,
+    /// Counts the times at which it was planned to dial it: the last one holds, or they would become ever more.
+    plan: u64,
     /// Failures in a row.
     failures: u32,
     reservation: Reservation,
@@ -54,6 +56,7 @@ impl Bootstrap {
             address,
             remembered: false,
             state: State::Waiting,
+            plan: 0,
             failures: 0,
             reservation: Reservation::None,
             refusals: 0,
@@ -86,6 +89,26 @@ impl Bootstrap {
 }
 
 impl Driver {
+    /// Dials it after a while, and at no other time that was planned before.
+    pub(super) fn redial_after(&mut self, pause: Duration, index: usize) {
+        self.bootstrap[index].plan += 1;
+        let plan = self.bootstrap[index].plan;
+        self.after(
+            pause,
+            Done::Redial {
+                bootstrap: index,
+                plan,
+            },
+        );
+    }
+
+    /// The time of a plan has come.
+    pub(super) fn redial(&mut self, index: usize, plan: u64) {
+        if self.bootstrap[index].plan == plan {
+            self.dial_bootstrap(index);
+        }
+    }
+
     pub(super) fn dial_bootstrap(&mut self, index: usize) {
         let bootstrap = &mut self.bootstrap[index];
         if self.closing || bootstrap.state != State::Waiting {
@@ -93,7 +116,7 @@ impl Driver {
         }
         let (address, remembered) = (bootstrap.address.clone(), bootstrap.remembered);
         if remembered && self.has_entry() {
-            return self.after(MAX_PAUSE, Done::Redial { bootstrap: index });
+            return self.redial_after(MAX_PAUSE, index);
         }
         let bootstrap = &mut self.bootstrap[index];
         let expected = transport::peer_of(&address);
@@ -114,9 +137,7 @@ impl Driver {
         match self.swarm.dial(options) {
             Ok(()) => bootstrap.state = State::Dialling(id),
             // Another of its addresses is being dialled.
-            Err(DialError::DialPeerConditionFalse(_)) => {
-                self.after(PAUSE, Done::Redial { bootstrap: index })
-            }
+            Err(DialError::DialPeerConditionFalse(_)) => self.redial_after(PAUSE, index),
             Err(error) => self.bootstrap_failed(index, &error),
         }
     }
@@ -158,7 +179,7 @@ impl Driver {
                 retry_in,
             });
         }
-        self.after(retry_in, Done::Redial { bootstrap: index });
+        self.redial_after(retry_in, index);
     }
 
     pub(super) fn bootstrap_connected(&mut self, peer: PeerId, id: ConnectionId) {
@@ -181,7 +202,7 @@ impl Driver {
             if self.bootstrap[index].is_connected(peer) {
                 self.bootstrap[index].state = State::Waiting;
                 self.bootstrap[index].reservation = Reservation::None;
-                self.after(PAUSE, Done::Redial { bootstrap: index });
+                self.redial_after(PAUSE, index);
             }
         }
     }

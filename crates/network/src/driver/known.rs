@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use libp2p::{Multiaddr, PeerId, core::ConnectedPoint, identify, multiaddr::Protocol};
 
-use super::{Done, Driver};
+use super::Driver;
 use crate::{
     handle::lock,
     transport::{self, MAX_ADDRESSES},
@@ -23,7 +23,7 @@ impl Driver {
     pub(super) fn dial_remembered(&mut self) {
         let remembered = (0..self.bootstrap.len()).filter(|at| self.bootstrap[*at].is_remembered());
         for (turn, index) in (0_u32..).zip(remembered.collect::<Vec<_>>()) {
-            self.after(HEAD_START + APART * turn, Done::Redial { bootstrap: index });
+            self.redial_after(HEAD_START + APART * turn, index);
         }
     }
 

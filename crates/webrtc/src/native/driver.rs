@@ -115,7 +115,8 @@ pub(super) async fn drive(session: Arc<Session>, socket: Arc<Socket>, mut source
         }
         tokio::select! {
             more = source.take(&socket, &session) => if !more {
-                session.lost();
+                // Nothing will be heard any more, not even of a goodbye.
+                return session.lost();
             },
             () = session.worked() => {}
             () = sleep_until(next.into()) => {}

@@ -5,7 +5,6 @@ use std::{
     future::poll_fn,
     net::SocketAddr,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -174,10 +173,7 @@ async fn find_path(
         if listening && listen.as_mut().poll(cx).is_ready() {
             listening = false;
         }
-        match connected.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => Poll::Pending,
-        }
+        connected.as_mut().poll(cx)
     })
     .await
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
 };
 
 use quinn_udp::{RecvMeta, UdpSocketState};
@@ -149,7 +149,7 @@ impl Socket {
                 ecn: None,
                 contents,
                 segment_size: (count > 1).then_some(size),
-                src_ip: (!source.is_unspecified() && is_wildcard(self.local.ip()))
+                src_ip: (!source.is_unspecified() && self.local.ip().is_unspecified())
                     .then_some(source),
             })
             .await;
@@ -185,8 +185,4 @@ impl Socket {
             }
         }
     }
-}
-
-fn is_wildcard(ip: IpAddr) -> bool {
-    ip.is_unspecified()
 }
