@@ -8,6 +8,7 @@ mod offline;
 mod onboarding;
 mod routers;
 mod screenshots;
+mod secure;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         offline::without_a_network_the_page_opens_and_says_what_is_missing,
         invitation::a_page_finds_back_by_those_it_has_met_when_the_entry_is_gone,
         invitation::a_private_swarm_lets_in_who_has_the_whole_link,
+        secure::a_page_that_came_by_tls_enters_and_answers,
         screenshots::every_screen_fits_a_phone_and_a_desktop_in_both_languages,
         answer::tabs_and_a_worker_answer_as_one_process_does,
         answer::a_tab_closed_in_mid_answer_changes_no_token,
@@ -48,13 +50,14 @@ fn main() -> ExitCode {
         onboarding::a_full_storage_is_said_plainly_and_loses_nothing,
         onboarding::a_fragment_with_a_flipped_bit_is_refused_and_fetched_elsewhere,
     ];
-    // Routers can only be put into a network of our own.
-    let routers = tests![
+    // Routers and the usual ports of servers can only be had in a network of our own.
+    let alone = tests![
+        secure::an_authority_certifies_the_domain_once,
         routers::nodes_behind_routers_compute_for_each_other_as_directly_as_can_be,
         routers::a_tab_and_a_native_node_behind_two_routers_connect_directly,
         routers::tabs_behind_two_routers_compute_for_each_other_directly,
     ];
-    let alone = e2e::namespace::is_entered();
-    tests.extend(routers.into_iter().map(|it| it.with_ignored_flag(!alone)));
+    let shared = !e2e::namespace::is_entered();
+    tests.extend(alone.into_iter().map(|it| it.with_ignored_flag(shared)));
     libtest_mimic::run(&arguments, tests).exit_code()
 }

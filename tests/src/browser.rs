@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{lab::Host, page::Page, pipe::Pipe, until};
+use crate::{Identity, lab::Host, page::Page, pipe::Pipe, until};
 
 /// No sandbox, because tests run as root in containers; no QUIC and no updates, because nothing may leave the machine.
 const FLAGS: &[&str] = &[
@@ -52,6 +52,16 @@ impl Browser {
     ) -> Result<T> {
         let trust = format!("--unsafely-treat-insecure-origin-as-secure={origin}");
         Self::launch(&[&trust], Some(host))?.run(test)
+    }
+
+    /// The same with a browser for which that domain is this machine, and its certificate good.
+    pub fn with_domain<T>(identity: &Identity, test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let names = format!("--host-resolver-rules=MAP {} 127.0.0.1", identity.domain);
+        let trust = format!(
+            "--ignore-certificate-errors-spki-list={}",
+            identity.fingerprint
+        );
+        Self::launch(&[&names, &trust], None)?.run(test)
     }
 
     /// The same with a browser that has a graphics processor, in software.

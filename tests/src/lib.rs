@@ -7,7 +7,9 @@
 //!
 //! Nothing here sleeps and hopes: whatever takes time is a condition that is asked again until its deadline.
 
+mod authority;
 mod browser;
+mod identity;
 pub mod lab;
 pub mod namespace;
 mod network;
@@ -18,7 +20,9 @@ mod proxy;
 mod visitor;
 mod wait;
 
+pub use authority::{Authority, get, get_plainly};
 pub use browser::Browser;
+pub use identity::Identity;
 pub use network::{Answer, Network, flip_a_bit};
 pub use node::{Node, Program, dist, model};
 pub use page::{Page, Screen};

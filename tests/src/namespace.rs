@@ -12,10 +12,13 @@ use anyhow::{Context, Result, bail};
 const INSIDE: &str = "IAP2P_E2E_NAMESPACE";
 
 /// A pair of interfaces that leads nowhere, with a default route over it: with loopback alone Chromium finds no
-/// address that it would offer to another tab.
+/// address that it would offer to another tab. No address comes by itself some seconds later, which browsers take for
+/// another network and break off what they are fetching.
 const NETWORK: &[&str] = &[
     "link set lo up",
     "link add veth0 type veth peer name veth1",
+    "link set veth0 addrgenmode none",
+    "link set veth1 addrgenmode none",
     "address add 10.99.0.1/24 dev veth0",
     "link set veth0 up",
     "link set veth1 up",

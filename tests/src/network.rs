@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    Proxy,
+    Identity, Proxy,
     node::{self, Node, Program},
 };
 
@@ -51,20 +51,25 @@ pub struct Answer {
 impl Network {
     /// Cuts the model and starts the entry.
     pub fn start() -> Result<Self> {
-        Self::start_with(false, "127.0.0.1")
+        Self::start_with(false, "127.0.0.1", None)
+    }
+
+    /// The same with an entry that is reached by TLS, too.
+    pub fn secure(identity: &Identity) -> Result<Self> {
+        Self::start_with(false, "127.0.0.1", Some(identity))
     }
 
     /// The same for a private swarm.
     pub fn private() -> Result<Self> {
-        Self::start_with(true, "127.0.0.1")
+        Self::start_with(true, "127.0.0.1", None)
     }
 
     /// The same with an entry at this address.
     pub fn public(ip: &str) -> Result<Self> {
-        Self::start_with(false, ip)
+        Self::start_with(false, ip, None)
     }
 
-    fn start_with(private: bool, ip: &str) -> Result<Self> {
+    fn start_with(private: bool, ip: &str, tls: Option<&Identity>) -> Result<Self> {
         let program = Program::find()?;
         let folder = tempfile::Builder::new()
             .prefix("iap2p-network-")
@@ -100,6 +105,12 @@ impl Network {
         ];
         if let Some((_, file)) = &secret {
             arguments.extend([&"--secret-file" as &dyn AsRef<OsStr>, file]);
+        }
+        if let Some(tls) = tls {
+            arguments.extend([&"--domain" as &dyn AsRef<OsStr>, &tls.domain]);
+            arguments.extend([&"--https" as &dyn AsRef<OsStr>, &http]);
+            arguments.extend([&"--tls-cert" as &dyn AsRef<OsStr>, &tls.certificate]);
+            arguments.extend([&"--tls-key" as &dyn AsRef<OsStr>, &tls.key]);
         }
         let entry = program.start(&folder.path().join("entry.key"), &arguments)?;
         let text = |event: &Value, key: &str| {

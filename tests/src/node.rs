@@ -188,12 +188,14 @@ impl Node {
 
     /// Where browsers reach it.
     pub fn websocket(&self) -> Result<String> {
-        let is_websocket = |event: &Value| {
-            event["address"]
-                .as_str()
-                .is_some_and(|address| address.contains("/ws"))
-        };
-        let event = self.told_where("listening", is_websocket)?;
+        self.listens(|address| address.starts_with("/ip4/") && address.contains("/ws"))
+    }
+
+    /// Waits until it is reached at such an address.
+    pub fn listens(&self, at: impl Fn(&str) -> bool) -> Result<String> {
+        let event = self.told_where("listening", |event| {
+            event["address"].as_str().is_some_and(&at)
+        })?;
         Ok(event["address"].as_str().context("no text")?.to_owned())
     }
 

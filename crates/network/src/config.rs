@@ -15,7 +15,8 @@ pub struct Config {
     /// Where it listens (native nodes): `/ip4/0.0.0.0/tcp/0`, `/ip4/0.0.0.0/udp/0/quic-v1`, `/ip4/0.0.0.0/tcp/0/ws`,
     /// `/ip4/0.0.0.0/udp/0/webrtc-direct`.
     pub listen: Vec<Multiaddr>,
-    /// The addresses under which others reach it. When empty, the addresses it listens on are announced.
+    /// The addresses under which others reach it, a router's or a domain's. They are announced besides those it listens
+    /// on, of which those of loopback then are not.
     pub external: Vec<Multiaddr>,
     /// Nodes to enter the network through; best with `/p2p/<id>` at the end. Dialled at once, and again, ever more
     /// seldom, whenever the connection is lost. Browsers need WebSocket addresses (`…/ws`, `…/wss`).

@@ -293,7 +293,8 @@ impl Driver {
             tracing::warn!(%error, "no direct connections");
         }
         for address in self.settings.external.clone() {
-            self.swarm.add_external_address(address);
+            self.swarm.add_external_address(address.clone());
+            self.reachable(address);
         }
     }
 

@@ -14,6 +14,7 @@ mod secret;
 mod serve;
 mod tokenize;
 mod verify;
+mod web;
 
 use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
@@ -95,5 +96,53 @@ impl Cli {
             Command::Perplexity(options) => options.run(),
             Command::Secret(options) => options.run(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines of a text that start the program, without its path, lines that go on put together.
+    fn commands(text: &str) -> Vec<Vec<String>> {
+        let whole = text.replace("\\\n", " ");
+        let starts = |line: &str| line.starts_with("iap2p ") || line.starts_with("ExecStart=");
+        let lines = whole.lines().filter(|line| starts(line));
+        // What stands behind is a comment, or where the output goes.
+        let command = |line: &str| line.split(['#', '>']).next().unwrap_or_default().to_owned();
+        let words = |line: &str| -> Vec<String> {
+            let between_quotes = command(line);
+            let parts = between_quotes.split('"').enumerate();
+            let words = parts.flat_map(|(at, part)| match at % 2 {
+                0 => part.split_whitespace().collect(),
+                _ => vec![part],
+            });
+            words.map(str::to_owned).collect()
+        };
+        lines.map(words).collect()
+    }
+
+    #[test]
+    fn what_the_documentation_says_to_type_is_understood() {
+        let texts = [
+            include_str!("../../../README.md"),
+            include_str!("../../../docs/deployment.md"),
+            include_str!("../../../docs/iap2p.service"),
+        ];
+        let mut understood = 0;
+        for mut command in texts.into_iter().flat_map(commands) {
+            // A placeholder that no option could take.
+            for word in &mut command {
+                if word == "ADDRESS" {
+                    *word = "/ip4/192.0.2.1/tcp/4001".to_owned();
+                }
+            }
+            match Cli::try_parse_from(&command) {
+                Ok(_) => understood += 1,
+                Err(error) if error.kind() == clap::error::ErrorKind::DisplayHelp => {}
+                Err(error) => panic!("{command:?}: {error}"),
+            }
+        }
+        assert!(understood >= 10, "only {understood} commands found");
     }
 }

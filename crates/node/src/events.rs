@@ -18,6 +18,8 @@ pub(crate) enum Told<'a> {
     Http { url: &'a str },
     /// Whoever has this link can join.
     Invitation { link: &'a str },
+    /// There is a valid certificate for this domain.
+    Certificate { domain: &'a str },
     /// Its model.
     Model {
         model: &'a str,
@@ -57,6 +59,7 @@ impl Teller {
             }
             (false, Told::Http { url }) => format!("page at {url}"),
             (false, Told::Invitation { link }) => format!("invitation: {link}"),
+            (false, Told::Certificate { domain }) => format!("certified as {domain}"),
             (
                 false,
                 Told::Model {

@@ -1,5 +1,6 @@
 //! The key that makes a node who it is, kept in a file.
 
+use crate::files::{self, Readers};
 use anyhow::{Context, Result, bail};
 use network::{Certificate, Identity};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -98,17 +99,7 @@ fn certificate(path: &Path) -> Result<Certificate> {
         }),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let certificate = Certificate::generate()?;
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            // Whole or not at all.
-            let partial = path.with_extension("partial");
-            let mut file = options.open(&partial).with_context(at)?;
-            file.write_all(certificate.to_pem().as_bytes())
-                .and_then(|()| file.sync_all())
-                .and_then(|()| fs::rename(&partial, path))
-                .with_context(at)?;
+            files::write(path, certificate.to_pem().as_bytes(), Readers::Owner).with_context(at)?;
             Ok(certificate)
         }
         Err(error) => Err(error).with_context(at),

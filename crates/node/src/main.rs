@@ -9,12 +9,13 @@ mod cli;
 mod client;
 mod engine;
 mod events;
-mod http;
+mod files;
 mod key;
 mod npy;
 mod peers;
 mod progress;
 mod source;
+mod web;
 
 use clap::Parser;
 use std::process::ExitCode;

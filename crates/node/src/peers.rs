@@ -1,5 +1,6 @@
 //! Addresses of peers that were met, kept beside the key: with them a node finds back when no bootstrap node answers.
 
+use crate::files::{self, Readers};
 use network::{Handle, Multiaddr};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,10 +36,7 @@ impl Peers {
             return Ok(());
         }
         let text: String = known.iter().map(|address| format!("{address}\n")).collect();
-        // Whole or not at all.
-        let partial = self.0.with_extension("peers.partial");
-        std::fs::write(&partial, text)?;
-        std::fs::rename(&partial, &self.0)
+        files::write(&self.0, text.as_bytes(), Readers::Everyone)
     }
 
     /// Keeps them up to date for as long as it runs.

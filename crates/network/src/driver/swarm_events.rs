@@ -1,7 +1,9 @@
 //! What libp2p reports, sorted.
 
 use libp2p::{
-    Multiaddr, PeerId, identify, relay,
+    Multiaddr, PeerId, identify,
+    multiaddr::Protocol,
+    relay,
     swarm::{ConnectionId, DialError, SwarmEvent},
 };
 
@@ -121,16 +123,31 @@ impl Driver {
 
     fn listening(&mut self, address: Multiaddr) {
         // The relay client announces its addresses itself, once the relay has agreed.
-        if !is_relayed(&address) && self.settings.external.is_empty() {
+        if !is_relayed(&address) && self.is_announced(&address) {
             self.swarm.add_external_address(address.clone());
         }
+        self.reachable(address);
+    }
+
+    /// Others can reach us here.
+    pub(super) fn reachable(&mut self, address: Multiaddr) {
         let address = with_peer(address, self.local());
         lock(&self.ends.shared).listening.push(address.clone());
         self.emit(Event::Listening { address });
     }
 
+    /// Who has an address in the world does not tell the world that of its own machine.
+    fn is_announced(&self, address: &Multiaddr) -> bool {
+        let is_loopback = match address.iter().next() {
+            Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+            Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+            _ => false,
+        };
+        self.settings.external.is_empty() || !is_loopback
+    }
+
     fn not_listening(&mut self, address: &Multiaddr) {
-        if self.settings.external.is_empty() {
+        if !self.settings.external.contains(address) {
             self.swarm.remove_external_address(address);
         }
         let address = with_peer(address.clone(), self.local());

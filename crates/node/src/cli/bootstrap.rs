@@ -1,15 +1,16 @@
 use super::node::NodeOptions;
 use super::serve::hold_source;
+use super::web::WebOptions;
 use crate::events::Told;
-use crate::http::{Entry, Server};
 use crate::source::{self, Source, Wanted};
+use crate::web::{Entry, Site};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use network::RelayLimits;
+use network::{Multiaddr, RelayLimits};
 use protocol::Role;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 /// This machine only, until told otherwise: a first try should not open ports to the world.
@@ -20,13 +21,22 @@ const LISTEN: [&str; 4] = [
     "/ip4/127.0.0.1/udp/0/webrtc-direct",
 ];
 
+/// With a domain, everybody, at ports that can be opened in a firewall once. WebSocket comes in at the page's port.
+const LISTEN_TO_ALL: [&str; 4] = [
+    "/ip4/0.0.0.0/tcp/4001",
+    "/ip4/0.0.0.0/udp/4001/quic-v1",
+    "/ip4/0.0.0.0/udp/4002/webrtc-direct",
+    "/ip4/127.0.0.1/tcp/0/ws",
+];
+
 /// Be an entry to the network: introduce nodes to each other, relay between those that cannot reach each other, and
 /// serve the page
 ///
-/// It computes nothing unless told to (--serve). By default it is reached from this machine only; to be an entry for
-/// others, listen on all addresses and put a web server with a certificate in front of the page:
+/// It computes nothing unless told to (--serve). By default it is reached from this machine only. To be an entry for
+/// everybody, phones included, all it takes is a domain that leads to the machine, and ports 443 and 80 (TCP), 4001 (TCP
+/// and UDP) and 4002 (UDP) open:
 ///
-///   iap2p bootstrap --model fragments/ --web dist/ --listen /ip4/0.0.0.0/tcp/4001,/ip4/0.0.0.0/tcp/4002/ws
+///   iap2p bootstrap --domain swarm.example.org --model fragments/ --web dist/
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Options {
@@ -48,17 +58,8 @@ pub(crate) struct Options {
     /// With --serve: compute on these only, such as 0-9,12 [default: all]
     #[arg(long, value_name = "LIST", requires = "serve")]
     hold: Option<String>,
-    /// The folder with the built page
-    #[arg(long, value_name = "DIST", env = "IAP2P_WEB")]
-    web: Option<PathBuf>,
-    /// Where to serve the page and `/bootstrap.json`
-    #[arg(
-        long,
-        value_name = "ADDRESS:PORT",
-        env = "IAP2P_HTTP",
-        default_value = "127.0.0.1:8080"
-    )]
-    http: SocketAddr,
+    #[command(flatten)]
+    web: WebOptions,
     #[command(flatten)]
     node: NodeOptions,
 }
@@ -72,7 +73,7 @@ impl Options {
     }
 
     async fn bootstrap(self) -> Result<()> {
-        if let Some(web) = &self.web {
+        if let Some(web) = &self.web.web {
             ensure!(
                 web.join("index.html").is_file(),
                 "{} holds no index.html: --web wants the built page",
@@ -105,7 +106,24 @@ impl Options {
                 .map(|source| source.manifest.fragment_ids().len() as u32),
             secret: self.node.secret()?,
         };
-        let mut running = self.node.start("bootstrap", &LISTEN, |network, swarm| {
+        let key = self.node.key("bootstrap")?;
+        let teller = self.node.teller();
+        let server = self.web.server(&key.path.with_extension("tls"), teller)?;
+        let address = server.address()?;
+        let listen = if self.web.has_domain() {
+            &LISTEN_TO_ALL
+        } else {
+            &LISTEN
+        };
+        let mut running = self.node.start(key, listen, |network, swarm| {
+            if self.web.has_domain() {
+                let named = self.web.addresses(address.port(), &network.listen);
+                network.external.extend(named);
+                // Where those come in who want a WebSocket at the page's port.
+                let entrance: Option<Multiaddr> = LISTEN_TO_ALL[3].parse().ok();
+                let listens = entrance.filter(|it| !network.listen.contains(it));
+                network.listen.extend(listens);
+            }
             network.relay_server = Some(RelayLimits::default());
             network.kad_server = true;
             // An entry is there for everybody.
@@ -120,22 +138,20 @@ impl Options {
             hold_source(&running, source, computes).await?;
         }
         running.listening().await;
-        let server = Server::bind(
-            self.http,
-            self.web.clone(),
+        let site = Arc::new(Site {
             entry,
-            running.engine.network().clone(),
-        )
-        .await?;
-        running.teller.tell(&Told::Http {
-            url: &format!("http://{}/", server.address),
-        })?;
-        if let Some(link) = server.invitation() {
-            running.teller.tell(&Told::Invitation { link: &link })?;
+            network: running.engine.network().clone(),
+            web: self.web.web.clone(),
+            url: server.url().to_owned(),
+            local: !self.web.has_domain() && address.ip().is_loopback(),
+        });
+        teller.tell(&Told::Http { url: &site.url })?;
+        if let Some(link) = site.invitation() {
+            teller.tell(&Told::Invitation { link: &link })?;
         }
         running.ready().await?;
         tokio::select! {
-            result = server.run() => result,
+            result = server.run(site) => result,
             result = running.until_stopped() => result,
         }
     }

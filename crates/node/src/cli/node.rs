@@ -25,7 +25,7 @@ pub(crate) struct NodeOptions {
         value_delimiter = ','
     )]
     listen: Vec<Multiaddr>,
-    /// An address under which others reach this node, where it is not one it listens on (a router's, a domain's)
+    /// An address under which others reach this node besides those it listens on (a router's, a domain's)
     #[arg(
         long,
         value_name = "MULTIADDR",
@@ -65,6 +65,8 @@ pub(crate) struct Running {
     pub(crate) teller: Teller,
     notices: Receiver<Notice>,
     peers: Peers,
+    /// The addresses it has without listening there itself.
+    external: usize,
     _key: Key,
 }
 
@@ -78,14 +80,22 @@ impl NodeOptions {
         self.private.secret()
     }
 
+    /// The node's key, its own for this kind of node.
+    pub(crate) fn key(&self, kind: &str) -> Result<Key> {
+        Key::open(self.key.as_deref(), kind)
+    }
+
+    pub(crate) fn teller(&self) -> Teller {
+        Teller::new(self.json_events)
+    }
+
     /// Starts a node. `adjust` changes what depends on the command. Must be called within a Tokio runtime.
     pub(crate) fn start(
         &self,
-        kind: &str,
+        key: Key,
         listen_by_default: &[&str],
         adjust: impl FnOnce(&mut network::Config, &mut swarm::Config),
     ) -> Result<Running> {
-        let key = Key::open(self.key.as_deref(), kind)?;
         let peer = key.identity.peer_id();
         let mut network = network::Config::new(key.identity.clone());
         network.certificate = Some(key.certificate.clone());
@@ -109,9 +119,10 @@ impl NodeOptions {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         swarm.compute_slots = self.threads.unwrap_or(cores).max(1);
         adjust(&mut network, &mut swarm);
+        let external = network.external.len();
         let (engine, notices) =
             Engine::start(network, swarm).context("cannot start the network")?;
-        let teller = Teller::new(self.json_events);
+        let teller = self.teller();
         teller.tell(&Told::Identity {
             peer: &peer.to_string(),
         })?;
@@ -120,6 +131,7 @@ impl NodeOptions {
             teller,
             notices,
             peers,
+            external,
             _key: key,
         })
     }
@@ -131,7 +143,7 @@ impl Running {
         const STEP: Duration = Duration::from_millis(10);
         const AT_MOST: u32 = 300;
         for _ in 0..AT_MOST {
-            if !self.engine.network().listening().is_empty() {
+            if self.engine.network().listening().len() > self.external {
                 return;
             }
             tokio::time::sleep(STEP).await;

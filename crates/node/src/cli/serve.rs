@@ -3,6 +3,7 @@ use crate::backend::catalogue;
 use crate::client;
 use crate::engine::{Command, Engine, content};
 use crate::events::Told;
+use crate::files::{self, Readers};
 use crate::source::{self, Source, Wanted};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -13,7 +14,6 @@ use fragments::{
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,14 +79,18 @@ impl Options {
                     "{} holds no fragments, only the manifest",
                     dir.display()
                 );
-                let mut running = self.node.start("serve", &LISTEN, |_, _| {})?;
+                let mut running = self
+                    .node
+                    .start(self.node.key("serve")?, &LISTEN, |_, _| {})?;
                 let computes = source.fragments.keys().copied().collect();
                 hold_source(&running, source, computes).await?;
                 running.ready().await?;
                 running.until_stopped().await
             }
             (None, Some(model), Some(store)) => {
-                let running = self.node.start("serve", &LISTEN, |_, _| {})?;
+                let running = self
+                    .node
+                    .start(self.node.key("serve")?, &LISTEN, |_, _| {})?;
                 if !self.node.has_bootstrap() {
                     eprintln!("note: without --bootstrap this node waits for others to find it");
                 }
@@ -184,7 +188,9 @@ async fn fill(
         ),
         Err(fragments::FolderError::NoManifest(_)) => {
             let manifest = client::fetch_manifest(engine, model, Duration::MAX).await?;
-            write_manifest(store, &manifest)?;
+            let path = store.join(MANIFEST_FILE);
+            files::write(&path, &manifest.encode(), Readers::Everyone)
+                .with_context(|| format!("cannot write {}; is the disk full?", path.display()))?;
             manifest
         }
         Err(error) => return Err(error.into()),
@@ -295,17 +301,4 @@ async fn fetch(
     let check = Box::new(move |bytes: &[u8]| FragmentId::of(bytes) == id);
     let bytes = engine.fetch(content(&id), check).await?;
     Ok((index, id, bytes))
-}
-
-/// Whole or not at all.
-fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<()> {
-    let path = folder.join(MANIFEST_FILE);
-    let partial = path.with_extension("partial");
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&partial)?;
-        file.write_all(&manifest.encode())?;
-        file.sync_all()?;
-        std::fs::rename(&partial, &path)
-    };
-    write().with_context(|| format!("cannot write {}; is the disk full?", path.display()))
 }

@@ -21,7 +21,7 @@ struct Need {
     only_for_tests: bool,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         is_met: |_| has("cc"),
         packages: &["gcc", "libc6-dev"],
@@ -47,6 +47,12 @@ const NEEDS: [Need; 7] = [
     Need {
         is_met: |_| has("iptables"),
         packages: &["iptables"],
+        only_for_tests: true,
+    },
+    // An authority that certifies domains, as Let's Encrypt does.
+    Need {
+        is_met: |_| has("pebble"),
+        packages: &["pebble"],
         only_for_tests: true,
     },
     // Wasmtime comes from PyPI: its crate would take minutes to compile.

@@ -1,6 +1,6 @@
-//! The web server of a bootstrap node: the application's files and `/bootstrap.json`.
+//! What the web server has: the application's files and `/bootstrap.json`.
 
-use anyhow::{Context, Result};
+use super::websocket;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -11,10 +11,8 @@ use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
 use network::{Handle, Multiaddr, Secret};
 use serde::Serialize;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 
@@ -39,70 +37,38 @@ struct Bootstrap {
     bootstrap: Vec<String>,
 }
 
-struct Site {
-    entry: Entry,
-    network: Handle,
+/// What is served.
+pub(crate) struct Site {
+    pub(crate) entry: Entry,
+    pub(crate) network: Handle,
+    /// The folder with the built page.
+    pub(crate) web: Option<PathBuf>,
+    /// Where the site is, for links to it.
+    pub(crate) url: String,
+    /// Whether it is there for this machine only.
+    pub(crate) local: bool,
 }
 
-/// A server that is bound and not yet running.
-pub(crate) struct Server {
-    listener: TcpListener,
-    router: Router,
-    site: Arc<Site>,
-    pub(crate) address: SocketAddr,
-}
-
-impl Server {
-    pub(crate) async fn bind(
-        address: SocketAddr,
-        web: Option<PathBuf>,
-        entry: Entry,
-        network: Handle,
-    ) -> Result<Self> {
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("cannot serve the page on {address}; another program may use it: choose one with --http")
-        })?;
-        let address = listener.local_addr()?;
-        let site = Arc::new(Site { entry, network });
-        let router = router(web, Arc::clone(&site));
-        Ok(Self {
-            listener,
-            router,
-            site,
-            address,
-        })
-    }
-
+impl Site {
     /// The link that invites to the network, which the page opens: what it has to know is behind the `#`, which
     /// browsers keep to themselves. `None` without a model.
     pub(crate) fn invitation(&self) -> Option<String> {
-        let model = self.site.entry.model.as_ref()?;
-        let addresses = for_browsers(
-            self.site.network.listening(),
-            self.address.ip().is_loopback(),
-        );
+        let model = self.entry.model.as_ref()?;
+        let addresses = for_browsers(self.network.listening(), self.local);
         let entries: String = addresses
             .iter()
             .take(ENTRIES_IN_LINK)
             .map(|address| format!("&bootstrap={address}"))
             .collect();
-        let secret = self.site.entry.secret.as_ref();
+        let secret = self.entry.secret.as_ref();
         let secret = secret.map_or_else(String::new, |secret| format!("&secret={secret}"));
-        Some(format!(
-            "http://{}/#model={model}{entries}{secret}",
-            self.address
-        ))
-    }
-
-    /// Serves until the program ends.
-    pub(crate) async fn run(self) -> Result<()> {
-        axum::serve(self.listener, self.router)
-            .await
-            .context("the web server has stopped")
+        Some(format!("{}#model={model}{entries}{secret}", self.url))
     }
 }
 
-fn router(web: Option<PathBuf>, site: Arc<Site>) -> Router {
+pub(super) fn router(site: Arc<Site>) -> Router {
+    let network = site.network.clone();
+    let web = site.web.clone();
     let router = Router::new()
         .route("/bootstrap.json", get(bootstrap))
         .with_state(site);
@@ -117,6 +83,7 @@ fn router(web: Option<PathBuf>, site: Arc<Site>) -> Router {
     router
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn(headers))
+        .layer(middleware::from_fn_with_state(network, websocket::enter))
 }
 
 async fn no_page() -> Html<&'static str> {
@@ -151,20 +118,35 @@ fn is_local(host: &str) -> bool {
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
 }
 
-/// The addresses a browser can use, WebSocket ones before those of WebRTC, and of each kind those first that suit where
-/// the page was asked from: who sits at this machine is best served by its loopback address, and to everybody else
-/// that one is useless.
-fn for_browsers(addresses: Vec<Multiaddr>, local: bool) -> Vec<Multiaddr> {
-    let text = |address: &Multiaddr| address.to_string();
-    // WebSocket is quicker, but a page with a certificate may use it only with nodes that have one, too.
-    let (websocket, webrtc): (Vec<_>, Vec<_>) = addresses
-        .into_iter()
-        .filter(|a| text(a).contains("/ws") || text(a).contains("/webrtc-direct/"))
-        .partition(|a| text(a).contains("/ws"));
-    let web: Vec<_> = websocket.into_iter().chain(webrtc).collect();
-    let (loopback, others): (Vec<_>, Vec<_>) = web
-        .into_iter()
-        .partition(|a| text(a).starts_with("/ip4/127.") || text(a).starts_with("/ip6/::1/"));
+/// The addresses a browser can use: WebSocket ones before those of WebRTC, which take longer, and of each kind those
+/// first that suit where the page was asked from. Who sits at this machine is best served by its loopback address; to
+/// everybody else that one is useless. Where there is TLS, WebSocket without it is not offered: a page that has come by
+/// TLS must not use it, and every page may use the other.
+fn for_browsers(mut addresses: Vec<Multiaddr>, local: bool) -> Vec<Multiaddr> {
+    let kind = |address: &Multiaddr| {
+        let text = address.to_string();
+        let (tls, websocket) = (
+            text.contains("/tls/ws") || text.contains("/wss"),
+            text.contains("/ws"),
+        );
+        match (tls, websocket, text.contains("/webrtc-direct/")) {
+            (true, ..) => Some(0),
+            (_, true, _) => Some(1),
+            (.., true) => Some(2),
+            _ => None,
+        }
+    };
+    let is_loopback = |address: &Multiaddr| {
+        let text = address.to_string();
+        text.starts_with("/ip4/127.") || text.starts_with("/ip6/::1/")
+    };
+    let tls = addresses.iter().any(|address| kind(address) == Some(0));
+    addresses.retain(|address| match kind(address) {
+        Some(1) => !tls || is_loopback(address),
+        kind => kind.is_some(),
+    });
+    addresses.sort_by_key(kind);
+    let (loopback, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_loopback);
     match (local, others.is_empty()) {
         (true, _) => loopback.into_iter().chain(others).collect(),
         (false, false) => others,
@@ -245,6 +227,13 @@ mod tests {
             ]
         );
         assert_eq!(shown(false), ["/ip4/192.168.1.7/tcp/1/ws", &webrtc]);
+        let with_tls = || {
+            let mut all = addresses();
+            all.push("/dns/a.example/tcp/443/tls/ws".parse().unwrap());
+            for_browsers(all, false)
+        };
+        let texts: Vec<_> = with_tls().iter().map(Multiaddr::to_string).collect();
+        assert_eq!(texts, ["/dns/a.example/tcp/443/tls/ws", &webrtc]);
         assert!(is_local("localhost:8080") && is_local("127.0.0.1:1") && !is_local("example.org"));
     }
 }
