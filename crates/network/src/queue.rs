@@ -152,19 +152,19 @@ impl Shared {
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
     use futures::FutureExt;
-    use protocol::{ContentRange, ContentResponse, RequestId};
+    use protocol::{ContentBlock, ContentResponse, RequestId};
 
     use super::*;
 
     fn content(len: usize) -> Message {
-        let range = ContentRange {
+        let block = ContentBlock {
             total: len as u64,
-            offset: 0,
             bytes: vec![0; len].into(),
+            proof: Vec::new(),
         };
         Message::ContentResponse(ContentResponse {
             id: RequestId(0),
-            result: Ok(range),
+            result: Ok(block),
         })
     }
 

@@ -112,8 +112,7 @@ pub(crate) async fn fetch_manifest(
 ) -> Result<Manifest> {
     let content = ContentId(id.0);
     engine.command(Command::Model(content)).await?;
-    let check = Box::new(move |bytes: &[u8]| ModelId::of(bytes) == id);
-    let bytes = timeout(patience, engine.fetch(content, check)).await;
+    let bytes = timeout(patience, engine.fetch(content)).await;
     let bytes = bytes.with_context(|| {
         format!("nobody sent the manifest of model {id}; are its nodes running?")
     })??;
@@ -133,8 +132,7 @@ pub(crate) async fn fetch_fragment(
     patience: Duration,
 ) -> Result<Fragment<Bytes>> {
     let id = manifest.fragment_ids()[index as usize];
-    let check = Box::new(move |bytes: &[u8]| fragments::FragmentId::of(bytes) == id);
-    let bytes = timeout(patience, engine.fetch(content(&id), check)).await;
+    let bytes = timeout(patience, engine.fetch(content(&id))).await;
     let bytes = bytes.with_context(|| {
         format!("nobody sent fragment {index} ({id}); does anybody offer it?")
     })??;

@@ -5,16 +5,19 @@
 
 mod core;
 
+use crate::partial;
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId};
 use network::{Handle, Multiaddr};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use swarm::{
     Catalogue, ContentId, Failure, FragmentIndex, PeerId, RequestId, Stats, SubmitError, Worker,
 };
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
 /// Commands that wait; whoever gives more waits itself.
 const COMMANDS: usize = 1024;
@@ -34,9 +37,6 @@ pub(crate) enum Outcome {
     Refused(SubmitError),
 }
 
-/// Says whether fetched bytes are what they should be.
-pub(crate) type Check = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
-
 pub(crate) enum Command {
     Submit {
         request: RequestId,
@@ -55,7 +55,10 @@ pub(crate) enum Command {
     },
     Fetch {
         content: ContentId,
-        check: Check,
+        /// The beginning that is here already.
+        have: Vec<u8>,
+        /// Where to keep what comes.
+        keep: Option<partial::Writer>,
         done: oneshot::Sender<Bytes>,
     },
     Assign {
@@ -126,11 +129,39 @@ impl Engine {
     }
 
     /// Fetches content from whoever has it, however long that takes.
-    pub(crate) async fn fetch(&self, content: ContentId, check: Check) -> Result<Bytes, Stopped> {
+    pub(crate) async fn fetch(&self, content: ContentId) -> Result<Bytes, Stopped> {
+        self.fetch_from(content, Vec::new(), None).await
+    }
+
+    /// Fetches a fragment, which may be interrupted at any time: what has come until then is kept in the file at `path`
+    /// and not fetched again. The file stays when all is done; it is the caller's, who has a better place for the
+    /// whole. Also says how many bytes were there already.
+    pub(crate) async fn fetch_resumable(
+        &self,
+        content: ContentId,
+        path: PathBuf,
+    ) -> Result<(Bytes, u64), Stopped> {
+        let from = path.clone();
+        let read = move || partial::read(&from, fragments::MAX_FRAGMENT_SIZE.into());
+        // Reading does not panic, but if it did nothing would be lost.
+        let have = spawn_blocking(read).await.unwrap_or_default();
+        let had = have.len() as u64;
+        let keep = partial::Writer::new(path);
+        let bytes = self.fetch_from(content, have, Some(keep)).await?;
+        Ok((bytes, had))
+    }
+
+    async fn fetch_from(
+        &self,
+        content: ContentId,
+        have: Vec<u8>,
+        keep: Option<partial::Writer>,
+    ) -> Result<Bytes, Stopped> {
         let (done, answer) = oneshot::channel();
         self.command(Command::Fetch {
             content,
-            check,
+            have,
+            keep,
             done,
         })
         .await?;

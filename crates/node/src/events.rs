@@ -28,8 +28,12 @@ pub(crate) enum Told<'a> {
     },
     /// What it holds now.
     Holding { computes: usize, stores: usize },
-    /// A fragment was fetched and verified.
-    Fetched { fragment: u32, id: &'a str },
+    /// A fragment was fetched and verified; `had` bytes of it were here from an earlier run.
+    Fetched {
+        fragment: u32,
+        id: &'a str,
+        had: u64,
+    },
     /// A bootstrap node does not answer; it will be tried again.
     Unreachable { address: &'a str, reason: &'a str },
     /// A peer was banned.
@@ -73,8 +77,19 @@ impl Teller {
             (false, Told::Holding { computes, stores }) => {
                 format!("computing on {computes} fragments, offering {stores}")
             }
-            (false, Told::Fetched { fragment, id }) => {
+            (
+                false,
+                Told::Fetched {
+                    fragment,
+                    id,
+                    had: 0,
+                },
+            ) => {
                 format!("fetched fragment {fragment} ({id})")
+            }
+            (false, Told::Fetched { fragment, id, had }) => {
+                let had = indicatif::HumanBytes(*had);
+                format!("fetched the rest of fragment {fragment} ({id}), {had} were here")
             }
             (false, Told::Unreachable { address, reason }) => {
                 format!("cannot reach {address} ({reason}), trying again")

@@ -12,6 +12,7 @@ mod events;
 mod files;
 mod key;
 mod npy;
+mod partial;
 mod peers;
 mod progress;
 mod source;

@@ -5,7 +5,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Lab, Node, PATIENCE};
+use common::{Lab, Node, PATIENCE, demo_model};
 use futures::StreamExt;
 use network::{Event, Identity};
 use protocol::{Bitmap, ComputeResponse, Hello, Message, Role};
@@ -314,6 +314,68 @@ fn a_node_fetches_its_share_and_finds_it_again() {
     assert_eq!(told["tokens"], world.expected(&[])["tokens"]);
     assert_eq!(computers(&told), BTreeSet::from([all.peer()]));
     assert_eq!(world.entry.stop(), Some(0));
+}
+
+#[test]
+fn a_fetch_that_was_cut_short_goes_on_where_it_stopped() {
+    let lab = Lab::new();
+    let folder = lab.cut(&demo_model(), "3000000");
+    // Slow enough to be killed in the middle.
+    let entry = [
+        "bootstrap",
+        "--http",
+        "127.0.0.1:0",
+        "--model",
+        folder.to_str().unwrap(),
+        "--upload",
+        "400k",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+    ];
+    let mut entry = lab.start(entry);
+    entry.wait_until_ready();
+    let address = entry.address("/tcp/");
+    let model = entry.wait_for("model", |event| Some(event["model"].as_str()?.to_owned()));
+    let store = lab.path("store");
+    // The longest beginning that is kept.
+    let begun = || {
+        let files = fs::read_dir(&store).into_iter().flatten();
+        let files = files.filter_map(|file| Some(file.ok()?.path()));
+        let files = files.filter(|path| path.extension().is_some_and(|e| e == "download"));
+        let files = files.filter_map(|path| {
+            let id = path.file_stem()?.to_str()?.to_owned();
+            Some((fs::metadata(path).ok()?.len(), id))
+        });
+        files.max()
+    };
+    let serve = [
+        "serve",
+        "--model",
+        &model,
+        "--store",
+        store.to_str().unwrap(),
+        "--count",
+        "1000",
+        "--bootstrap",
+        &address,
+    ];
+    let start = || lab.start(serve.into_iter().chain(LOCAL));
+    let mut first = start();
+    let end = Instant::now() + PATIENCE;
+    while begun().is_none_or(|(bytes, _)| bytes < 500_000) {
+        assert!(Instant::now() < end, "nothing was kept: {:?}", begun());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    first.kill();
+    let (kept, id) = begun().unwrap();
+    let mut second = start();
+    let had = second.wait_for("fetched", |event| {
+        (event["id"] == id.as_str()).then(|| event["had"].as_u64())?
+    });
+    assert_eq!(had, kept);
+    second.wait_until_ready();
+    assert_eq!(begun(), None, "the beginning is in the way");
+    assert_eq!(entry.stop(), Some(0));
 }
 
 #[test]

@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn memory_never_exceeds_the_frame() {
         let mut decoder = FrameDecoder::new(Channel::Content);
-        let len = 1_000_000_usize;
+        let len = 500_000_usize;
         let mut prefix = Vec::new();
         prost::encode_length_delimiter(len, &mut prefix).unwrap();
         assert_eq!(decoder.decode(&mut &prefix[..]), Ok(None));

@@ -32,22 +32,27 @@ mod wire;
 pub use bitmap::Bitmap;
 pub use frame::{FrameDecoder, FrameEncoder};
 pub use message::{
-    Cancel, ComputeRequest, ComputeResponse, ContentRange, ContentRequest, ContentResponse, Digest,
+    Cancel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest, ContentResponse, Digest,
     ErrorCode, Failure, Hello, HoldingsChanged, Message, RequestId, Role,
 };
 
 /// Version of these messages, sent in [`Hello`]. The names of the streams change only when the framing does.
 pub const VERSION: u32 = 1;
 
-/// The most bytes of content one [`ContentResponse`] carries, and one [`ContentRequest`] may ask for.
-pub const MAX_CONTENT_RANGE: u32 = 1 << 20;
+/// The bytes of a block of content, which is what one [`ContentRequest`] asks for and one [`ContentResponse`] carries
+/// and proves. A power of two of BLAKE3's chunks of 1 KiB, so that a block is a subtree of the content's hash.
+pub const BLOCK_BYTES: u32 = 256 << 10;
+
+/// The most digests in a [`ContentBlock::proof`]: the height of the tree over as many blocks as a number of 32 bits
+/// counts.
+pub const MAX_PROOF: usize = 32;
 
 /// One of the two streams between a pair of peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Channel {
     /// [`Hello`] first, then requests, responses and cancellations in both directions.
     Compute,
-    /// Ranges of content, in both directions.
+    /// Blocks of content, in both directions.
     Content,
 }
 
@@ -65,12 +70,13 @@ impl Channel {
     }
 
     /// The longest message of this channel, in bytes, without its length prefix. A longer one is refused on both
-    /// sides: 16 MiB hold the partial sums of a batch of several hundred tokens, 2 MiB a range of content with room.
+    /// sides: 16 MiB hold the partial sums of a batch of several hundred tokens, 512 KiB a block of content with
+    /// room.
     #[must_use]
     pub const fn max_message(self) -> usize {
         match self {
             Self::Compute => 16 << 20,
-            Self::Content => 2 << 20,
+            Self::Content => 512 << 10,
         }
     }
 }

@@ -108,17 +108,16 @@ pub struct Cancel {
     pub id: RequestId,
 }
 
-/// Asks for a range of a fragment's or manifest's bytes.
+/// Asks for one block of a fragment or a manifest: [`crate::BLOCK_BYTES`] bytes, fewer only at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentRequest {
     /// Repeated by the response.
     pub id: RequestId,
     /// What to read from.
     pub content: Digest,
-    /// Where to begin.
-    pub offset: u64,
-    /// How many bytes; 1 to [`crate::MAX_CONTENT_RANGE`].
-    pub len: u32,
+    /// Which block, counted from 0; without one the last, which is how somebody who does not know the length of the
+    /// content learns it.
+    pub block: Option<u32>,
 }
 
 /// The answer to a [`ContentRequest`].
@@ -126,19 +125,20 @@ pub struct ContentRequest {
 pub struct ContentResponse {
     /// That of the request.
     pub id: RequestId,
-    /// The bytes asked for, or why there are none.
-    pub result: Result<ContentRange, Failure>,
+    /// The block asked for, or why there is none.
+    pub result: Result<ContentBlock, Failure>,
 }
 
-/// A range of content.
+/// One block of content, and what it takes to check it against the content's digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContentRange {
+pub struct ContentBlock {
     /// Length of the whole content.
     pub total: u64,
-    /// Where `bytes` begin in it.
-    pub offset: u64,
-    /// At most [`crate::MAX_CONTENT_RANGE`]; fewer than asked for only at the end of the content.
+    /// 1 to [`crate::BLOCK_BYTES`] bytes.
     pub bytes: Bytes,
+    /// The BLAKE3 chaining values of the subtrees beside the way from the block up to the root, lowest first; at most
+    /// [`crate::MAX_PROOF`].
+    pub proof: Vec<Digest>,
 }
 
 /// Everything that can be said.
@@ -207,8 +207,8 @@ impl Message {
                     result: Ok(body), ..
                 }) => body.len(),
                 Self::ContentResponse(ContentResponse {
-                    result: Ok(range), ..
-                }) => range.bytes.len(),
+                    result: Ok(block), ..
+                }) => block.bytes.len() + block.proof.len() * size_of::<Digest>(),
                 Self::ComputeResponse(ComputeResponse {
                     result: Err(failure),
                     ..

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use prost::{Enumeration, Oneof};
 
-use crate::{Bitmap, Error, MAX_CONTENT_RANGE, RequestId, message as typed};
+use crate::{BLOCK_BYTES, Bitmap, Error, MAX_PROOF, RequestId, message as typed};
 
 const MAX_AGENT: usize = 128;
 const MAX_FAILURE: usize = 1024;
@@ -99,10 +99,9 @@ struct ContentRequest {
     id: u64,
     #[prost(bytes = "bytes", tag = "2")]
     content: Bytes,
-    #[prost(uint64, tag = "3")]
-    offset: u64,
-    #[prost(uint32, tag = "4")]
-    len: u32,
+    /// Absent: the last one.
+    #[prost(uint32, optional, tag = "5")]
+    block: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -111,10 +110,11 @@ struct ContentResponse {
     id: u64,
     #[prost(uint64, tag = "2")]
     total: u64,
-    #[prost(uint64, tag = "3")]
-    offset: u64,
     #[prost(bytes = "bytes", tag = "4")]
     bytes: Bytes,
+    /// Digests, one after the other.
+    #[prost(bytes = "bytes", tag = "6")]
+    proof: Bytes,
     /// When present, the fields above mean nothing.
     #[prost(message, optional, tag = "5")]
     failure: Option<Failure>,
@@ -167,15 +167,14 @@ impl From<&typed::Message> for Envelope {
             typed::Message::ContentRequest(m) => Kind::ContentRequest(ContentRequest {
                 id: m.id.0,
                 content: Bytes::copy_from_slice(&m.content),
-                offset: m.offset,
-                len: m.len,
+                block: m.block,
             }),
             typed::Message::ContentResponse(m) => Kind::ContentResponse(match &m.result {
-                Ok(range) => ContentResponse {
+                Ok(block) => ContentResponse {
                     id: m.id.0,
-                    total: range.total,
-                    offset: range.offset,
-                    bytes: range.bytes.clone(),
+                    total: block.total,
+                    bytes: block.bytes.clone(),
+                    proof: block.proof.concat().into(),
                     failure: None,
                 },
                 Err(failure) => ContentResponse {
@@ -250,24 +249,15 @@ impl TryFrom<Envelope> for typed::Message {
                 Kind::Cancel(m) => Self::Cancel(typed::Cancel {
                     id: RequestId(m.id),
                 }),
-                Kind::ContentRequest(m) => {
-                    if m.len == 0
-                        || m.len > MAX_CONTENT_RANGE
-                        || m.offset.checked_add(m.len.into()).is_none()
-                    {
-                        return Err(Error::Impossible("a range of content of impossible length"));
-                    }
-                    Self::ContentRequest(typed::ContentRequest {
-                        id: RequestId(m.id),
-                        content: digest(&m.content)?,
-                        offset: m.offset,
-                        len: m.len,
-                    })
-                }
+                Kind::ContentRequest(m) => Self::ContentRequest(typed::ContentRequest {
+                    id: RequestId(m.id),
+                    content: digest(&m.content)?,
+                    block: m.block,
+                }),
                 Kind::ContentResponse(m) => Self::ContentResponse(typed::ContentResponse {
                     id: RequestId(m.id),
                     result: match m.failure {
-                        None => Ok(range(m.total, m.offset, m.bytes)?),
+                        None => Ok(block(m.total, m.bytes, &m.proof)?),
                         Some(reason) => Err(failure(reason)?),
                     },
                 }),
@@ -340,16 +330,18 @@ fn failure(m: Failure) -> Result<typed::Failure, Error> {
     })
 }
 
-fn range(total: u64, offset: u64, bytes: Bytes) -> Result<typed::ContentRange, Error> {
-    let fits = offset
-        .checked_add(bytes.len() as u64)
-        .is_some_and(|end| end <= total);
-    if !fits || bytes.len() > MAX_CONTENT_RANGE as usize {
-        return Err(Error::Impossible("a range outside of its content"));
+fn block(total: u64, bytes: Bytes, proof: &[u8]) -> Result<typed::ContentBlock, Error> {
+    let longest = total.min(BLOCK_BYTES.into());
+    if bytes.is_empty() || bytes.len() as u64 > longest {
+        return Err(Error::Impossible("a block of content of the wrong length"));
     }
-    Ok(typed::ContentRange {
+    let (proof, rest) = proof.as_chunks();
+    if !rest.is_empty() || proof.len() > MAX_PROOF {
+        return Err(Error::Impossible("a proof of the wrong length"));
+    }
+    Ok(typed::ContentBlock {
         total,
-        offset,
         bytes,
+        proof: proof.to_vec(),
     })
 }

@@ -4,9 +4,9 @@
 
 use proptest::{collection::vec, option, prelude::*};
 use protocol::{
-    Bitmap, Cancel, Channel, ComputeRequest, ComputeResponse, ContentRange, ContentRequest,
+    Bitmap, Cancel, Channel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest,
     ContentResponse, Error, ErrorCode, Failure, FrameDecoder, FrameEncoder, Hello, HoldingsChanged,
-    MAX_CONTENT_RANGE, Message, RequestId, Role,
+    MAX_PROOF, Message, RequestId, Role,
 };
 
 fn digest() -> impl Strategy<Value = [u8; 32]> {
@@ -91,30 +91,27 @@ fn compute() -> impl Strategy<Value = Message> {
 }
 
 fn content() -> impl Strategy<Value = Message> {
-    let request = (
-        any::<u64>(),
-        digest(),
-        0..u64::MAX / 2,
-        1..=MAX_CONTENT_RANGE,
-    )
-        .prop_map(|(id, content, offset, len)| {
+    let request =
+        (any::<u64>(), digest(), option::of(any::<u32>())).prop_map(|(id, content, block)| {
             Message::ContentRequest(ContentRequest {
                 id: RequestId(id),
                 content,
-                offset,
-                len,
+                block,
             })
         });
-    let range = (0..u64::MAX / 4, 0..u64::MAX / 4, body()).prop_map(|(offset, after, bytes)| {
-        ContentRange {
-            total: offset + bytes.len() as u64 + after,
-            offset,
-            bytes,
-        }
-    });
+    let block = (
+        vec(any::<u8>(), 1..600),
+        0..u64::MAX / 4,
+        vec(digest(), 0..=MAX_PROOF),
+    )
+        .prop_map(|(bytes, after, proof)| ContentBlock {
+            total: bytes.len() as u64 + after,
+            bytes: bytes.into(),
+            proof,
+        });
     let response = (
         any::<u64>(),
-        prop_oneof![range.prop_map(Ok), failure().prop_map(Err)],
+        prop_oneof![block.prop_map(Ok), failure().prop_map(Err)],
     )
         .prop_map(|(id, result)| {
             Message::ContentResponse(ContentResponse {
@@ -209,8 +206,7 @@ fn a_message_of_the_other_channel_is_refused() {
     let request = Message::ContentRequest(ContentRequest {
         id: RequestId(1),
         content: [0; 32],
-        offset: 0,
-        len: 1,
+        block: Some(0),
     });
     let refused = Err(Error::WrongChannel {
         kind: "content-request",
@@ -262,6 +258,29 @@ fn a_broken_stream_stays_broken() {
         &[Message::Cancel(Cancel { id: RequestId(1) })],
     );
     assert_eq!(decoder.decode(&mut &wire[..]), Err(Error::Broken));
+}
+
+#[test]
+fn a_block_of_a_stranger_has_bytes_and_a_proof_of_whole_digests() {
+    let block = |bytes: &'static [u8], proof: &[u8]| {
+        // ContentResponse { id: 1, total: 9, bytes, proof }.
+        let mut body = vec![8, 1, 16, 9, 0x22, bytes.len() as u8];
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(&[0x32, proof.len() as u8]);
+        body.extend_from_slice(proof);
+        let mut wire = vec![body.len() as u8 + 2, 0x3a, body.len() as u8];
+        wire.extend_from_slice(&body);
+        decoded(Channel::Content, &wire, &[9])
+    };
+    let wrong = |what| Err(Error::Impossible(what));
+    assert_eq!(block(b"bytes", &[7; 64]).map(|m| m.len()), Ok(1));
+    assert_eq!(
+        block(b"bytes", &[7; 33]),
+        wrong("a proof of the wrong length")
+    );
+    let length = "a block of content of the wrong length";
+    assert_eq!(block(b"", &[7; 32]), wrong(length));
+    assert_eq!(block(b"ten bytes!", &[7; 32]), wrong(length));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Every limit and patience of a node, in one place.
 
 use crate::{ContentId, PeerId};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// How a node behaves. [`Config::new`] gives values that suit both a browser tab and a server.
@@ -41,24 +42,22 @@ pub struct Config {
     /// How long a request waits for its only holder before it is given up.
     pub give_up: Duration,
 
-    /// The length of one range of a download.
-    pub range_bytes: u64,
-    /// Ranges under way for one download.
-    pub ranges_per_download: usize,
-    /// Ranges under way at one peer, over all downloads.
-    pub ranges_per_peer: usize,
+    /// Blocks under way for one download.
+    pub blocks_per_download: usize,
+    /// Blocks under way at one peer, over all downloads.
+    pub blocks_per_peer: usize,
     /// Downloads under way; further ones wait their turn.
     pub max_downloads: usize,
-    /// A range not here after this long is asked of somebody else.
-    pub range_timeout: Duration,
+    /// A block not here after this long is asked of somebody else.
+    pub block_timeout: Duration,
     /// The longest content that is fetched when its length is not known beforehand (a manifest).
     pub max_content_bytes: u64,
-    /// The longest range that is read for a peer at one time.
-    pub max_range_bytes: u64,
-    /// Ranges of one peer that wait or are read here; further ones are refused.
+    /// Blocks of one peer that wait or are read here; further ones are refused.
     pub max_reads_per_peer: usize,
     /// How many reads the shell does at one time.
     pub read_slots: usize,
+    /// How many bytes of content a second are given to all peers together; without a limit as fast as they take them.
+    pub upload_bytes_per_second: Option<NonZeroU64>,
 
     /// More peers are looked for while fewer than this are connected.
     pub wanted_peers: usize,
@@ -89,15 +88,14 @@ impl Config {
             repeat_after: Duration::from_secs(10),
             grace: Duration::from_secs(20),
             give_up: Duration::from_secs(120),
-            range_bytes: 256 * 1024,
-            ranges_per_download: 8,
-            ranges_per_peer: 4,
+            blocks_per_download: 8,
+            blocks_per_peer: 4,
             max_downloads: 4,
-            range_timeout: Duration::from_secs(10),
+            block_timeout: Duration::from_secs(10),
             max_content_bytes: 64 * 1024 * 1024,
-            max_range_bytes: 1024 * 1024,
             max_reads_per_peer: 32,
             read_slots: 8,
+            upload_bytes_per_second: None,
             wanted_peers: 32,
             max_peers: 512,
             search_interval: Duration::from_secs(5),

@@ -1,27 +1,33 @@
-//! Giving stored content to others, range by range.
+//! Giving stored content to others: block by block, everybody in turn, no faster than the owner of the node allows.
 
 use crate::fair::Fair;
+use crate::timers::Timer;
 use crate::{Action, ContentId, Node, PeerId, Ticket};
-use bytes::Bytes;
 use protocol::{
-    ContentRange, ContentRequest, ContentResponse, ErrorCode, Failure, Message, RequestId as WireId,
+    BLOCK_BYTES, ContentBlock, ContentRequest, ContentResponse, ErrorCode, Failure, Message,
+    RequestId as WireId,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// Nobody is kept waiting longer than this for a block that a slow upload would bring even later: an asker that is told
+/// so asks somebody else.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Read {
     id: WireId,
     content: ContentId,
-    offset: u64,
-    len: u64,
+    block: Option<u32>,
 }
 
-/// Ranges that wait and are being read.
+/// Blocks that wait and are being read.
 #[derive(Debug)]
 pub(crate) struct Library {
     queue: Fair<PeerId, Read>,
     reading: BTreeMap<Ticket, (PeerId, Read)>,
+    /// When the limit of uploads allows the next block.
+    free_at: Duration,
 }
 
 impl Default for Library {
@@ -29,6 +35,7 @@ impl Default for Library {
         Self {
             queue: Fair::new(),
             reading: BTreeMap::new(),
+            free_at: Duration::ZERO,
         }
     }
 }
@@ -63,14 +70,15 @@ impl Node {
             .get(&content)
             .is_some_and(|index| self.stores.contains(index.0));
         let relayed = self.peers.get(peer).is_some_and(|known| known.relayed);
+        let waiting = self.library.len_of(peer);
         let problem = if relayed {
             // Fragments would fill the relay, which others need for requests. An asker that knows better waits.
             Some(ErrorCode::Busy)
         } else if !(manifest || stored) {
             Some(ErrorCode::NotHeld)
-        } else if u64::from(request.len) > self.config.max_range_bytes || request.len == 0 {
-            Some(ErrorCode::Invalid)
-        } else if self.library.len_of(peer) >= self.config.max_reads_per_peer {
+        } else if waiting >= self.config.max_reads_per_peer
+            || (waiting > 0 && self.upload_wait(now) > LONGEST_WAIT)
+        {
             Some(ErrorCode::Busy)
         } else {
             None
@@ -90,62 +98,74 @@ impl Node {
         let read = Read {
             id: request.id,
             content,
-            offset: request.offset,
-            len: u64::from(request.len),
+            block: request.block,
         };
         self.library.queue.push(peer.clone(), read);
-        self.run_reads();
+        self.run_reads(now);
     }
 
-    pub(crate) fn run_reads(&mut self) {
+    /// How long a block takes at the limit of uploads.
+    fn upload_time(&self, bytes: usize) -> Duration {
+        self.config
+            .upload_bytes_per_second
+            .map_or(Duration::ZERO, |rate| {
+                Duration::from_secs_f64(bytes as f64 / rate.get() as f64)
+            })
+    }
+
+    /// How long a block asked for now would wait.
+    fn upload_wait(&self, now: Duration) -> Duration {
+        let queued = u32::try_from(self.library.queue.len()).unwrap_or(u32::MAX);
+        let block = self.upload_time(BLOCK_BYTES as usize);
+        self.library.free_at.saturating_sub(now) + block.saturating_mul(queued)
+    }
+
+    pub(crate) fn run_reads(&mut self, now: Duration) {
         while self.library.reading.len() < self.config.read_slots.max(1) {
+            if self.library.free_at > now {
+                if self.library.queue.len() > 0 {
+                    self.timers.set(self.library.free_at, Timer::Upload);
+                }
+                return;
+            }
             let Some((peer, read)) = self.library.queue.pop() else {
                 return;
             };
+            // Counted when it begins, so that a slow disk does not let several begin at once.
+            self.library.free_at = now + self.upload_time(BLOCK_BYTES as usize);
             let ticket = Ticket(self.next_number());
-            let Read {
-                content,
-                offset,
-                len,
-                ..
-            } = read;
+            let Read { content, block, .. } = read;
             self.library.reading.insert(ticket, (peer, read));
             self.actions.push_back(Action::ReadContent {
                 ticket,
                 content,
-                offset,
-                len,
+                block,
             });
         }
     }
 
-    pub(crate) fn content_read(&mut self, ticket: Ticket, result: Option<(u64, Bytes)>) {
+    pub(crate) fn content_read(
+        &mut self,
+        ticket: Ticket,
+        result: Option<ContentBlock>,
+        now: Duration,
+    ) {
         if let Some((peer, read)) = self.library.reading.remove(&ticket)
             && self.peers.get(&peer).is_some()
         {
-            let response = match result {
-                None => Err(ErrorCode::NotHeld),
-                Some((_, bytes)) if bytes.is_empty() => Err(ErrorCode::Invalid),
-                Some((total, mut bytes)) => {
-                    bytes.truncate(usize::try_from(read.len).unwrap_or(usize::MAX));
-                    self.totals.content_sent += bytes.len() as u64;
-                    Ok(ContentRange {
-                        total,
-                        offset: read.offset,
-                        bytes,
-                    })
-                }
-            };
-            self.respond_content(&peer, read.id, response);
+            if let Some(block) = &result {
+                self.totals.content_sent += block.bytes.len() as u64;
+            }
+            self.respond_content(&peer, read.id, result.ok_or(ErrorCode::NotHeld));
         }
-        self.run_reads();
+        self.run_reads(now);
     }
 
     fn respond_content(
         &mut self,
         peer: &PeerId,
         id: WireId,
-        result: Result<ContentRange, ErrorCode>,
+        result: Result<ContentBlock, ErrorCode>,
     ) {
         let result = result.map_err(|code| Failure {
             code,

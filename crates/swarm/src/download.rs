@@ -1,93 +1,91 @@
-//! Own downloads: ranges from several peers at a time, written in order, blamed on somebody when the hash is wrong.
-//!
-//! A download first takes ranges from everybody who has the content. When the whole does not hash to its name, and more
-//! than one peer contributed, nobody can be blamed; the download then starts afresh and takes everything from one peer
-//! at a time until it is right, so that whoever lies is found out.
+//! Own downloads: blocks from several peers at a time, each checked when it comes, written in order.
 
 mod ask;
 mod receive;
 
 use crate::timers::Timer;
-use crate::{ContentId, DownloadId, DownloadStats, Node, PeerId};
+use crate::{ContentId, DownloadId, DownloadStats, Node, PeerId, blocks};
 use bytes::Bytes;
+use protocol::BLOCK_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Downloads that wait for their turn; more are refused.
 const MAX_WAITING: usize = 65_536;
 
+/// A block asked of a peer.
 #[derive(Debug)]
-struct Range {
+struct Asked {
     download: DownloadId,
     peer: PeerId,
-    offset: u64,
-    len: u64,
+    /// None for the last one, asked for to learn how long the content is.
+    block: Option<u32>,
     deadline: Duration,
     patience: Duration,
-}
-
-/// Taking everything from one peer.
-#[derive(Debug, Default)]
-struct Alone {
-    source: Option<PeerId>,
-    /// Who was the source before and left or fell silent.
-    tried: BTreeSet<PeerId>,
 }
 
 #[derive(Debug)]
 struct Download {
     content: ContentId,
-    /// From the catalogue; otherwise whatever the first answer says.
-    known: Option<u64>,
+    /// The length, from the catalogue or proved by the last block.
     total: Option<u64>,
-    /// Bytes handed to the shell.
-    written: u64,
-    /// Where the next range begins that nobody was asked for yet.
-    next: u64,
-    /// Ranges to ask for again.
-    again: BTreeMap<u64, u64>,
-    /// Bytes that are here before those in front of them.
-    ahead: BTreeMap<u64, Bytes>,
-    /// The shell brought a beginning; nobody is to blame for that.
-    prefix: bool,
-    contributors: BTreeSet<PeerId>,
-    /// One peer at a time, after a failure.
-    alone: Option<Alone>,
+    /// The first block the shell does not have.
+    written: u32,
+    /// The first block that nobody was asked for yet.
+    next: u32,
+    /// Blocks to ask for again.
+    again: BTreeSet<u32>,
+    /// Blocks that are here before those in front of them.
+    ahead: BTreeMap<u32, Bytes>,
+    /// Somebody was asked for the last block, to learn how long the content is.
+    measuring: bool,
+    /// All is written and the shell looks at it.
     verifying: bool,
 }
 
 impl Download {
-    fn restart(&mut self) {
-        self.total = self.known;
-        self.written = 0;
-        self.next = 0;
-        self.again.clear();
-        self.ahead.clear();
-        self.contributors.clear();
-        self.prefix = false;
-        self.verifying = false;
-        if let Some(alone) = &mut self.alone {
-            alone.source = None;
+    fn new(content: ContentId, total: Option<u64>, written: u32) -> Self {
+        Self {
+            content,
+            total,
+            written,
+            next: written,
+            again: BTreeSet::new(),
+            ahead: BTreeMap::new(),
+            measuring: false,
+            verifying: false,
         }
     }
 
-    /// The next range to ask for, if the window allows one.
-    fn next_range(&mut self, range: u64, window: u64) -> Option<(u64, u64)> {
-        if let Some(again) = self.again.pop_first() {
-            return Some(again);
-        }
-        // Until somebody has said how long the content is, one range must do.
-        let (end, window) = match self.total {
-            Some(total) => (total, window),
-            None => (u64::MAX, range),
+    /// How many blocks there are, once that is known.
+    fn count(&self) -> Option<u32> {
+        self.total.and_then(blocks::count)
+    }
+
+    /// What to ask for next, if the window allows anything.
+    fn next_block(&mut self, window: u32) -> Option<Option<u32>> {
+        let Some(count) = self.count() else {
+            return (!std::mem::replace(&mut self.measuring, true)).then_some(None);
         };
-        if self.next >= end || self.next >= self.written.saturating_add(window) {
+        if let Some(again) = self.again.pop_first() {
+            return Some(Some(again));
+        }
+        while self.ahead.contains_key(&self.next) {
+            self.next += 1;
+        }
+        if self.next >= count || self.next >= self.written.saturating_add(window) {
             return None;
         }
-        let offset = self.next;
-        let len = range.min(end - offset);
-        self.next += len;
-        Some((offset, len))
+        self.next += 1;
+        Some(Some(self.next - 1))
+    }
+
+    /// What was asked for will not come from whom it was asked of.
+    fn lost(&mut self, block: Option<u32>) {
+        match block {
+            Some(block) => _ = self.again.insert(block),
+            None => self.measuring = false,
+        }
     }
 }
 
@@ -95,22 +93,22 @@ impl Download {
 #[derive(Debug, Default)]
 pub(crate) struct Downloads {
     active: BTreeMap<DownloadId, Download>,
-    ranges: BTreeMap<u64, Range>,
+    asked: BTreeMap<u64, Asked>,
 }
 
 impl Downloads {
     pub(crate) fn stats(&self) -> Vec<DownloadStats> {
         let sources = |id: DownloadId| -> BTreeSet<&PeerId> {
-            self.ranges
+            self.asked
                 .values()
-                .filter(|range| range.download == id)
-                .map(|range| &range.peer)
+                .filter(|asked| asked.download == id)
+                .map(|asked| &asked.peer)
                 .collect()
         };
         let stats = |(id, d): (&DownloadId, &Download)| DownloadStats {
             download: *id,
             content: d.content,
-            written: d.written,
+            written: blocks::start(d.written).min(d.total.unwrap_or(u64::MAX)),
             total: d.total,
             sources: sources(*id).len(),
         };
@@ -120,7 +118,7 @@ impl Downloads {
     /// Whether some download gets nothing from anybody.
     pub(crate) fn starving(&self) -> bool {
         !self.active.is_empty()
-            && self.ranges.is_empty()
+            && self.asked.is_empty()
             && self.active.values().any(|d| !d.verifying)
     }
 }
@@ -138,26 +136,16 @@ impl Node {
             .get(&content)
             .and_then(|index| self.catalogue.get(*index))
             .map(|info| info.bytes);
-        let have = if known.is_some_and(|known| have > known) {
-            0
-        } else {
-            have
+        let whole = u32::try_from(have / u64::from(BLOCK_BYTES)).unwrap_or(u32::MAX);
+        let written = match known {
+            Some(known) if have > known => 0,
+            Some(known) if have == known => blocks::count(known).unwrap_or(0),
+            _ => whole,
         };
         let id = DownloadId(self.next_number());
-        let download = Download {
-            content,
-            known,
-            total: known,
-            written: have,
-            next: have,
-            again: BTreeMap::new(),
-            ahead: BTreeMap::new(),
-            prefix: have > 0,
-            contributors: BTreeSet::new(),
-            alone: None,
-            verifying: false,
-        };
-        self.downloads.active.insert(id, download);
+        self.downloads
+            .active
+            .insert(id, Download::new(content, known, written));
         self.flush(id);
         self.pump_downloads(now);
         if self.downloads.starving() {
@@ -169,29 +157,29 @@ impl Node {
     /// Stops a download; what was written stays with the shell.
     pub fn cancel_download(&mut self, id: DownloadId, now: Duration) {
         self.downloads.active.remove(&id);
-        self.drop_ranges(|range| range.download == id);
+        self.drop_asked(|asked| asked.download == id);
         self.pump_downloads(now);
     }
 
-    fn take_range(&mut self, number: u64) -> Option<Range> {
-        let range = self.downloads.ranges.remove(&number)?;
-        self.timers.clear(range.deadline, Timer::Range(number));
-        if let Some(peer) = self.peers.get_mut(&range.peer) {
-            peer.ranges -= 1;
+    fn take_asked(&mut self, number: u64) -> Option<Asked> {
+        let asked = self.downloads.asked.remove(&number)?;
+        self.timers.clear(asked.deadline, Timer::Block(number));
+        if let Some(peer) = self.peers.get_mut(&asked.peer) {
+            peer.asked -= 1;
         }
-        Some(range)
+        Some(asked)
     }
 
-    fn drop_ranges(&mut self, gone: impl Fn(&Range) -> bool) {
+    fn drop_asked(&mut self, gone: impl Fn(&Asked) -> bool) {
         let numbers: Vec<_> = self
             .downloads
-            .ranges
+            .asked
             .iter()
             .filter(|(_, r)| gone(r))
             .map(|(n, _)| *n)
             .collect();
         for number in numbers {
-            self.take_range(number);
+            self.take_asked(number);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{ContentId, DownloadId, Failure, FragmentIndex, PeerId, RequestId, Ticket, Worker};
 use bytes::Bytes;
-use protocol::{Hello, Message};
+use protocol::{ContentBlock, Hello, Message};
 use std::time::Duration;
 
 /// What happened in the world, told by the shell with [`Node::handle_event`](crate::Node::handle_event).
@@ -52,14 +52,16 @@ pub enum Event {
     ContentRead {
         /// Which one.
         ticket: Ticket,
-        /// The length of the whole content and the bytes asked for (fewer at the end of the content); none when it is not stored here.
-        result: Option<(u64, Bytes)>,
+        /// The block asked for, made by [`Content::block`](crate::Content::block); none when it is not stored here, or
+        /// has no such block.
+        result: Option<ContentBlock>,
     },
-    /// The content of [`Action::Complete`] was hashed.
+    /// The content of [`Action::Complete`] was looked at.
     Verified {
         /// Which download.
         download: DownloadId,
-        /// Whether the content is what its name says.
+        /// Whether it is what its name says. If not, the download starts afresh: the beginning that the shell had was
+        /// wrong, or was damaged where it is kept.
         good: bool,
     },
 }
@@ -144,21 +146,21 @@ pub enum Action {
         ticket: Ticket,
         /// Which content.
         content: ContentId,
-        /// From where.
-        offset: u64,
-        /// How many bytes; fewer are right at the end of the content.
-        len: u64,
+        /// Which block of it; the last one without a number.
+        block: Option<u32>,
     },
-    /// Append bytes to a download. They come in order and without gaps, beginning at what the shell said it had.
+    /// Append verified bytes to a download. They come in order and without gaps, beginning with the first block that
+    /// the shell did not say it had whole.
     Write {
         /// Which download.
         download: DownloadId,
-        /// Where they belong: 0 again when the download starts afresh, what was written before is then void.
+        /// Where they belong. What the shell has from there on is void; 0 again when the download starts afresh.
         offset: u64,
         /// The bytes.
         bytes: Bytes,
     },
-    /// All bytes of a download are written: hash them and tell [`Event::Verified`].
+    /// All bytes of a download are written: hash the whole, because only what came from peers was checked, and tell
+    /// [`Event::Verified`].
     Complete {
         /// Which download.
         download: DownloadId,

@@ -46,10 +46,13 @@
 //! - A request is answered as long as somebody holds its fragment, whoever leaves, stalls, errs or lies in between; an
 //!   answer is delivered once. It fails only after [`Config::grace`] without a holder or [`Config::give_up`] without an
 //!   answer, with words that name the fragment.
+//! - Content is checked against its name block by block: who sends a wrong one is known at once, and nothing wrong is
+//!   ever handed to the shell.
 //! - The same events in the same order give the same actions: nothing depends on the order of a hash map.
 //! - Everything that strangers can make grow is bounded: peers, queues, bitmaps, bans. At the bound the newcomer is
 //!   refused, never somebody who is being served.
 
+mod blocks;
 mod config;
 mod content;
 mod dispatch;
@@ -67,6 +70,7 @@ mod stats;
 mod timers;
 mod types;
 
+pub use blocks::Content;
 pub use config::Config;
 pub use event::{Action, ComputeError, Event};
 pub use failure::{Failure, SubmitError};

@@ -218,9 +218,9 @@ impl Node {
         self.server.forget(peer);
         self.library.forget(peer);
         self.attempts_lost(peer, now);
-        self.ranges_lost(peer, now);
+        self.blocks_lost(peer, now);
         self.run_jobs();
-        self.run_reads();
+        self.run_reads(now);
     }
 
     pub(crate) fn ban(&mut self, peer: &PeerId, reason: &str, now: Duration) {

@@ -79,7 +79,7 @@ impl Node {
                 }
             }
             Event::Computed { ticket, result } => self.computed(ticket, result, now),
-            Event::ContentRead { ticket, result } => self.content_read(ticket, result),
+            Event::ContentRead { ticket, result } => self.content_read(ticket, result, now),
             Event::Verified { download, good } => self.verified(download, good, now),
             Event::Message { peer, message } => {
                 // Messages that were on their way when their sender was banned or lost.
@@ -120,7 +120,8 @@ impl Node {
             match timer {
                 Timer::Attempt(attempt) => self.attempt_late(attempt, now),
                 Timer::Patience(request) => self.patience_over(request, now),
-                Timer::Range(range) => self.range_late(range, now),
+                Timer::Block(asked) => self.block_late(asked, now),
+                Timer::Upload => self.run_reads(now),
                 Timer::Retry => {
                     self.wake(None, now);
                     self.pump_downloads(now);

@@ -45,10 +45,11 @@ pub(crate) struct Peer {
     pub(crate) busy_strikes: u32,
     pub(crate) suspicion: Option<Suspicion>,
 
-    pub(crate) ranges: usize,
-    /// The same for ranges of content.
-    pub(crate) newest_range: u64,
-    /// It let a range of content lie: others are preferred until then.
+    /// Blocks of content under way here.
+    pub(crate) asked: usize,
+    /// The latest of them it has sent, by its number.
+    pub(crate) newest_block: u64,
+    /// It let a block of content lie: others are preferred until then.
     pub(crate) slow_until: Duration,
     lacking: BTreeSet<ContentId>,
 

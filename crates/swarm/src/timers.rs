@@ -11,8 +11,10 @@ pub(crate) enum Timer {
     Attempt(u64),
     /// A request has waited long enough.
     Patience(RequestId),
-    /// A range of a download is late.
-    Range(u64),
+    /// A block of a download is late.
+    Block(u64),
+    /// The limit of uploads allows another block.
+    Upload,
     /// Somebody who was busy may be asked again.
     Retry,
     /// Look for peers.

@@ -244,11 +244,13 @@ impl State {
         let Some(incoming) = self.incoming.get_mut(&download) else {
             return;
         };
-        if offset == 0 && !incoming.bytes.is_empty() {
-            incoming.bytes.clear();
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        if offset < incoming.kept {
+            // What is stored from there on is void, and pieces are not cut.
             incoming.kept = 0;
             forget_chunks(self.store.clone(), incoming.id);
         }
+        incoming.bytes.truncate(offset);
         incoming.bytes.extend_from_slice(bytes);
         let new = &incoming.bytes[incoming.kept..];
         if new.len() >= CHUNK

@@ -1,54 +1,50 @@
-//! Stored content, read for peers range by range.
+//! Stored content, read for peers block by block.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use fragments::{FragmentId, ModelId};
-use swarm::{ContentId, Event, Ticket};
+use swarm::{Content, ContentId, Event, Ticket};
 use web_bridge::store::Store;
 
 use super::{Engine, clock};
 
-/// Contents kept in memory: a peer that fetches one asks for many ranges of it, one after the other.
+/// Contents kept in memory: a peer that fetches one asks for many blocks of it, one after the other.
 const KEPT: usize = 4;
 
 /// What was read last, the latest at the end.
 #[derive(Default)]
-pub(super) struct Library(VecDeque<(ContentId, Bytes)>);
+pub(super) struct Library(VecDeque<(ContentId, Arc<Content>)>);
 
 impl Library {
-    fn find(&self, content: ContentId) -> Option<Bytes> {
+    fn find(&self, content: ContentId) -> Option<Arc<Content>> {
         self.0
             .iter()
             .find(|(known, _)| *known == content)
-            .map(|(_, bytes)| bytes.clone())
+            .map(|(_, content)| content.clone())
     }
 
-    pub(super) fn keep(&mut self, content: ContentId, bytes: Bytes) {
+    pub(super) fn keep(&mut self, content: ContentId, bytes: Bytes) -> Arc<Content> {
+        let whole = Arc::new(Content::new(bytes));
         self.0.retain(|(known, _)| *known != content);
-        self.0.push_back((content, bytes));
+        self.0.push_back((content, whole.clone()));
         if self.0.len() > KEPT {
             self.0.pop_front();
         }
+        whole
     }
 }
 
 impl Engine {
-    /// Reads a range for a peer.
-    pub(super) async fn read(&self, ticket: Ticket, content: ContentId, offset: u64, len: u64) {
-        let bytes = self.content(content).await;
-        let result = bytes.map(|bytes| {
-            let total = bytes.len() as u64;
-            // Both are at most the total, which came from a usize.
-            let start = offset.min(total) as usize;
-            let end = offset.saturating_add(len).min(total) as usize;
-            (total, bytes.slice(start..end))
-        });
+    /// Reads a block for a peer.
+    pub(super) async fn read(&self, ticket: Ticket, content: ContentId, block: Option<u32>) {
+        let content = self.content(content).await;
+        let result = content.and_then(|content| content.block(block));
         let event = Event::ContentRead { ticket, result };
         self.update(|state| state.node.handle_event(event, clock::now()));
     }
 
-    async fn content(&self, content: ContentId) -> Option<Bytes> {
+    async fn content(&self, content: ContentId) -> Option<Arc<Content>> {
         let (kept, store, id) = self.update(|state| {
             let kept = state.library.find(content);
             (kept, state.store.clone(), state.id)
@@ -57,8 +53,7 @@ impl Engine {
             return kept;
         }
         let bytes = Bytes::from(load(store?, content, id).await?);
-        self.update(|state| state.library.keep(content, bytes.clone()));
-        Some(bytes)
+        self.update(|state| state.library.keep(content, bytes))
     }
 }
 

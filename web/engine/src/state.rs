@@ -171,11 +171,10 @@ impl State {
             Action::ReadContent {
                 ticket,
                 content,
-                offset,
-                len,
+                block,
             } => {
                 let engine = engine.clone();
-                spawn_local(async move { engine.read(ticket, content, offset, len).await });
+                spawn_local(async move { engine.read(ticket, content, block).await });
             }
             Action::Write {
                 download,

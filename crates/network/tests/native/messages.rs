@@ -3,8 +3,8 @@ use std::collections::HashSet;
 use futures::StreamExt;
 use network::{Event, SendError};
 use protocol::{
-    Cancel, ComputeResponse, ContentRange, ContentRequest, ContentResponse, HoldingsChanged,
-    MAX_CONTENT_RANGE, Message, RequestId,
+    BLOCK_BYTES, Cancel, ComputeResponse, ContentBlock, ContentRequest, ContentResponse,
+    HoldingsChanged, Message, RequestId,
 };
 
 use crate::node::{Node, QUIC, TCP, WEBRTC, WEBSOCKET, pair, request};
@@ -64,7 +64,7 @@ async fn a_thousand_requests_at_once_are_all_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_megabytes_of_content_arrive_in_ranges() {
+async fn ten_megabytes_of_content_arrive_in_blocks() {
     let (mut holder, mut asker) = pair(WEBSOCKET).await;
     let holder_id = holder.peer();
     let content: Vec<u8> = (0..10_u32 << 20)
@@ -78,16 +78,15 @@ async fn ten_megabytes_of_content_arrive_in_ranges() {
                 message: Message::ContentRequest(request),
             } = event
             {
-                let (total, from) = (held.len() as u64, request.offset as usize);
-                let bytes = held.slice(from..held.len().min(from + request.len as usize));
-                let range = ContentRange {
-                    total,
-                    offset: request.offset,
-                    bytes,
+                let from = request.block.unwrap() as usize * BLOCK_BYTES as usize;
+                let block = ContentBlock {
+                    total: held.len() as u64,
+                    bytes: held.slice(from..from + BLOCK_BYTES as usize),
+                    proof: vec![[1; 32]; 6],
                 };
                 let response = ContentResponse {
                     id: request.id,
-                    result: Ok(range),
+                    result: Ok(block),
                 };
                 holder
                     .handle
@@ -97,30 +96,27 @@ async fn ten_megabytes_of_content_arrive_in_ranges() {
             }
         }
     });
-    let mut offset = 0_u64;
-    let mut open = 0;
+    let blocks = content.len() as u32 / BLOCK_BYTES;
+    let (mut next, mut open) = (0, 0);
     let mut received = vec![0; content.len()];
-    loop {
-        while open < 4 && offset < content.len() as u64 {
+    while next < blocks || open > 0 {
+        while open < 8 && next < blocks {
             let ask = ContentRequest {
-                id: RequestId(offset),
+                id: RequestId(next.into()),
                 content: [2; 32],
-                offset,
-                len: MAX_CONTENT_RANGE,
+                block: Some(next),
             };
             asker
                 .handle
                 .send(holder_id, Message::ContentRequest(ask))
                 .unwrap();
-            offset += u64::from(MAX_CONTENT_RANGE);
+            next += 1;
             open += 1;
         }
-        if open == 0 {
-            break;
-        }
         if let Message::ContentResponse(response) = asker.message_from(holder_id).await {
-            let range = response.result.unwrap();
-            received[range.offset as usize..][..range.bytes.len()].copy_from_slice(&range.bytes);
+            let at = response.id.0 as usize * BLOCK_BYTES as usize;
+            let block = response.result.unwrap();
+            received[at..][..block.bytes.len()].copy_from_slice(&block.bytes);
             open -= 1;
         }
     }

@@ -8,6 +8,7 @@ use crate::peers::Peers;
 use anyhow::{Context, Result};
 use clap::Args;
 use network::Multiaddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
@@ -52,11 +53,20 @@ pub(crate) struct NodeOptions {
     /// Compute at most this many requests at a time [default: one per core]
     #[arg(long, value_name = "N", env = "IAP2P_THREADS")]
     threads: Option<usize>,
+    /// Give others at most so many bytes of fragments a second, such as 500k or 2M; answers to requests are not slowed
+    /// down [default: no limit]
+    #[arg(long, value_name = "BYTES", env = "IAP2P_UPLOAD", value_parser = bytes)]
+    upload: Option<NonZeroU64>,
     #[command(flatten)]
     private: Private,
     /// Print one JSON object per line instead of sentences
     #[arg(long)]
     json_events: bool,
+}
+
+fn bytes(text: &str) -> Result<NonZeroU64, String> {
+    let bytes: bytesize::ByteSize = text.parse()?;
+    NonZeroU64::new(bytes.as_u64()).ok_or_else(|| "it cannot be nothing".into())
 }
 
 /// A node that has started.
@@ -117,6 +127,7 @@ impl NodeOptions {
         network.bootstrap = self.bootstrap.clone();
         let mut swarm = swarm::Config::new(crate::engine::swarm_peer(&peer));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        swarm.upload_bytes_per_second = self.upload;
         swarm.compute_slots = self.threads.unwrap_or(cores).max(1);
         adjust(&mut network, &mut swarm);
         let external = network.external.len();

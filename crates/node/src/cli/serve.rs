@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use swarm::ContentId;
+use swarm::{ContentId, FragmentIndex};
 use tokio::runtime::Runtime;
 
 /// Everywhere, on free ports: TCP, QUIC, and WebSocket and WebRTC for browsers.
@@ -217,20 +217,38 @@ async fn fill(
     }
 
     settle(engine).await?;
-    let mut wanted = engine.assign(count - held.len()).await?.into_iter();
+    // What an earlier run has begun comes first.
+    let ids = manifest.fragment_ids();
+    let begun = (0..)
+        .zip(ids)
+        .filter(|(index, id)| !held.contains(index) && beginning(&folder, id).exists());
+    let mut wanted: Vec<u32> = begun.map(|(index, _)| index).collect();
+    let missing = count - held.len();
+    for FragmentIndex(index) in engine.assign(missing).await? {
+        if !wanted.contains(&index) {
+            wanted.push(index);
+        }
+    }
+    wanted.truncate(missing);
+    let mut wanted = wanted.into_iter();
     let bar = crate::progress::bytes_bar("fetching", 0);
     let mut fetching = FuturesUnordered::new();
     loop {
         while fetching.len() < FETCHES
             && let Some(index) = wanted.next()
         {
-            bar.inc_length(manifest.plan().fragments[index.0 as usize].file_len.into());
-            fetching.push(fetch(engine, &manifest, index.0));
+            bar.inc_length(manifest.plan().fragments[index as usize].file_len.into());
+            fetching.push(fetch(engine, &manifest, &folder, index));
         }
         let Some(fetched) = fetching.next().await else {
             break;
         };
-        let (index, id, bytes) = fetched?;
+        let Fetched {
+            index,
+            id,
+            bytes,
+            had,
+        } = fetched?;
         bar.inc(bytes.len() as u64);
         // Small enough to be written here: the nodes' own work goes on in other threads.
         match folder.put(&id, &bytes) {
@@ -245,6 +263,8 @@ async fn fill(
             }
             Err(error) => return Err(error.into()),
         }
+        // It will not be asked for again; a file that stays is only in the way.
+        let _ = std::fs::remove_file(beginning(&folder, &id));
         let Some(fragment) = source::open_fragment(store, &manifest, index)? else {
             bail!("fragment {index} ({id}) vanished from {}", store.display());
         };
@@ -259,6 +279,7 @@ async fn fill(
         teller.tell(&Told::Fetched {
             fragment: index,
             id: &id.to_string(),
+            had,
         })?;
     }
     bar.finish_and_clear();
@@ -292,13 +313,33 @@ async fn settle(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
+struct Fetched {
+    index: u32,
+    id: FragmentId,
+    bytes: Bytes,
+    /// How many of the bytes an earlier run had fetched.
+    had: u64,
+}
+
 async fn fetch(
     engine: &Engine,
     manifest: &Manifest,
+    folder: &FolderStore,
     index: u32,
-) -> Result<(u32, FragmentId, Bytes)> {
+) -> Result<Fetched> {
     let id = manifest.fragment_ids()[index as usize];
-    let check = Box::new(move |bytes: &[u8]| FragmentId::of(bytes) == id);
-    let bytes = engine.fetch(content(&id), check).await?;
-    Ok((index, id, bytes))
+    let (bytes, had) = engine
+        .fetch_resumable(content(&id), beginning(folder, &id))
+        .await?;
+    Ok(Fetched {
+        index,
+        id,
+        bytes,
+        had,
+    })
+}
+
+/// Where the beginning of a fragment is kept while it is fetched.
+fn beginning(folder: &FolderStore, id: &FragmentId) -> PathBuf {
+    folder.path(id).with_extension("download")
 }

@@ -1,8 +1,9 @@
 //! The task that owns the swarm's core and carries out what it decides.
 
-use super::{Check, Command, Notice, Outcome, network_peer, peer_name, swarm_peer};
+use super::{Command, Notice, Outcome, network_peer, peer_name, swarm_peer};
+use crate::partial;
 use bytes::Bytes;
-use fragments::Fragment;
+use fragments::{Fragment, FragmentId};
 use futures::StreamExt;
 use inference::compute;
 use network::{Events, Handle, SendError};
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use swarm::{
-    Action, ComputeError, ContentId, DownloadId, Event, FragmentIndex, Node, PeerId, RequestId,
-    Ticket,
+    Action, ComputeError, Content, ContentId, DownloadId, Event, FragmentIndex, Node, PeerId,
+    RequestId, Ticket,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -33,8 +34,9 @@ enum Done {
 }
 
 struct Fetch {
+    content: ContentId,
     bytes: Vec<u8>,
-    check: Arc<Check>,
+    keep: Option<partial::Writer>,
     done: oneshot::Sender<Bytes>,
 }
 
@@ -44,7 +46,7 @@ pub(super) struct Core {
     notices: mpsc::Sender<Notice>,
     started: Instant,
     fragments: BTreeMap<u32, Arc<Fragment<Bytes>>>,
-    by_content: HashMap<ContentId, Bytes>,
+    by_content: HashMap<ContentId, Arc<Content>>,
     replies: HashMap<RequestId, SyncSender<Outcome>>,
     fetches: HashMap<DownloadId, Fetch>,
     results: mpsc::Sender<Done>,
@@ -185,6 +187,7 @@ impl Core {
             Command::Model(model) => self.node.set_model(model, now),
             Command::Catalogue(catalogue, manifest) => {
                 if let Some(model) = self.node.config().model {
+                    let manifest = Arc::new(Content::new(manifest));
                     self.by_content.insert(model, manifest);
                 }
                 self.node.set_catalogue(catalogue, now);
@@ -195,19 +198,19 @@ impl Core {
             } => self.hold(fragments, &computes, now),
             Command::Fetch {
                 content,
-                check,
+                have,
+                keep,
                 done,
             } => {
                 // Refused only when tens of thousands wait; dropping `done` says so.
-                if let Some(id) = self.node.download(content, 0, now) {
-                    self.fetches.insert(
-                        id,
-                        Fetch {
-                            bytes: Vec::new(),
-                            check: Arc::new(check),
-                            done,
-                        },
-                    );
+                if let Some(id) = self.node.download(content, have.len() as u64, now) {
+                    let fetch = Fetch {
+                        content,
+                        bytes: have,
+                        keep,
+                        done,
+                    };
+                    self.fetches.insert(id, fetch);
                 }
             }
             Command::Assign { count, reply } => {
@@ -225,8 +228,8 @@ impl Core {
     ) {
         for (index, fragment) in fragments {
             if let Some(info) = self.node.catalogue().get(FragmentIndex(index)) {
-                self.by_content
-                    .insert(info.content, fragment.bytes().clone());
+                let content = Content::new(fragment.bytes().clone());
+                self.by_content.insert(info.content, Arc::new(content));
                 self.fragments.insert(index, fragment);
             }
         }
@@ -277,9 +280,8 @@ impl Core {
                 Action::ReadContent {
                     ticket,
                     content,
-                    offset,
-                    len,
-                } => self.read(ticket, content, offset, len),
+                    block,
+                } => self.read(ticket, content, block),
                 Action::Write {
                     download,
                     offset,
@@ -291,6 +293,9 @@ impl Core {
                             .bytes
                             .truncate(usize::try_from(offset).unwrap_or(usize::MAX));
                         fetch.bytes.extend_from_slice(&bytes);
+                        if let Some(keep) = &fetch.keep {
+                            keep.write(offset, bytes);
+                        }
                     }
                 }
                 Action::Complete { download } => self.verify(download),
@@ -374,13 +379,21 @@ impl Core {
         });
     }
 
-    fn read(&mut self, ticket: Ticket, content: ContentId, offset: u64, len: u64) {
-        let result = self.by_content.get(&content).map(|bytes| {
-            let total = bytes.len() as u64;
-            let (start, end) = (offset.min(total), offset.saturating_add(len).min(total));
-            // Both are at most the length, which is a usize.
-            (total, bytes.slice(start as usize..end as usize))
-        });
+    fn read(&mut self, ticket: Ticket, content: ContentId, block: Option<u32>) {
+        let content = self.by_content.get(&content).cloned();
+        if let Some(content) = content.clone().filter(|content| !content.is_hashed()) {
+            // The first time it is read from the disk and hashed as a whole.
+            let results = self.results.clone();
+            tokio::spawn(async move {
+                let block = tokio::task::spawn_blocking(move || content.block(block)).await;
+                let result = block.ok().flatten();
+                let _ = results
+                    .send(Done::Event(Event::ContentRead { ticket, result }))
+                    .await;
+            });
+            return;
+        }
+        let result = content.and_then(|content| content.block(block));
         let now = self.now();
         self.node
             .handle_event(Event::ContentRead { ticket, result }, now);
@@ -390,9 +403,10 @@ impl Core {
         let Some(fetch) = self.fetches.get_mut(&download) else {
             return;
         };
-        let (bytes, check) = (std::mem::take(&mut fetch.bytes), fetch.check.clone());
+        let (bytes, content) = (std::mem::take(&mut fetch.bytes), fetch.content);
         let results = self.results.clone();
-        let checked = tokio::task::spawn_blocking(move || (check(&bytes), bytes));
+        let check = move || (FragmentId::of(&bytes).0 == content.0, bytes);
+        let checked = tokio::task::spawn_blocking(check);
         tokio::spawn(async move {
             // A check that panics would leave the download in limbo: call it bad.
             let (good, bytes) = checked.await.unwrap_or_default();

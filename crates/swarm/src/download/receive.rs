@@ -1,8 +1,9 @@
 //! What comes back, and who is to blame when it is wrong.
 
+use super::Download;
 use crate::timers::Timer;
-use crate::{Action, DownloadId, Node, PeerId};
-use protocol::{ContentResponse, ErrorCode};
+use crate::{Action, DownloadId, Node, PeerId, blocks};
+use protocol::{ContentBlock, ContentResponse, ErrorCode};
 use std::time::Duration;
 
 impl Node {
@@ -15,74 +16,47 @@ impl Node {
         let number = response.id.0;
         if self
             .downloads
-            .ranges
+            .asked
             .get(&number)
-            .is_none_or(|range| range.peer != *peer)
+            .is_none_or(|asked| asked.peer != *peer)
         {
             return;
         }
-        let Some(range) = self.take_range(number) else {
+        let Some(asked) = self.take_asked(number) else {
             return;
         };
         if let Some(known) = self.peers.get_mut(peer) {
-            known.newest_range = known.newest_range.max(number);
+            known.newest_block = known.newest_block.max(number);
         }
-        let id = range.download;
+        let id = asked.download;
         let Some(download) = self.downloads.active.get_mut(&id) else {
             return;
         };
-        let content = download.content;
         match response.result {
             Err(failure) => {
-                download.again.insert(range.offset, range.len);
+                download.lost(asked.block);
+                let content = download.content;
                 if let Some(known) = self.peers.get_mut(peer) {
                     match failure.code {
                         ErrorCode::Busy => {
                             known.busy_until = now + Duration::from_millis(200);
                             self.timers.set(known.busy_until, Timer::Retry);
                         }
-                        // Our beginning is longer than the whole: it is not a beginning of this.
-                        ErrorCode::Invalid if download.prefix => download.restart(),
                         _ => known.note_lacking(content),
                     }
                 }
-                if failure.code != ErrorCode::Busy {
-                    self.source_lost(id, peer);
-                }
             }
-            Ok(got) => {
-                let expected = download.total.unwrap_or(got.total);
-                let len = range.len.min(got.total.saturating_sub(range.offset));
-                let impossible =
-                    got.offset != range.offset || got.bytes.len() as u64 != len || len == 0;
-                let too_long = got.total
-                    > self
-                        .config
-                        .max_content_bytes
-                        .max(download.known.unwrap_or(0));
-                if impossible || too_long || (expected != got.total && download.known.is_some()) {
-                    download.again.insert(range.offset, range.len);
-                    self.ban(
-                        peer,
-                        "answered a request for content with something else",
-                        now,
-                    );
-                    self.pump_downloads(now);
-                    return;
+            Ok(sent) => match take(download, asked.block, &sent, self.config.max_content_bytes) {
+                Ok(block) => {
+                    self.totals.content_received += sent.bytes.len() as u64;
+                    download.ahead.insert(block, sent.bytes);
+                    self.flush(id);
                 }
-                if expected != got.total {
-                    // Two strangers disagree, one of them lies.
-                    self.suspect_all(id);
-                    self.pump_downloads(now);
-                    return;
+                Err(reason) => {
+                    download.lost(asked.block);
+                    self.ban(peer, reason, now);
                 }
-                self.totals.content_received += len;
-                download.total = Some(got.total);
-                download.next = download.next.min(got.total);
-                download.contributors.insert(peer.clone());
-                download.ahead.insert(range.offset, got.bytes);
-                self.flush(id);
-            }
+            },
         }
         self.pump_downloads(now);
     }
@@ -93,15 +67,15 @@ impl Node {
             return;
         };
         while let Some(bytes) = download.ahead.remove(&download.written) {
-            let offset = download.written;
-            download.written += bytes.len() as u64;
+            let offset = blocks::start(download.written);
+            download.written += 1;
             self.actions.push_back(Action::Write {
                 download: id,
                 offset,
                 bytes,
             });
         }
-        if download.total == Some(download.written) && !download.verifying {
+        if download.count() == Some(download.written) && !download.verifying {
             download.verifying = true;
             self.actions.push_back(Action::Complete { download: id });
         }
@@ -116,50 +90,37 @@ impl Node {
         }
         if good {
             self.downloads.active.remove(&id);
-        } else if download.prefix {
-            // What the shell brought along may be what is wrong.
-            download.restart();
-        } else if let (1, Some(liar)) = (
-            download.contributors.len(),
-            download.contributors.first().cloned(),
-        ) {
-            download.restart();
-            self.ban(&liar, "sent content that does not hash to its name", now);
         } else {
-            self.suspect_all(id);
+            // Every block that came was right: what the shell brought along or kept is what is wrong.
+            *download = Download::new(download.content, download.total, 0);
         }
         self.pump_downloads(now);
     }
+}
 
-    /// Starts afresh with one peer at a time.
-    pub(super) fn suspect_all(&mut self, id: DownloadId) {
-        self.drop_ranges(|range| range.download == id);
-        if let Some(download) = self.downloads.active.get_mut(&id) {
-            download.restart();
-            download.alone.get_or_insert_default();
+/// Checks what a peer sent; says which block it is, or what the peer is banned for.
+fn take(
+    download: &mut Download,
+    block: Option<u32>,
+    sent: &ContentBlock,
+    longest: u64,
+) -> Result<u32, &'static str> {
+    match download.total {
+        Some(total) if total != sent.total => {
+            return Err("answered a request for content with something else");
         }
+        None if sent.total > longest => return Err("offers a manifest longer than any can be"),
+        _ => {}
     }
-
-    /// A download that takes everything from one peer has lost that one.
-    pub(super) fn source_lost(&mut self, id: DownloadId, peer: &PeerId) {
-        let Some(download) = self.downloads.active.get_mut(&id) else {
-            return;
-        };
-        if download
-            .alone
-            .as_ref()
-            .is_none_or(|alone| alone.source.as_ref() != Some(peer))
-        {
-            return;
+    let block = blocks::verify(&download.content, block, sent)
+        .ok_or("sent content that does not hash to its name")?;
+    if download.total.is_none() {
+        download.total = Some(sent.total);
+        if Some(download.written) > download.count() {
+            // What the shell has is longer than the whole: it is not a beginning of this.
+            download.written = 0;
         }
-        download.restart();
-        if let Some(alone) = &mut download.alone {
-            alone.tried.insert(peer.clone());
-            // Everybody was tried and left before the end: begin again, they may be back.
-            if alone.tried.len() > self.peers.connected.len() {
-                alone.tried.clear();
-            }
-        }
-        self.drop_ranges(|range| range.download == id);
+        download.next = download.written;
     }
+    Ok(block)
 }

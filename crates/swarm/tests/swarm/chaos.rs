@@ -1,16 +1,18 @@
 //! Anything at any time: peers come, go, fall silent and lie, and messages nobody expects arrive.
 
-use crate::world::{MODEL, MS, Manner, S, World, compute, name};
+use crate::world::{MS, Manner, S, World, compute, content, model, name};
 use bytes::Bytes;
 use proptest::prelude::*;
 use protocol::{
-    Bitmap, Cancel, ComputeRequest, ComputeResponse, ContentRange, ContentRequest, ContentResponse,
+    Bitmap, Cancel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest, ContentResponse,
     ErrorCode, Failure, HoldingsChanged, Message, RequestId as WireId,
 };
 use std::time::Duration;
-use swarm::{ContentId, Event, FragmentIndex, PeerId, Ticket};
+use swarm::{Content, Event, FragmentIndex, PeerId, Ticket};
 
 const FRAGMENTS: u8 = 4;
+/// Of a fragment, where it does not matter.
+const BYTES: u64 = 1000;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -50,7 +52,7 @@ proptest! {
             let visitor = |i: u8| name(&format!("visitor {i}"));
             match op {
                 Op::Ask(fragment, body) => asked.push((world.ask(&client, fragment, vec![body]), fragment, body)),
-                Op::Download(i) => downloads.push(world.download(&client, ContentId([i + 1; 32]), vec![])),
+                Op::Download(i) => downloads.push(world.fetch(&client, i.into())),
                 Op::Come(i, holds) => {
                     if !world.inhabitants.contains_key(&visitor(i)) {
                         world.join(&format!("visitor {i}"), &holds);
@@ -89,7 +91,7 @@ proptest! {
 
 fn message() -> impl Strategy<Value = Message> {
     let id = (0u64..40).prop_map(WireId);
-    let digest = (0u8..6).prop_map(|i| [i; 32]);
+    let digest = (0..FRAGMENTS + 2).prop_map(|i| content(i, BYTES).0.0);
     let bytes = (0usize..40).prop_map(|len| Bytes::from(vec![1; len]));
     let code = prop_oneof![
         Just(ErrorCode::NotHeld),
@@ -105,18 +107,22 @@ fn message() -> impl Strategy<Value = Message> {
         .prop_map(|bits| bits.into_iter().collect::<Bitmap>());
     let number = prop_oneof![0u64..50, Just(u64::MAX), Just(u64::MAX - 7)];
     let answer = prop_oneof![bytes.clone().prop_map(Ok), failure.clone().prop_map(Err)];
-    let range =
-        (number.clone(), number.clone(), bytes.clone()).prop_map(|(total, offset, bytes)| {
-            Ok(ContentRange {
-                total,
-                offset,
-                bytes,
-            })
-        });
-    let content = prop_oneof![range, failure.prop_map(Err)];
+    let proof = prop::collection::vec(any::<[u8; 32]>(), 0..3);
+    let block = (number, bytes.clone(), proof).prop_map(|(total, bytes, proof)| {
+        Ok(ContentBlock {
+            total,
+            bytes,
+            proof,
+        })
+    });
+    let right = (0..FRAGMENTS).prop_map(|i| {
+        let whole = Content::new(content(i, BYTES).1);
+        Ok(whole.block(None).expect("it is not empty"))
+    });
+    let block = prop_oneof![block, right, failure.prop_map(Err)];
     prop_oneof![
         (bitmap.clone(), bitmap, any::<bool>()).prop_map(|(computes, stores, ours)| {
-            let model = Some(if ours { MODEL.0 } else { [7; 32] });
+            let model = Some(if ours { model().0.0 } else { [7; 32] });
             Message::HoldingsChanged(HoldingsChanged {
                 model,
                 computes,
@@ -129,15 +135,10 @@ fn message() -> impl Strategy<Value = Message> {
         (id.clone(), answer)
             .prop_map(|(id, result)| Message::ComputeResponse(ComputeResponse { id, result })),
         id.clone().prop_map(|id| Message::Cancel(Cancel { id })),
-        (id.clone(), digest, number, any::<u32>()).prop_map(|(id, content, offset, len)| {
-            Message::ContentRequest(ContentRequest {
-                id,
-                content,
-                offset,
-                len,
-            })
+        (id.clone(), digest, any::<Option<u32>>()).prop_map(|(id, content, block)| {
+            Message::ContentRequest(ContentRequest { id, content, block })
         }),
-        (id, content)
+        (id, block)
             .prop_map(|(id, result)| Message::ContentResponse(ContentResponse { id, result })),
     ]
 }
@@ -173,8 +174,9 @@ proptest! {
     /// Strangers say anything in any order: the node does not panic, and its clock does not stand still.
     #[test]
     fn nothing_a_stranger_says_breaks_a_node(blows in prop::collection::vec(blow(), 1..200)) {
-        let mut world = World::new(FRAGMENTS, 1000);
+        let mut world = World::new(FRAGMENTS, BYTES);
         let me = world.alone("me", &[0, 1], |_| {});
+        let world_fragments: Vec<_> = (0..u32::from(FRAGMENTS)).map(|i| world.fragment(i)).collect();
         let node = &mut world.get(&me).node;
         let who = |i: u8| PeerId::new(&[i]);
         let mut now = Duration::ZERO;
@@ -188,15 +190,20 @@ proptest! {
                     node.handle_event(Event::Computed { ticket: Ticket(i), result: Ok(Bytes::new()) }, now);
                 }
                 Blow::Read(i, len) => {
-                    let result = Some((1000, Bytes::from(vec![0; len as usize])));
+                    let result = (len > 0).then(|| ContentBlock {
+                        total: BYTES,
+                        bytes: vec![0; len as usize].into(),
+                        proof: Vec::new(),
+                    });
                     node.handle_event(Event::ContentRead { ticket: Ticket(i), result }, now);
                 }
                 Blow::Asked(fragment) => {
                     requests += 1;
                     let _ = node.submit(swarm::RequestId(requests), FragmentIndex(fragment), Bytes::new(), now);
                 }
-                Blow::Wanted(content, have) => {
-                    node.download(ContentId([content; 32]), have, now);
+                Blow::Wanted(seed, have) => {
+                    let known = world_fragments.get(usize::from(seed)).copied();
+                    node.download(known.unwrap_or(content(seed, BYTES).0), have, now);
                 }
                 Blow::Later(ms) => now += MS * ms,
             }

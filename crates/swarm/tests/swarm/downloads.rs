@@ -1,9 +1,11 @@
-//! Own downloads: from several peers, resumed, verified.
+//! Own downloads: from several peers, resumed, verified block by block.
 
-use crate::world::{MODEL, MS, Manner, S, World, bytes_of};
-use swarm::{ContentId, FragmentIndex};
+use crate::world::{MS, Manner, S, World, model};
+use protocol::BLOCK_BYTES;
+use std::num::NonZeroU64;
+use std::time::Duration;
+use swarm::{Content, ContentId, FragmentIndex};
 
-const FRAGMENT: ContentId = ContentId([1; 32]);
 const LEN: u64 = 3_000_000;
 
 fn sent(world: &mut World, who: &swarm::PeerId) -> u64 {
@@ -16,9 +18,9 @@ fn a_fragment_comes_from_several_peers_at_once() {
     let client = world.join("client", &[]);
     let (a, b) = (world.join("a", &[0]), world.join("b", &[0]));
     world.run(S);
-    let id = world.download(&client, FRAGMENT, vec![]);
+    let id = world.fetch(&client, 0);
     assert!(world.run_until(5 * S, |w| w.get(&client).done.contains(&id)));
-    assert_eq!(world.get(&client).files[&id], bytes_of(FRAGMENT, LEN));
+    assert_eq!(world.bytes(0).clone(), world.get(&client).files[&id]);
     assert!(sent(&mut world, &a) > LEN / 5 && sent(&mut world, &b) > LEN / 5);
     world.run(S);
     assert!(world.get(&client).node.stats().downloads.is_empty());
@@ -30,10 +32,11 @@ fn a_download_resumes_from_what_is_there() {
     let client = world.join("client", &[]);
     let seed = world.join("seed", &[0]);
     world.run(S);
-    let have = bytes_of(FRAGMENT, LEN)[..2_000_000].to_vec();
-    let id = world.download(&client, FRAGMENT, have);
+    let have = world.bytes(0)[..2_000_000].to_vec();
+    let id = world.download(&client, world.fragment(0), have);
     assert!(world.run_until(5 * S, |w| w.get(&client).done.contains(&id)));
-    assert_eq!(sent(&mut world, &seed), 1_000_000);
+    let whole_blocks = 2_000_000 / u64::from(BLOCK_BYTES) * u64::from(BLOCK_BYTES);
+    assert_eq!(sent(&mut world, &seed), LEN - whole_blocks);
 }
 
 #[test]
@@ -42,7 +45,7 @@ fn a_beginning_that_was_wrong_is_fetched_anew_and_nobody_is_blamed() {
     let client = world.join("client", &[]);
     world.join("seed", &[0]);
     world.run(S);
-    let id = world.download(&client, FRAGMENT, vec![7; 2_000_000]);
+    let id = world.download(&client, world.fragment(0), vec![7; 2_000_000]);
     assert!(world.run_until(5 * S, |w| w.get(&client).done.contains(&id)));
     assert!(world.get(&client).banned.is_empty());
 }
@@ -54,7 +57,7 @@ fn a_seed_that_leaves_in_the_middle_is_replaced() {
     let a = world.join("a", &[0]);
     world.join("b", &[0]);
     world.run(S);
-    let id = world.download(&client, FRAGMENT, vec![]);
+    let id = world.fetch(&client, 0);
     world.run(20 * MS);
     world.leave(&a);
     assert!(world.run_until(5 * S, |w| w.get(&client).done.contains(&id)));
@@ -67,7 +70,7 @@ fn a_seed_that_falls_silent_is_replaced() {
     let a = world.join("a", &[0]);
     world.join("b", &[0]);
     world.run(S);
-    let id = world.download(&client, FRAGMENT, vec![]);
+    let id = world.fetch(&client, 0);
     world.get(&a).manner = Manner::Silent;
     assert!(world.run_until(30 * S, |w| w.get(&client).done.contains(&id)));
 }
@@ -79,7 +82,7 @@ fn the_only_seed_is_waited_for_however_slow() {
     let slow = world.join("slow", &[0]);
     world.run(S);
     world.latency = 12 * S; // longer than a range is waited for
-    let id = world.download(&client, FRAGMENT, vec![]);
+    let id = world.fetch(&client, 0);
     assert!(world.run_until(600 * S, |w| w.get(&client).done.contains(&id)));
     assert_eq!(sent(&mut world, &slow), LEN, "ranges were sent twice");
 }
@@ -91,7 +94,7 @@ fn a_lone_seed_of_wrong_bytes_is_banned() {
     let liar = world.join("liar", &[0]);
     world.get(&liar).manner = Manner::Corrupt;
     world.run(S);
-    let id = world.download(&client, FRAGMENT, vec![]);
+    let id = world.fetch(&client, 0);
     world.run(10 * S);
     assert!(world.get(&client).banned.contains(&liar));
     world.join("honest", &[0]);
@@ -99,43 +102,36 @@ fn a_lone_seed_of_wrong_bytes_is_banned() {
 }
 
 #[test]
-fn wrong_bytes_from_one_of_several_seeds_are_not_blamed_on_the_others() {
+fn the_first_wrong_block_gives_its_sender_away_and_costs_nothing_but_itself() {
     let mut world = World::new(1, LEN);
     let client = world.join("client", &[]);
     let liar = world.join("b liar", &[0]);
     world.get(&liar).manner = Manner::Corrupt;
     let honest = [world.join("a honest", &[0]), world.join("c honest", &[0])];
     world.run(S);
-    let ids: Vec<_> = (0..4)
-        .map(|_| world.download(&client, FRAGMENT, vec![]))
-        .collect();
-    assert!(world.run_until(60 * S, |w| {
-        ids.iter().all(|id| w.get(&client).done.contains(id))
-    }));
-    for seed in &honest {
-        assert!(
-            !world.get(&client).banned.contains(seed),
-            "an honest seed was banned"
-        );
-    }
+    let id = world.fetch(&client, 0);
+    assert!(world.run_until(10 * S, |w| w.get(&client).banned.contains(&liar)));
+    assert!(world.run_until(10 * S, |w| w.get(&client).done.contains(&id)));
+    assert_eq!(world.get(&client).banned.len(), 1);
+    let from_honest: u64 = honest.iter().map(|seed| sent(&mut world, seed)).sum();
+    assert_eq!(from_honest, LEN, "good blocks were fetched twice");
 }
 
 #[test]
 fn a_manifest_is_fetched_before_anything_is_known_of_it() {
     let mut world = World::new(1, 100);
     let seed = world.join("seed", &[0]);
-    world
-        .get(&seed)
-        .content
-        .insert(MODEL, bytes_of(MODEL, 700_000));
+    let (model, manifest) = model();
+    let content = Content::new(manifest);
+    world.get(&seed).content.insert(model, content);
     // A node that knows the model's name only.
     let client = world.join("client", &[]);
     let now = world.now;
     world.get(&client).node.set_model(ContentId([5; 32]), now);
-    world.get(&client).node.set_model(MODEL, now);
+    world.get(&client).node.set_model(model, now);
     world.carry_out(&client);
     world.run(S);
-    let id = world.download(&client, MODEL, vec![]);
+    let id = world.download(&client, model, vec![]);
     assert!(world.run_until(5 * S, |w| w.get(&client).done.contains(&id)));
     assert_eq!(world.get(&client).files[&id].len(), 700_000);
 }
@@ -144,16 +140,66 @@ fn a_manifest_is_fetched_before_anything_is_known_of_it() {
 fn a_manifest_longer_than_anything_reasonable_is_refused() {
     let mut world = World::new(1, 100);
     let seed = world.join("seed", &[0]);
-    world
-        .get(&seed)
-        .content
-        .insert(MODEL, bytes_of(MODEL, 700_000));
+    let (model, manifest) = model();
+    let content = Content::new(manifest);
+    world.get(&seed).content.insert(model, content);
     let client = world.join_with("client", &[], |config| config.max_content_bytes = 500_000);
     world.run(S);
-    world.download(&client, MODEL, vec![]);
+    world.download(&client, model, vec![]);
     world.run(S);
     assert!(world.get(&client).banned.contains(&seed));
     assert!(world.get(&client).files.values().all(Vec::is_empty));
+}
+
+#[test]
+fn a_beginning_longer_than_the_manifest_is_void() {
+    let mut world = World::new(1, 100);
+    let seed = world.join("seed", &[0]);
+    let (model, manifest) = model();
+    let content = Content::new(manifest.clone());
+    world.get(&seed).content.insert(model, content);
+    let client = world.join("client", &[]);
+    world.run(S);
+    for have in [
+        vec![7; 900_000],
+        manifest[..600_000].to_vec(),
+        manifest.to_vec(),
+    ] {
+        let id = world.download(&client, model, have);
+        assert!(world.run_until(5 * S, |w| w.get(&client).done.contains(&id)));
+        assert_eq!(manifest, world.get(&client).files[&id]);
+    }
+}
+
+#[test]
+fn uploads_keep_to_their_limit_and_are_shared() {
+    const RATE: u64 = 1_000_000;
+    let mut world = World::new(1, LEN);
+    world.join_with("seed", &[0], |config| {
+        config.upload_bytes_per_second = NonZeroU64::new(RATE);
+    });
+    let clients = ["a", "b", "c"].map(|name| world.join(name, &[]));
+    world.run(S);
+    let begun = world.now;
+    let ids = clients.clone().map(|client| world.fetch(&client, 0));
+    let done = |w: &mut World| {
+        let all = clients.iter().zip(&ids);
+        all.filter(|(client, id)| w.get(client).done.contains(id))
+            .count()
+    };
+    assert!(world.run_until(60 * S, |w| done(w) > 0));
+    let first = world.now - begun;
+    assert!(world.run_until(60 * S, |w| done(w) == 3));
+    let last = world.now - begun;
+    let expected = Duration::from_secs_f64(3.0 * LEN as f64 / RATE as f64);
+    assert!(
+        last > expected.mul_f64(0.9) && last < expected.mul_f64(1.2),
+        "{last:?}"
+    );
+    assert!(
+        first > last.mul_f64(0.9),
+        "one was served before the others: {first:?} {last:?}"
+    );
 }
 
 #[test]
@@ -162,9 +208,7 @@ fn what_nobody_has_does_not_hold_up_the_rest() {
     let client = world.join("client", &[]);
     world.join("seed", &[9]);
     world.run(S);
-    let ids: Vec<_> = (1..=10)
-        .map(|i| world.download(&client, ContentId([i; 32]), vec![]))
-        .collect();
+    let ids: Vec<_> = (1..=10).map(|i| world.fetch(&client, i - 1)).collect();
     assert!(world.run_until(5 * S, |w| w.get(&client).done.contains(&ids[9])));
     assert_eq!(world.get(&client).done.len(), 1);
     assert_eq!(
@@ -182,7 +226,7 @@ fn what_a_seed_lost_is_asked_of_somebody_else() {
     world.get(&forgetful).content.clear();
     world.join("b", &[0]);
     world.run(S);
-    let id = world.download(&client, FRAGMENT, vec![]);
+    let id = world.fetch(&client, 0);
     assert!(world.run_until(5 * S, |w| w.get(&client).done.contains(&id)));
 }
 
@@ -191,7 +235,7 @@ fn holders_are_looked_for_and_used_once_they_are_there() {
     let mut world = World::new(1, LEN);
     let client = world.join("client", &[]);
     let seed = world.alone("seed", &[0], |_| {});
-    let id = world.download(&client, FRAGMENT, vec![]);
+    let id = world.fetch(&client, 0);
     let request = world.ask(&client, 0, "x");
     world.run(S);
     assert!(world.log.iter().any(|line| line.contains("FindPeers")));
@@ -207,7 +251,7 @@ fn a_range_lost_on_its_way_is_asked_for_again_even_of_the_only_seed() {
     let client = world.join("client", &[]);
     world.join("seed", &[0]);
     world.run(S);
-    let id = world.download(&client, FRAGMENT, vec![]);
+    let id = world.fetch(&client, 0);
     world.lose = 1;
     assert!(world.run_until(15 * S, |w| w.get(&client).done.contains(&id)));
 }
@@ -219,7 +263,7 @@ fn nothing_is_fetched_through_a_relay_until_there_is_a_direct_connection() {
     let seed = world.join("seed", &[0]);
     world.run(S);
     world.relay(&client, &seed, true);
-    let id = world.download(&client, FRAGMENT, vec![]);
+    let id = world.fetch(&client, 0);
     world.run(10 * S);
     assert_eq!(world.get(&client).node.stats().downloads[0].written, 0);
     assert_eq!(sent(&mut world, &seed), 0);
@@ -241,7 +285,7 @@ fn who_asks_through_a_relay_nevertheless_is_put_off() {
             relayed: true,
         },
     );
-    world.download(&client, FRAGMENT, vec![]);
+    world.fetch(&client, 0);
     world.run(5 * S);
     assert_eq!(sent(&mut world, &seed), 0);
     assert!(world.get(&seed).banned.is_empty());

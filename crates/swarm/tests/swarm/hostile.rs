@@ -1,6 +1,6 @@
 //! Peers that lie, flood or talk nonsense.
 
-use crate::world::{MODEL, MS, Manner, S, World};
+use crate::world::{MS, Manner, S, World, model};
 use bytes::Bytes;
 use protocol::{
     Bitmap, ComputeRequest, ComputeResponse, ContentRequest, Hello, HoldingsChanged, Message,
@@ -85,7 +85,7 @@ fn a_peer_that_claims_what_it_does_not_hold_is_not_asked_twice() {
     let mut all = Bitmap::new(1);
     all.insert(0);
     let claim = HoldingsChanged {
-        model: Some(MODEL.0),
+        model: Some(model().0.0),
         computes: all.clone(),
         stores: all,
     };
@@ -203,7 +203,7 @@ fn a_bitmap_of_another_length_is_read_as_far_as_it_makes_sense() {
         agent: "odd".into(),
         version: 1,
         role: Role::Worker,
-        model: Some(MODEL.0),
+        model: Some(model().0.0),
         computes: Bitmap::full(1 << 20),
         stores: Bitmap::full(1),
     };
@@ -254,9 +254,8 @@ fn a_greedy_downloader_is_kept_within_bounds() {
     for i in 0..900 {
         let request = ContentRequest {
             id: WireId(i),
-            content: [1; 32],
-            offset: 0,
-            len: 1 << 20,
+            content: world.fragment(0).0,
+            block: Some(0),
         };
         let before = world.log.len();
         world.tell(
@@ -273,5 +272,5 @@ fn a_greedy_downloader_is_kept_within_bounds() {
     }
     assert!(reads <= 8, "{reads} reads at one time");
     world.run(Duration::from_secs(1));
-    assert!(world.get(&seed).node.stats().totals.content_sent <= 33 << 20);
+    assert!(world.get(&seed).node.stats().totals.content_sent <= 40 << 18);
 }

@@ -6,13 +6,12 @@ use protocol::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use swarm::{
-    Action, Catalogue, ComputeError, Config, ContentId, DownloadId, Event, Failure, FragmentIndex,
-    FragmentInfo, Node, PeerId, RequestId, Ticket, Worker,
+    Action, Catalogue, ComputeError, Config, Content, ContentId, DownloadId, Event, Failure,
+    FragmentIndex, FragmentInfo, Node, PeerId, RequestId, Ticket, Worker,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const S: Duration = Duration::from_secs(1);
-pub(crate) const MODEL: ContentId = ContentId([0xee; 32]);
 
 /// How a node behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub(crate) struct Inhabitant {
     pub(crate) manner: Manner,
     /// How long one computation takes here.
     pub(crate) pace: Duration,
-    pub(crate) content: BTreeMap<ContentId, Bytes>,
+    pub(crate) content: BTreeMap<ContentId, Content>,
     pub(crate) answers: BTreeMap<RequestId, (Worker, Bytes)>,
     pub(crate) failures: BTreeMap<RequestId, Failure>,
     pub(crate) files: BTreeMap<DownloadId, Vec<u8>>,
@@ -56,6 +55,7 @@ pub(crate) struct World {
     pub(crate) now: Duration,
     pub(crate) latency: Duration,
     pub(crate) catalogue: Catalogue,
+    contents: BTreeMap<ContentId, Bytes>,
     pub(crate) inhabitants: BTreeMap<PeerId, Inhabitant>,
     happenings: BTreeMap<(Duration, u64), (PeerId, Happening)>,
     sequence: u64,
@@ -77,25 +77,41 @@ pub(crate) fn compute(fragment: FragmentIndex, body: &[u8]) -> Bytes {
     Bytes::from(format!("ok {digest:016x}"))
 }
 
-pub(crate) fn bytes_of(content: ContentId, len: u64) -> Bytes {
-    (0..len)
-        .map(|i| (i as u8).wrapping_mul(31) ^ content.0[0] ^ (i >> 8) as u8)
-        .collect()
+/// Content made of a seed, and its name.
+pub(crate) fn content(seed: u8, len: u64) -> (ContentId, Bytes) {
+    let bytes: Bytes = (0..len)
+        .map(|i| (i as u8).wrapping_mul(31) ^ seed ^ (i >> 8) as u8)
+        .collect();
+    (name_of(&bytes), bytes)
+}
+
+fn name_of(bytes: &[u8]) -> ContentId {
+    ContentId(*blake3::hash(bytes).as_bytes())
+}
+
+/// What the world calls its model: the name of a manifest that says nothing.
+pub(crate) fn model() -> (ContentId, Bytes) {
+    content(0xee, 700_000)
 }
 
 impl World {
     /// A model of `fragments` fragments of `bytes` bytes, and nobody.
     pub(crate) fn new(fragments: u8, bytes: u64) -> Self {
-        let info = |i| FragmentInfo {
-            content: ContentId([i + 1; 32]),
+        let (names, contents): (Vec<_>, BTreeMap<_, _>) = (0..fragments)
+            .map(|i| content(i, bytes))
+            .map(|(name, bytes)| (name, (name, bytes)))
+            .unzip();
+        let info = |(i, content)| FragmentInfo {
+            content,
             bytes,
             always_active: i % 2 == 0,
         };
         Self {
+            contents,
             now: Duration::ZERO,
             latency: 5 * MS,
             catalogue: Catalogue {
-                fragments: (0..fragments).map(info).collect(),
+                fragments: (0u8..).zip(names).map(info).collect(),
             },
             inhabitants: BTreeMap::new(),
             happenings: BTreeMap::new(),
@@ -141,7 +157,7 @@ impl World {
         let mut config = Config::new(me.clone());
         change(&mut config);
         let mut node = Node::new(config);
-        node.set_model(MODEL, self.now);
+        node.set_model(model().0, self.now);
         node.set_catalogue(self.catalogue.clone(), self.now);
         let held = || holds.iter().copied().map(FragmentIndex);
         node.set_holdings(held(), held(), self.now);
@@ -151,7 +167,8 @@ impl World {
             manner: Manner::Honest,
             pace: MS,
             content: infos
-                .map(|info| (info.content, bytes_of(info.content, info.bytes)))
+                .map(|info| info.content)
+                .map(|name| (name, Content::new(self.contents[&name].clone())))
                 .collect(),
             answers: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -166,6 +183,16 @@ impl World {
         self.inhabitants.insert(me.clone(), inhabitant);
         self.carry_out(&me);
         me
+    }
+
+    /// The name of a fragment.
+    pub(crate) fn fragment(&self, index: u32) -> ContentId {
+        self.catalogue.fragments[index as usize].content
+    }
+
+    /// The bytes of a fragment.
+    pub(crate) fn bytes(&self, index: u32) -> &Bytes {
+        &self.contents[&self.fragment(index)]
     }
 
     pub(crate) fn get(&mut self, who: &PeerId) -> &mut Inhabitant {
@@ -241,6 +268,11 @@ impl World {
             .expect("room for a request");
         self.carry_out(who);
         id
+    }
+
+    /// Downloads a fragment.
+    pub(crate) fn fetch(&mut self, who: &PeerId, index: u32) -> DownloadId {
+        self.download(who, self.fragment(index), vec![])
     }
 
     pub(crate) fn download(
@@ -337,25 +369,20 @@ impl World {
                 Action::ReadContent {
                     ticket,
                     content,
-                    offset,
-                    len,
-                } => self.read(who, ticket, content, offset, len),
+                    block,
+                } => self.read(who, ticket, content, block),
                 Action::Write {
                     download,
                     offset,
                     bytes,
                 } => {
                     let file = i.files.get_mut(&download).expect("a download of ours");
-                    if offset == 0 {
-                        file.clear();
-                    }
-                    assert_eq!(offset, file.len() as u64, "bytes come in order");
+                    assert!(offset <= file.len() as u64, "bytes come without gaps");
+                    file.truncate(offset as usize);
                     file.extend_from_slice(&bytes);
                 }
                 Action::Complete { download } => {
-                    let content = i.wanted[&download];
-                    let len = i.files[&download].len() as u64;
-                    let good = i.files[&download] == bytes_of(content, len);
+                    let good = name_of(&i.files[&download]) == i.wanted[&download];
                     if good {
                         i.done.insert(download);
                     }
@@ -387,17 +414,15 @@ impl World {
         format!("{:?} {who:?} {what}", self.now)
     }
 
-    fn read(&mut self, who: &PeerId, ticket: Ticket, content: ContentId, offset: u64, len: u64) {
+    fn read(&mut self, who: &PeerId, ticket: Ticket, content: ContentId, block: Option<u32>) {
         let i = self.get(who);
         let corrupt = i.manner == Manner::Corrupt;
-        let result = i.content.get(&content).map(|bytes| {
-            let end = (offset + len).min(bytes.len() as u64);
-            let mut part = bytes.slice(offset.min(end) as usize..end as usize).to_vec();
-            if let (true, Some(first)) = (corrupt, part.first_mut()) {
-                *first ^= 1;
-            }
-            (bytes.len() as u64, Bytes::from(part))
-        });
+        let mut result = i.content.get(&content).and_then(|all| all.block(block));
+        if let (true, Some(block)) = (corrupt, &mut result) {
+            let mut bytes = block.bytes.to_vec();
+            bytes[0] ^= 1;
+            block.bytes = bytes.into();
+        }
         self.plan(
             who,
             MS,
