@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt, channel::mpsc};
 use libp2p::{Multiaddr, PeerId};
 use protocol::Message;
 
-use crate::Key;
+use crate::{Key, Transport};
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -99,6 +99,14 @@ pub struct Path {
     pub address: Multiaddr,
     /// Through a relay.
     pub relayed: bool,
+}
+
+impl Path {
+    /// What carries it; of a relayed one, the way to the relay.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        Transport::of(&self.address)
+    }
 }
 
 /// What happened, in order: a [`Stream`] that ends when the node has shut down. Keep taking from it (see the

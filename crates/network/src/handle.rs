@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -9,7 +9,8 @@ use libp2p::{Multiaddr, PeerId};
 use protocol::{Channel, Hello, Message};
 
 use crate::{
-    Config, Event, Events, Key, Path,
+    Config, Connection, Event, Events, Key, Path, Traffic, Transport,
+    connection::Link,
     queue::{Queue, Refused},
 };
 
@@ -52,6 +53,8 @@ pub(crate) enum Command {
 pub(crate) struct Shared {
     pub(crate) hello: Hello,
     pub(crate) peers: HashMap<PeerId, Outgoing>,
+    /// What went through connections that are closed.
+    pub(crate) past: BTreeMap<(Transport, bool), Traffic>,
     pub(crate) listening: Vec<Multiaddr>,
     /// Where peers were reached, the latest first.
     pub(crate) known: VecDeque<Multiaddr>,
@@ -63,7 +66,7 @@ pub(crate) struct Outgoing {
     pub(crate) compute: Queue,
     pub(crate) content: Queue,
     /// The peer's connections; the one in use first.
-    pub(crate) paths: Vec<Path>,
+    pub(crate) links: Vec<Link>,
 }
 
 impl Outgoing {
@@ -71,7 +74,7 @@ impl Outgoing {
         Self {
             compute: Queue::new(Channel::Compute),
             content: Queue::new(Channel::Content),
-            paths: Vec::new(),
+            links: Vec::new(),
         }
     }
 
@@ -117,8 +120,36 @@ impl Handle {
         shared
             .peers
             .get(&peer)
-            .map(|it| it.paths.clone())
+            .map(|it| it.links.iter().map(|link| link.path.clone()).collect())
             .unwrap_or_default()
+    }
+
+    /// All connections, in the order of their peers' names; of one peer, the one in use first.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Connection> {
+        let shared = lock(&self.shared);
+        let mut connections: Vec<_> = shared
+            .peers
+            .iter()
+            .flat_map(|(peer, outgoing)| {
+                let links = outgoing.links.iter().enumerate();
+                links.map(|(place, link)| link.describe(*peer, place == 0))
+            })
+            .collect();
+        connections.sort_by_key(|it| (it.peer, !it.in_use));
+        connections
+    }
+
+    /// What has gone through connections since the start, by what carries them and whether they are relayed.
+    #[must_use]
+    pub fn traffic(&self) -> BTreeMap<(Transport, bool), Traffic> {
+        let shared = lock(&self.shared);
+        let mut traffic = shared.past.clone();
+        for link in shared.peers.values().flat_map(|it| &it.links) {
+            let kind = (link.path.transport(), link.path.relayed);
+            traffic.entry(kind).or_default().add(&link.counters);
+        }
+        traffic
     }
 
     /// What peers are told first, from the next stream on. Tell those that are connected with
@@ -230,6 +261,7 @@ pub(crate) fn connect(config: &Config) -> (Handle, Events, Ends) {
     let shared = Arc::new(Mutex::new(Shared {
         hello: config.hello.clone(),
         peers: HashMap::new(),
+        past: BTreeMap::new(),
         listening: Vec::new(),
         known: VecDeque::new(),
     }));

@@ -34,6 +34,7 @@
 
 mod behaviour;
 mod config;
+mod connection;
 mod driver;
 mod event;
 mod handle;
@@ -46,6 +47,7 @@ mod transport;
 mod writer;
 
 pub use config::{Config, RelayLimits};
+pub use connection::{Connection, Traffic, Transport};
 pub use event::{Event, Events, Path};
 pub use handle::{Handle, SendError};
 pub use identity::{Identity, InvalidIdentity};

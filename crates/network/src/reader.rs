@@ -10,6 +10,8 @@ use futures::{AsyncRead, ready};
 use libp2p::{PeerId, Stream, swarm::ConnectionId};
 use protocol::{Channel, FrameDecoder, Message};
 
+use crate::connection::Counters;
+
 /// Bytes taken from the stream at a time.
 const CHUNK: usize = 64 << 10;
 
@@ -37,6 +39,7 @@ pub(crate) struct Source {
 pub(crate) struct Reader {
     source: Source,
     stream: Option<Stream>,
+    counters: Counters,
     decoder: FrameDecoder,
     /// Decoded but not handed out; at most the frames of one chunk.
     messages: VecDeque<Message>,
@@ -46,10 +49,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(source: Source, stream: Stream) -> Self {
+    pub(crate) fn new(source: Source, stream: Stream, counters: Counters) -> Self {
         Self {
             source,
             stream: Some(stream),
+            counters,
             decoder: FrameDecoder::new(source.channel),
             messages: VecDeque::new(),
             chunk: vec![0; CHUNK].into_boxed_slice(),
@@ -81,6 +85,7 @@ impl Reader {
         let Ok(len @ 1..) = ready!(Pin::new(stream).poll_read(cx, &mut self.chunk)) else {
             return Poll::Ready(Ok(false));
         };
+        self.counters.received(len);
         let mut input = &self.chunk[..len];
         while let Some(message) = self
             .decoder

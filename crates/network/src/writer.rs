@@ -7,7 +7,7 @@ use futures_timer::Delay;
 use libp2p::Stream;
 use protocol::{Channel, FrameEncoder, Hello, Message};
 
-use crate::queue::Queue;
+use crate::{connection::Counters, queue::Queue};
 
 /// Small messages that wait together are written together, up to about this many bytes.
 const COALESCE: usize = 64 << 10;
@@ -19,6 +19,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// taken from the queue is on its way, and the stream ends properly: nothing is lost.
 pub(crate) async fn write(
     mut stream: Stream,
+    counters: &Counters,
     channel: Channel,
     queue: Queue,
     hello: Option<Hello>,
@@ -35,6 +36,7 @@ pub(crate) async fn write(
             if stream.write_all(&buffer).await.is_err() || stream.flush().await.is_err() {
                 return;
             }
+            counters.sent(buffer.len());
             buffer.clear();
             buffer.shrink_to(COALESCE);
         }

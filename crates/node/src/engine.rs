@@ -75,6 +75,7 @@ pub(crate) enum Notice {
     ListenFailed { address: Multiaddr, reason: String },
     Unreachable { address: Multiaddr, reason: String },
     Banned { peer: String, reason: String },
+    Damaged { id: String },
 }
 
 /// A running node. Cheap to clone.

@@ -36,6 +36,8 @@ pub(crate) enum Told<'a> {
     },
     /// A bootstrap node does not answer; it will be tried again.
     Unreachable { address: &'a str, reason: &'a str },
+    /// A fragment (or the manifest) that was whole when the node started is so no longer.
+    Damaged { id: &'a str },
     /// A peer was banned.
     Banned { peer: &'a str, reason: &'a str },
     /// It is ready for what it is there for.
@@ -93,6 +95,11 @@ impl Teller {
             }
             (false, Told::Unreachable { address, reason }) => {
                 format!("cannot reach {address} ({reason}), trying again")
+            }
+            (false, Told::Damaged { id }) => {
+                format!(
+                    "{id} has changed on the disk and is not offered any longer; is the disk failing?"
+                )
             }
             (false, Told::Banned { peer, reason }) => format!("banned {peer}: {reason}"),
             (false, Told::Ready) => "ready; Ctrl-C stops".into(),

@@ -27,15 +27,18 @@ pub(crate) fn start(block: u32) -> u64 {
 /// Content to give to others: its bytes, and the hashes of its blocks once somebody has asked for one.
 #[derive(Debug)]
 pub struct Content {
+    name: ContentId,
     bytes: Bytes,
-    hashes: OnceLock<Vec<ChainingValue>>,
+    /// None when the whole does not hash to its name.
+    hashes: OnceLock<Option<Vec<ChainingValue>>>,
 }
 
 impl Content {
     /// Wraps the whole content. Nothing is hashed yet.
     #[must_use]
-    pub fn new(bytes: Bytes) -> Self {
+    pub fn new(name: ContentId, bytes: Bytes) -> Self {
         Self {
+            name,
             bytes,
             hashes: OnceLock::new(),
         }
@@ -53,7 +56,14 @@ impl Content {
         self.hashes.get().is_some()
     }
 
-    /// A block with its proof; the last one without a number. None beyond the end and when the content is empty.
+    /// Whether it turned out, when it was hashed, not to be what its name says: the disk it is on is failing, say.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.hashes.get().is_some_and(Option::is_none)
+    }
+
+    /// A block with its proof; the last one without a number. None beyond the end, when the content is empty, and when
+    /// it is damaged: nobody would take it.
     #[must_use]
     pub fn block(&self, block: Option<u32>) -> Option<ContentBlock> {
         let total = self.bytes.len() as u64;
@@ -62,7 +72,11 @@ impl Content {
         if block >= count {
             return None;
         }
-        let hashes = self.hashes.get_or_init(|| hashes(&self.bytes));
+        let hashes = self.hashes.get_or_init(|| {
+            let hashes = hashes(&self.bytes);
+            (root(&self.bytes, &hashes) == self.name.0).then_some(hashes)
+        });
+        let hashes = hashes.as_ref()?;
         let (mut below, mut at, mut proof) = (&hashes[..], block as usize, Vec::new());
         while below.len() > 1 {
             let (left, right) = below.split_at(left_len(below.len()));
@@ -119,6 +133,15 @@ fn merged(blocks: &[ChainingValue]) -> ChainingValue {
     }
 }
 
+/// The hash of content that has at least one block.
+fn root(bytes: &[u8], blocks: &[ChainingValue]) -> blake3::Hash {
+    if blocks.len() == 1 {
+        return blake3::hash(bytes);
+    }
+    let (left, right) = blocks.split_at(left_len(blocks.len()));
+    merge_subtrees_root(&merged(left), &merged(right), Mode::Hash)
+}
+
 /// Whether what a stranger sent is that block of the content (the last one without a number), and if so which one.
 ///
 /// A block proves its place, and the last one also the length of the content: it ends where the content does.
@@ -173,10 +196,22 @@ mod tests {
 
     fn content(len: usize) -> (ContentId, Content) {
         let bytes: Bytes = (0..len).map(|i| (i ^ (i >> 7) ^ (i >> 15)) as u8).collect();
-        (
-            ContentId(*blake3::hash(&bytes).as_bytes()),
-            Content::new(bytes),
-        )
+        let name = ContentId(*blake3::hash(&bytes).as_bytes());
+        (name, Content::new(name, bytes))
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_given() {
+        for len in [1000, BLOCK, 3 * BLOCK] {
+            let (name, content) = content(len);
+            let mut bytes = content.bytes().to_vec();
+            bytes[len / 2] ^= 1;
+            let damaged = Content::new(name, bytes.into());
+            assert!(!damaged.is_damaged(), "nobody has looked yet");
+            assert_eq!(damaged.block(Some(0)), None);
+            assert!(damaged.is_damaged());
+            assert!(content.block(Some(0)).is_some() && !content.is_damaged());
+        }
     }
 
     #[test]

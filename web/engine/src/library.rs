@@ -25,7 +25,7 @@ impl Library {
     }
 
     pub(super) fn keep(&mut self, content: ContentId, bytes: Bytes) -> Arc<Content> {
-        let whole = Arc::new(Content::new(bytes));
+        let whole = Arc::new(Content::new(content, bytes));
         self.0.retain(|(known, _)| *known != content);
         self.0.push_back((content, whole.clone()));
         if self.0.len() > KEPT {

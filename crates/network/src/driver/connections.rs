@@ -37,7 +37,7 @@ impl Driver {
         }
         self.sessions += 1;
         let mut new = Peer::new(self.sessions, connection);
-        new.outgoing.paths = new.paths();
+        new.outgoing.links = new.links();
         lock(&self.ends.shared)
             .peers
             .insert(peer, new.outgoing.clone());
@@ -50,7 +50,16 @@ impl Driver {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
-        known.connections.retain(|connection| connection.id != id);
+        let gone = known.connections.extract_if(.., |it| it.id == id);
+        for connection in gone {
+            let kind = (connection.path.transport(), connection.path.relayed);
+            let mut shared = lock(&self.ends.shared);
+            shared
+                .past
+                .entry(kind)
+                .or_default()
+                .add(&connection.counters);
+        }
         if !known.connections.is_empty() {
             return self.settle(peer);
         }
@@ -69,7 +78,7 @@ impl Driver {
         };
         let news = known.choose();
         known.stop_writers_elsewhere();
-        let paths = known.paths();
+        let links = known.links();
         // Both sides move their streams; one of them closes what is left.
         let prune = lower && known.connections.len() > 1 && !known.pruning;
         if prune {
@@ -79,7 +88,7 @@ impl Driver {
             self.after(PRUNE_INTERVAL, Done::Prune { peer, session });
         }
         if let Some(shared) = lock(&self.ends.shared).peers.get_mut(&peer) {
-            shared.paths = paths;
+            shared.links = links;
         }
         if let Some(path) = news {
             self.emit(Event::PathChanged { peer, path });
@@ -125,6 +134,7 @@ impl Driver {
         match result {
             Ok(time) => {
                 connection.failed_pings = 0;
+                connection.counters.round_trip(time);
                 self.emit(Event::RoundTrip { peer, time });
             }
             Err(libp2p::ping::Failure::Unsupported) => {}

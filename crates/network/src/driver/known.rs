@@ -43,7 +43,7 @@ impl Driver {
     /// A peer that dialled us tells where it listens. Where it is seen to come from, it is likely to be reached, too.
     pub(super) fn note_listener(&mut self, peer: PeerId, info: &identify::Info) {
         let seen = self.peers.get(&peer).and_then(|known| {
-            let path = known.outgoing.paths.first()?;
+            let path = &known.outgoing.links.first()?.path;
             (!path.relayed).then(|| path.address.iter().next())?
         });
         let there = info.listen_addrs.iter().take(MAX_ADDRESSES).find(|it| {

@@ -6,7 +6,12 @@ use futures::channel::oneshot;
 use libp2p::{Multiaddr, PeerId, Stream, swarm::ConnectionId};
 use protocol::Channel;
 
-use crate::{Path, handle::Outgoing, reader::Reader};
+use crate::{
+    Path,
+    connection::{Counters, Link},
+    handle::Outgoing,
+    reader::Reader,
+};
 
 /// Streams of one channel that wait while an earlier one is still being read. More are a peer's mistake.
 const MAX_WAITING_READERS: usize = 3;
@@ -40,6 +45,7 @@ pub(super) struct Peer {
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
     pub(super) path: Path,
+    pub(super) counters: Counters,
     /// The dialling side has the lower peer id of the two.
     pub(super) dialled_by_lower: bool,
     pub(super) failed_pings: u32,
@@ -132,7 +138,7 @@ impl Peer {
     }
 
     /// All connections, the preferred one first.
-    pub(super) fn paths(&self) -> Vec<Path> {
+    pub(super) fn links(&self) -> Vec<Link> {
         let (first, rest): (Vec<_>, Vec<_>) = self
             .connections
             .iter()
@@ -140,7 +146,10 @@ impl Peer {
         first
             .into_iter()
             .chain(rest)
-            .map(|connection| connection.path.clone())
+            .map(|connection| Link {
+                path: connection.path.clone(),
+                counters: connection.counters.clone(),
+            })
             .collect()
     }
 
@@ -200,6 +209,7 @@ impl Connection {
         Self {
             id,
             path,
+            counters: Counters::default(),
             dialled_by_lower: dialler < other,
             failed_pings: 0,
         }

@@ -114,6 +114,9 @@ impl Driver {
         }
         let (stop, stopped) = oneshot::channel();
         let (session, queue) = (known.session, known.outgoing.queue(channel).clone());
+        let Some(counters) = known.connection(connection).map(|it| it.counters.clone()) else {
+            return;
+        };
         let half = known.half(channel);
         half.writer = Writer::Open {
             connection,
@@ -122,7 +125,7 @@ impl Driver {
         half.failures = 0;
         let hello = (channel == Channel::Compute).then(|| lock(&self.ends.shared).hello.clone());
         self.tasks.push(Box::pin(async move {
-            writer::write(stream, channel, queue, hello, stopped).await;
+            writer::write(stream, &counters, channel, queue, hello, stopped).await;
             Done::Written {
                 peer,
                 session,
@@ -201,7 +204,10 @@ impl Driver {
             connection,
             channel,
         };
-        if let Some(reader) = known.admit(Reader::new(source, stream)) {
+        let Some(counters) = known.connection(connection).map(|it| it.counters.clone()) else {
+            return;
+        };
+        if let Some(reader) = known.admit(Reader::new(source, stream, counters)) {
             self.readers.push(reader);
         }
     }

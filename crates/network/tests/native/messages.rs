@@ -1,13 +1,13 @@
 use std::collections::HashSet;
 
 use futures::StreamExt;
-use network::{Event, SendError};
+use network::{Event, SendError, Transport};
 use protocol::{
     BLOCK_BYTES, Cancel, ComputeResponse, ContentBlock, ContentRequest, ContentResponse,
     HoldingsChanged, Message, RequestId,
 };
 
-use crate::node::{Node, QUIC, TCP, WEBRTC, WEBSOCKET, pair, request};
+use crate::node::{Node, PATIENCE, QUIC, TCP, WEBRTC, WEBSOCKET, pair, request};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_say_hello_whatever_the_transport() {
@@ -18,6 +18,54 @@ async fn both_sides_say_hello_whatever_the_transport() {
         let hello = one.hello_from(other.peer()).await;
         assert_eq!((hello.model, hello.computes.count()), (Some([7; 32]), 3));
         other.hello_from(one.peer()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_says_what_carries_it_and_how_much_has_gone_through() {
+    const MESSAGES: u64 = 10;
+    const BYTES: usize = 16 << 10;
+    for (kind, transport) in [
+        (TCP, Transport::Tcp),
+        (WEBSOCKET, Transport::WebSocket),
+        (QUIC, Transport::Quic),
+        (WEBRTC, Transport::WebRtcDirect),
+    ] {
+        let (mut one, mut other) = pair(kind).await;
+        let (one_id, other_id) = (one.peer(), other.peer());
+        for id in 0..MESSAGES {
+            one.handle.send(other_id, request(id, BYTES)).unwrap();
+        }
+        let mut received = 0;
+        while received < MESSAGES {
+            let message = other.message_from(one_id).await;
+            received += u64::from(matches!(message, Message::ComputeRequest(_)));
+        }
+        let about =
+            |bytes: u64| (MESSAGES * BYTES as u64..MESSAGES * BYTES as u64 + 5000).contains(&bytes);
+        let [connection] = &other.handle.connections()[..] else {
+            panic!("one connection");
+        };
+        assert_eq!(connection.peer, one_id);
+        assert!(connection.in_use && !connection.path.relayed);
+        assert_eq!(connection.path.transport(), transport);
+        assert!(
+            about(connection.received) && connection.sent < 5000,
+            "{connection:?}"
+        );
+        let measured = async {
+            while other.handle.connections()[0].round_trip.is_none() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, measured).await.unwrap();
+        // What has gone through stays counted when the connection is gone.
+        one.handle.disconnect(other_id);
+        one.gone(other_id).await;
+        assert!(one.handle.connections().is_empty());
+        let traffic = one.handle.traffic();
+        assert_eq!(traffic.len(), 1);
+        assert!(about(traffic[&(transport, false)].sent), "{traffic:?}");
     }
 }
 

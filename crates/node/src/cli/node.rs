@@ -213,6 +213,7 @@ impl Teller {
                 reason,
             }),
             Notice::Banned { peer, reason } => self.tell(&Told::Banned { peer, reason }),
+            Notice::Damaged { id } => self.tell(&Told::Damaged { id }),
         }
     }
 }

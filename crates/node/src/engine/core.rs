@@ -26,6 +26,8 @@ const RESULTS: usize = 1024;
 /// What a thread has finished.
 enum Done {
     Event(Event),
+    /// What is held of this is not what its name says.
+    Damaged(ContentId),
     Checked {
         download: DownloadId,
         good: bool,
@@ -187,7 +189,7 @@ impl Core {
             Command::Model(model) => self.node.set_model(model, now),
             Command::Catalogue(catalogue, manifest) => {
                 if let Some(model) = self.node.config().model {
-                    let manifest = Arc::new(Content::new(manifest));
+                    let manifest = Arc::new(Content::new(model, manifest));
                     self.by_content.insert(model, manifest);
                 }
                 self.node.set_catalogue(catalogue, now);
@@ -228,7 +230,7 @@ impl Core {
     ) {
         for (index, fragment) in fragments {
             if let Some(info) = self.node.catalogue().get(FragmentIndex(index)) {
-                let content = Content::new(fragment.bytes().clone());
+                let content = Content::new(info.content, fragment.bytes().clone());
                 self.by_content.insert(info.content, Arc::new(content));
                 self.fragments.insert(index, fragment);
             }
@@ -240,6 +242,24 @@ impl Core {
             .filter(|index| self.fragments.contains_key(index));
         self.node
             .set_holdings(computes.map(FragmentIndex), stores, now);
+    }
+
+    /// Content has changed since it was verified: it is neither given nor computed on any longer.
+    fn let_go(&mut self, content: ContentId, now: Duration) {
+        if self.by_content.remove(&content).is_none() {
+            return;
+        }
+        let catalogue = self.node.catalogue();
+        let index = catalogue.indices().find(|index| {
+            let info = catalogue.get(*index);
+            info.is_some_and(|info| info.content == content)
+        });
+        if let Some(index) = index {
+            self.fragments.remove(&index.0);
+            self.node.remove_holding(index, now);
+        }
+        let id = FragmentId(content.0).to_string();
+        self.notice(Notice::Damaged { id });
     }
 
     /// Carries out everything the core has decided.
@@ -380,20 +400,24 @@ impl Core {
     }
 
     fn read(&mut self, ticket: Ticket, content: ContentId, block: Option<u32>) {
-        let content = self.by_content.get(&content).cloned();
-        if let Some(content) = content.clone().filter(|content| !content.is_hashed()) {
+        let held = self.by_content.get(&content).cloned();
+        if let Some(held) = held.clone().filter(|held| !held.is_hashed()) {
             // The first time it is read from the disk and hashed as a whole.
             let results = self.results.clone();
             tokio::spawn(async move {
-                let block = tokio::task::spawn_blocking(move || content.block(block)).await;
+                let hashed = held.clone();
+                let block = tokio::task::spawn_blocking(move || held.block(block)).await;
                 let result = block.ok().flatten();
+                if hashed.is_damaged() {
+                    let _ = results.send(Done::Damaged(content)).await;
+                }
                 let _ = results
                     .send(Done::Event(Event::ContentRead { ticket, result }))
                     .await;
             });
             return;
         }
-        let result = content.and_then(|content| content.block(block));
+        let result = held.and_then(|held| held.block(block));
         let now = self.now();
         self.node
             .handle_event(Event::ContentRead { ticket, result }, now);
@@ -424,6 +448,7 @@ impl Core {
         let now = self.now();
         match done {
             Done::Event(event) => self.node.handle_event(event, now),
+            Done::Damaged(content) => self.let_go(content, now),
             Done::Checked {
                 download,
                 good,

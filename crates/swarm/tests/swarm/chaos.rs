@@ -116,7 +116,8 @@ fn message() -> impl Strategy<Value = Message> {
         })
     });
     let right = (0..FRAGMENTS).prop_map(|i| {
-        let whole = Content::new(content(i, BYTES).1);
+        let (name, bytes) = content(i, BYTES);
+        let whole = Content::new(name, bytes);
         Ok(whole.block(None).expect("it is not empty"))
     });
     let block = prop_oneof![block, right, failure.prop_map(Err)];

@@ -122,7 +122,7 @@ fn a_manifest_is_fetched_before_anything_is_known_of_it() {
     let mut world = World::new(1, 100);
     let seed = world.join("seed", &[0]);
     let (model, manifest) = model();
-    let content = Content::new(manifest);
+    let content = Content::new(model, manifest);
     world.get(&seed).content.insert(model, content);
     // A node that knows the model's name only.
     let client = world.join("client", &[]);
@@ -141,7 +141,7 @@ fn a_manifest_longer_than_anything_reasonable_is_refused() {
     let mut world = World::new(1, 100);
     let seed = world.join("seed", &[0]);
     let (model, manifest) = model();
-    let content = Content::new(manifest);
+    let content = Content::new(model, manifest);
     world.get(&seed).content.insert(model, content);
     let client = world.join_with("client", &[], |config| config.max_content_bytes = 500_000);
     world.run(S);
@@ -156,7 +156,7 @@ fn a_beginning_longer_than_the_manifest_is_void() {
     let mut world = World::new(1, 100);
     let seed = world.join("seed", &[0]);
     let (model, manifest) = model();
-    let content = Content::new(manifest.clone());
+    let content = Content::new(model, manifest.clone());
     world.get(&seed).content.insert(model, content);
     let client = world.join("client", &[]);
     world.run(S);

@@ -168,7 +168,7 @@ impl World {
             pace: MS,
             content: infos
                 .map(|info| info.content)
-                .map(|name| (name, Content::new(self.contents[&name].clone())))
+                .map(|name| (name, Content::new(name, self.contents[&name].clone())))
                 .collect(),
             answers: BTreeMap::new(),
             failures: BTreeMap::new(),
