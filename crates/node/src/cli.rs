@@ -12,6 +12,7 @@ mod node;
 mod perplexity;
 mod secret;
 mod serve;
+mod status;
 mod tokenize;
 mod verify;
 mod web;
@@ -71,6 +72,7 @@ enum Command {
     Logits(logits::Options),
     Perplexity(perplexity::Options),
     Secret(secret::Options),
+    Status(status::Options),
 }
 
 impl Cli {
@@ -95,6 +97,7 @@ impl Cli {
             Command::Logits(options) => options.run(),
             Command::Perplexity(options) => options.run(),
             Command::Secret(options) => options.run(),
+            Command::Status(options) => options.run(),
         }
     }
 }

@@ -12,6 +12,8 @@ const SLOTS: usize = 64;
 
 /// An identity, and the lock on its file: two nodes with one key would confuse everybody.
 pub(crate) struct Key {
+    /// Of which kind of node.
+    pub(crate) kind: &'static str,
     pub(crate) identity: Identity,
     /// What the node shows who connects by WebRTC; kept beside the key, so that its addresses stay the same.
     pub(crate) certificate: Certificate,
@@ -23,9 +25,9 @@ pub(crate) struct Key {
 impl Key {
     /// The key in `file`, made if there is none; without `file` one of the usual files for nodes of this `kind`, the
     /// first that no running node uses.
-    pub(crate) fn open(file: Option<&Path>, kind: &str) -> Result<Self> {
+    pub(crate) fn open(file: Option<&Path>, kind: &'static str) -> Result<Self> {
         if let Some(file) = file {
-            return Self::try_open(file)?
+            return Self::try_open(file, kind)?
                 .with_context(|| format!("another running node uses the key {}", file.display()));
         }
         let folder = default_folder()?;
@@ -35,7 +37,7 @@ impl Key {
             } else {
                 format!("{kind}-{slot}.key")
             };
-            if let Some(key) = Self::try_open(&folder.join(name))? {
+            if let Some(key) = Self::try_open(&folder.join(name), kind)? {
                 return Ok(key);
             }
         }
@@ -43,7 +45,7 @@ impl Key {
     }
 
     /// Nothing if another process uses it.
-    fn try_open(path: &Path) -> Result<Option<Self>> {
+    fn try_open(path: &Path, kind: &'static str) -> Result<Option<Self>> {
         let at = || format!("cannot use the key {}", path.display());
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).with_context(at)?;
@@ -79,6 +81,7 @@ impl Key {
         };
         let certificate = certificate(&path.with_extension("webrtc.pem"))?;
         Ok(Some(Self {
+            kind,
             identity,
             certificate,
             path: path.to_owned(),
@@ -106,7 +109,7 @@ fn certificate(path: &Path) -> Result<Certificate> {
     }
 }
 
-fn default_folder() -> Result<PathBuf> {
+pub(crate) fn default_folder() -> Result<PathBuf> {
     let project = directories::ProjectDirs::from("", "", "iap2p");
     let project = project.context("this account has no home folder; name a key with --key FILE")?;
     Ok(project.data_dir().to_owned())

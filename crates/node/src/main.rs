@@ -16,6 +16,7 @@ mod partial;
 mod peers;
 mod progress;
 mod source;
+mod status;
 mod web;
 
 use clap::Parser;

@@ -19,25 +19,31 @@ pub(crate) fn read(path: &Path, longest: u64) -> Vec<u8> {
 
 /// Writes a download's beginning behind the back of whoever takes part in the swarm: a disk may take its time.
 #[derive(Debug)]
-pub(crate) struct Writer(mpsc::Sender<(u64, Bytes)>);
+pub(crate) struct Writer(Option<mpsc::SyncSender<(u64, Bytes)>>);
+
+/// Blocks that wait for the disk: 64 MiB, several fragments as they usually are.
+const WAITING: usize = 256;
 
 impl Writer {
     /// Must be called within a Tokio runtime.
     pub(crate) fn new(path: PathBuf) -> Self {
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(WAITING);
         tokio::task::spawn_blocking(move || {
             if let Err(error) = write_all(&path, &receiver) {
                 // The download itself goes on; storing the whole will say what is wrong with the disk.
                 tracing::debug!(path = %path.display(), %error, "a download is not kept on its way");
             }
         });
-        Self(sender)
+        Self(Some(sender))
     }
 
-    /// Writes bytes at a place; what is behind them is void. At most the whole content waits here.
-    pub(crate) fn write(&self, offset: u64, bytes: Bytes) {
-        // Fails when writing has failed.
-        let _ = self.0.send((offset, bytes));
+    /// Writes bytes at a place; what is behind them is void.
+    pub(crate) fn write(&mut self, offset: u64, bytes: Bytes) {
+        let sent = self.0.as_ref().map(|it| it.try_send((offset, bytes)));
+        if matches!(sent, Some(Err(_))) {
+            // Writing has failed, or the disk is slower than the network: what comes later would leave a gap.
+            self.0 = None;
+        }
     }
 }
 
@@ -64,7 +70,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.download");
         assert!(read(&path, 100).is_empty());
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(WAITING);
         for (offset, bytes) in [(0, "first "), (6, "second"), (6, "third")] {
             sender.send((offset, Bytes::from(bytes))).unwrap();
         }

@@ -226,6 +226,7 @@ impl Node {
             fragment.storing += u32::from(fragment.ours || self.stores.contains(index));
         }
         Stats {
+            model: self.config.model,
             peers,
             coverage,
             downloads: self.downloads.stats(),

@@ -6,6 +6,8 @@ use std::time::Duration;
 /// A picture of the node and what it knows of its swarm.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// The model this node serves or asks.
+    pub model: Option<ContentId>,
     /// Everybody connected, in the order of their names.
     pub peers: Vec<PeerStats>,
     /// One entry per fragment of the model, in the manifest's order.

@@ -5,9 +5,11 @@ use crate::engine::{Engine, Notice};
 use crate::events::{Teller, Told};
 use crate::key::Key;
 use crate::peers::Peers;
+use crate::status::{self, Reporter, StatusFile};
 use anyhow::{Context, Result};
 use clap::Args;
 use network::Multiaddr;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,6 +59,10 @@ pub(crate) struct NodeOptions {
     /// down [default: no limit]
     #[arg(long, value_name = "BYTES", env = "IAP2P_UPLOAD", value_parser = bytes)]
     upload: Option<NonZeroU64>,
+    /// Where to tell how this node is: `iap2p status` asks here, and Prometheus at /metrics. By default on this machine
+    /// only, at a free port that `iap2p status` finds by itself
+    #[arg(long, value_name = "IP:PORT", env = "IAP2P_STATUS")]
+    status: Option<SocketAddr>,
     #[command(flatten)]
     private: Private,
     /// Print one JSON object per line instead of sentences
@@ -77,6 +83,7 @@ pub(crate) struct Running {
     peers: Peers,
     /// The addresses it has without listening there itself.
     external: usize,
+    _status: Option<StatusFile>,
     _key: Key,
 }
 
@@ -91,7 +98,7 @@ impl NodeOptions {
     }
 
     /// The node's key, its own for this kind of node.
-    pub(crate) fn key(&self, kind: &str) -> Result<Key> {
+    pub(crate) fn key(&self, kind: &'static str) -> Result<Key> {
         Key::open(self.key.as_deref(), kind)
     }
 
@@ -137,14 +144,48 @@ impl NodeOptions {
         teller.tell(&Told::Identity {
             peer: &peer.to_string(),
         })?;
+        let status = self.tell_status(&engine, &key)?;
         Ok(Running {
             engine,
             teller,
             notices,
             peers,
             external,
+            _status: status,
             _key: key,
         })
+    }
+}
+
+impl NodeOptions {
+    /// Has the node tell its status to whoever asks.
+    fn tell_status(&self, engine: &Engine, key: &Key) -> Result<Option<StatusFile>> {
+        let address = self
+            .status
+            .unwrap_or((std::net::Ipv4Addr::LOCALHOST, 0).into());
+        let socket = TcpListener::bind(address)
+            .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
+            .with_context(|| {
+                format!("cannot tell the status at {address}; choose another --status")
+            })?;
+        // One that listens everywhere is asked on this machine, too.
+        let mut here = socket.local_addr()?;
+        if here.ip().is_unspecified() {
+            here.set_ip(match here.ip() {
+                IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let reporter = Reporter::new(engine.clone(), key.kind);
+        tokio::spawn(async move {
+            if let Err(error) = status::serve(socket, reporter).await {
+                tracing::warn!("the status is not told any longer: {error}");
+            }
+        });
+        // A node whose key cannot have company still works.
+        Ok(StatusFile::write(&key.path, &format!("http://{here}/"))
+            .inspect_err(|error| tracing::warn!("`iap2p status` will not find this node: {error}"))
+            .ok())
     }
 }
 

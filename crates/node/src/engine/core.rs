@@ -313,7 +313,7 @@ impl Core {
                             .bytes
                             .truncate(usize::try_from(offset).unwrap_or(usize::MAX));
                         fetch.bytes.extend_from_slice(&bytes);
-                        if let Some(keep) = &fetch.keep {
+                        if let Some(keep) = &mut fetch.keep {
                             keep.write(offset, bytes);
                         }
                     }

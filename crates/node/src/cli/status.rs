@@ -1,0 +1,218 @@
+use crate::status::{self, Status};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{HumanBytes, HumanDuration};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A node on this machine answers at once, one at the other end of the world within a second.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A node has thousands of connections at most.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Say how the nodes of this account are: what they hold, with whom they are connected and how
+///
+/// Every node tells this on its own machine, where `iap2p status` finds it. To watch it from elsewhere, have it listen
+/// for that (`iap2p serve --status 0.0.0.0:9100`); Prometheus reads the same at `/metrics`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Where a node tells its status, such as 192.168.1.7:9100 [default: all nodes of this account]
+    #[arg(value_name = "ADDRESS", conflicts_with = "key")]
+    address: Option<String>,
+    /// Only the node with this key
+    #[arg(long, value_name = "FILE", env = "IAP2P_KEY")]
+    key: Option<PathBuf>,
+    /// Print JSON, one object a line for each node
+    #[arg(long)]
+    json: bool,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> Result<()> {
+        let nodes = match &self.address {
+            Some(address) => vec![ask(&url(address))?],
+            None => status::running(self.key.as_deref())?
+                .iter()
+                // Of one that was killed the file is left.
+                .filter_map(|url| {
+                    ask(url)
+                        .inspect_err(|error| tracing::info!("{error:#}"))
+                        .ok()
+                })
+                .collect(),
+        };
+        if nodes.is_empty() {
+            bail!("no node of this account runs here; start one with `iap2p serve`");
+        }
+        let mut out = std::io::stdout().lock();
+        for (place, node) in nodes.iter().enumerate() {
+            if self.json {
+                writeln!(out, "{}", serde_json::to_string(node)?)?;
+                continue;
+            }
+            if place > 0 {
+                writeln!(out)?;
+            }
+            write!(out, "{}", in_words(node))?;
+        }
+        Ok(())
+    }
+}
+
+fn url(address: &str) -> String {
+    match address.contains("://") {
+        true => address.to_owned(),
+        false => format!("http://{address}/"),
+    }
+}
+
+fn ask(url: &str) -> Result<Status> {
+    let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE));
+    let agent: ureq::Agent = config.build().into();
+    let place = format!("{}/status.json", url.trim_end_matches('/'));
+    let mut answer = agent
+        .get(&place)
+        .call()
+        .with_context(|| format!("no node answers at {url}"))?;
+    let body = answer.body_mut().with_config().limit(MAX_BYTES);
+    body.read_json()
+        .with_context(|| format!("what answers at {url} is no node"))
+}
+
+fn in_words(node: &Status) -> String {
+    let since = HumanDuration(Duration::from_secs(node.started));
+    let mut lines = vec![format!(
+        "{} {} ({}), running for {since}",
+        node.kind, node.peer, node.agent
+    )];
+    lines.extend(node.listening.iter().map(|it| format!("  at {it}")));
+    if let Some(model) = &node.model {
+        lines.push(format!("  model {}", model.id));
+        lines.push(format!(
+            "  {} fragments: somebody computes on {}, this node on {}",
+            model.fragments, model.covered, model.computes
+        ));
+    }
+    let requests = &node.requests;
+    lines.push(format!(
+        "  answered {} requests of others ({} refused), had {} answered ({} failed)",
+        requests.served,
+        requests.refused,
+        requests.answered_by_peers + requests.answered_locally,
+        requests.failed
+    ));
+    lines.push(format!(
+        "  gave {} of fragments, got {}; banned {} peers",
+        HumanBytes(node.content.sent),
+        HumanBytes(node.content.received),
+        node.banned
+    ));
+    for it in &node.downloads {
+        let total = it
+            .total
+            .map_or_else(|| "?".into(), |it| HumanBytes(it).to_string());
+        let (written, sources) = (HumanBytes(it.written), it.sources);
+        lines.push(format!(
+            "  fetching {}: {written} of {total}, from {sources} peers",
+            it.id
+        ));
+    }
+    lines.push(match node.connections.len() {
+        0 => "  connected with nobody".into(),
+        1 => "  one connection:".into(),
+        many => format!("  {many} connections:"),
+    });
+    let mut text = lines.join("\n") + "\n";
+    if !node.connections.is_empty() {
+        text += &format!("{}\n", connections(node));
+    }
+    text
+}
+
+fn connections(node: &Status) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([
+        "peer",
+        "program",
+        "by",
+        "round trip",
+        "sent",
+        "received",
+        "answered",
+        "asked",
+    ]);
+    for it in &node.connections {
+        let mut by = it.transport.clone();
+        if it.relayed {
+            by += ", relayed";
+        }
+        if !it.in_use {
+            by += ", closing";
+        }
+        table.add_row([
+            it.peer.clone(),
+            it.agent.clone(),
+            by,
+            it.round_trip_ms
+                .map_or_else(String::new, |time| format!("{time:.1} ms")),
+            HumanBytes(it.bytes.sent).to_string(),
+            HumanBytes(it.bytes.received).to_string(),
+            it.answered.to_string(),
+            it.served.to_string(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Bytes, Connection, Model};
+
+    #[test]
+    fn a_node_is_described_for_people() {
+        let bytes = Bytes {
+            sent: 2048,
+            received: 3 << 20,
+        };
+        let node = Status {
+            kind: "serve".into(),
+            peer: "12D3KooWA".into(),
+            agent: "iap2p/0.1.0".into(),
+            started: 125,
+            model: Some(Model {
+                id: "bafk".into(),
+                fragments: 11,
+                covered: 9,
+                computes: 3,
+            }),
+            connections: vec![Connection {
+                peer: "12D3KooWB".into(),
+                transport: "webrtc".into(),
+                relayed: true,
+                in_use: true,
+                round_trip_ms: Some(12.34),
+                bytes,
+                ..Connection::default()
+            }],
+            ..Status::default()
+        };
+        let text = in_words(&node);
+        for part in [
+            "serve 12D3KooWA (iap2p/0.1.0), running for 2 minutes",
+            "11 fragments: somebody computes on 9, this node on 3",
+            "webrtc, relayed",
+            "12.3 ms",
+            "2.00 KiB",
+        ] {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        assert_eq!(url("1.2.3.4:5"), "http://1.2.3.4:5/");
+    }
+}

@@ -1,0 +1,225 @@
+//! What a node says about itself, to `iap2p status` and to Prometheus.
+
+mod file;
+mod metrics;
+mod server;
+
+pub(crate) use file::{StatusFile, running};
+pub(crate) use server::serve;
+
+use crate::engine::{Engine, Stopped, network_peer};
+use fragments::{FragmentId, ModelId};
+use network::{PeerId, Transport};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// A node, as it is now.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// Program and version.
+    pub(crate) agent: String,
+    /// What it was started for: `serve` or `bootstrap`.
+    pub(crate) kind: String,
+    pub(crate) peer: String,
+    /// So many seconds ago.
+    pub(crate) started: u64,
+    /// Where it can be reached.
+    pub(crate) listening: Vec<String>,
+    pub(crate) model: Option<Model>,
+    pub(crate) requests: Requests,
+    pub(crate) content: Bytes,
+    /// Peers banned since the start.
+    pub(crate) banned: u64,
+    pub(crate) downloads: Vec<Download>,
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) traffic: Vec<Traffic>,
+}
+
+/// Fragments of the model.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Model {
+    pub(crate) id: String,
+    pub(crate) fragments: usize,
+    /// On which somebody in sight computes.
+    pub(crate) covered: usize,
+    /// On which this node computes.
+    pub(crate) computes: usize,
+}
+
+/// Requests to compute. Those that say no more are numbers since the start.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Requests {
+    /// Own ones under way now.
+    pub(crate) in_flight: usize,
+    /// Own ones that wait for a holder now.
+    pub(crate) waiting: usize,
+    /// Those of others that wait or run here now.
+    pub(crate) incoming: usize,
+    pub(crate) answered_locally: u64,
+    pub(crate) answered_by_peers: u64,
+    pub(crate) failed: u64,
+    /// Sent to a second holder because the first was late.
+    pub(crate) hedged: u64,
+    /// Sent elsewhere because a holder left or erred.
+    pub(crate) resent: u64,
+    /// Of others, answered here.
+    pub(crate) served: u64,
+    /// Of others, refused because too many waited.
+    pub(crate) refused: u64,
+}
+
+/// Bytes since the start.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Bytes {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+}
+
+/// Content on its way here.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Download {
+    pub(crate) id: String,
+    pub(crate) written: u64,
+    pub(crate) total: Option<u64>,
+    /// Peers of whom something is awaited.
+    pub(crate) sources: usize,
+}
+
+/// A connection with a peer.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Connection {
+    pub(crate) peer: String,
+    /// Its program, once it has said so.
+    pub(crate) agent: String,
+    pub(crate) transport: String,
+    pub(crate) relayed: bool,
+    pub(crate) address: String,
+    /// Messages go this way, and not through another connection with the same peer.
+    pub(crate) in_use: bool,
+    pub(crate) round_trip_ms: Option<f64>,
+    #[serde(flatten)]
+    pub(crate) bytes: Bytes,
+    /// Own requests it answered.
+    pub(crate) answered: u64,
+    /// Its requests answered here.
+    pub(crate) served: u64,
+}
+
+/// Bytes of messages through all connections of a kind, those that are closed included.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Traffic {
+    pub(crate) transport: String,
+    pub(crate) relayed: bool,
+    #[serde(flatten)]
+    pub(crate) bytes: Bytes,
+}
+
+/// Asks a running node how it is.
+#[derive(Clone)]
+pub(crate) struct Reporter {
+    engine: Engine,
+    kind: &'static str,
+    peer: String,
+    started: Instant,
+}
+
+impl Reporter {
+    pub(crate) fn new(engine: Engine, kind: &'static str) -> Self {
+        let peer = engine.network().local_peer().to_string();
+        Self {
+            engine,
+            kind,
+            peer,
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) async fn report(&self) -> Result<Status, Stopped> {
+        let stats = self.engine.stats().await?;
+        let network = self.engine.network();
+        let totals = stats.totals;
+        let peers: HashMap<PeerId, &swarm::PeerStats> = stats
+            .peers
+            .iter()
+            .filter_map(|peer| Some((network_peer(&peer.peer)?, peer)))
+            .collect();
+        let connection = |it: network::Connection| {
+            let known = peers.get(&it.peer);
+            Connection {
+                peer: it.peer.to_string(),
+                agent: known.map(|peer| peer.agent.clone()).unwrap_or_default(),
+                transport: it.path.transport().name().into(),
+                relayed: it.path.relayed,
+                address: it.path.address.to_string(),
+                in_use: it.in_use,
+                round_trip_ms: it.round_trip.map(milliseconds),
+                bytes: Bytes {
+                    sent: it.sent,
+                    received: it.received,
+                },
+                answered: known.map_or(0, |peer| peer.answered),
+                served: known.map_or(0, |peer| peer.served),
+            }
+        };
+        let traffic = |((transport, relayed), it): ((Transport, bool), network::Traffic)| Traffic {
+            transport: transport.name().into(),
+            relayed,
+            bytes: Bytes {
+                sent: it.sent,
+                received: it.received,
+            },
+        };
+        let (covered, fragments) = stats.covered();
+        Ok(Status {
+            agent: concat!("iap2p/", env!("CARGO_PKG_VERSION")).into(),
+            kind: self.kind.into(),
+            peer: self.peer.clone(),
+            started: self.started.elapsed().as_secs(),
+            listening: network
+                .listening()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            model: stats.model.map(|model| Model {
+                id: ModelId(model.0).to_string(),
+                fragments,
+                covered,
+                computes: stats.coverage.iter().filter(|it| it.ours).count(),
+            }),
+            requests: Requests {
+                in_flight: stats.in_flight,
+                waiting: stats.waiting,
+                incoming: stats.incoming,
+                answered_locally: totals.answered_locally,
+                answered_by_peers: totals.answered_by_peers,
+                failed: totals.failed,
+                hedged: totals.hedged,
+                resent: totals.resent,
+                served: totals.served,
+                refused: totals.refused,
+            },
+            content: Bytes {
+                sent: totals.content_sent,
+                received: totals.content_received,
+            },
+            banned: totals.banned,
+            downloads: stats.downloads.iter().map(download).collect(),
+            connections: network.connections().into_iter().map(connection).collect(),
+            traffic: network.traffic().into_iter().map(traffic).collect(),
+        })
+    }
+}
+
+fn download(it: &swarm::DownloadStats) -> Download {
+    Download {
+        id: FragmentId(it.content.0).to_string(),
+        written: it.written,
+        total: it.total,
+        sources: it.sources,
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}

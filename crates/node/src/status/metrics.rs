@@ -1,0 +1,226 @@
+//! The status as Prometheus reads it.
+
+use super::{Bytes, Status};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::TypedMetric;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The metrics in the OpenMetrics text format.
+pub(crate) fn text(status: Status) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("iap2p");
+    registry.register_collector(Box::new(status));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+type Labels<'a> = Vec<(&'static str, &'a str)>;
+
+/// One metric with a value for each set of labels.
+fn family<'a, M: EncodeMetric + TypedMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help, unit): (&str, &str, Option<Unit>),
+    values: impl IntoIterator<Item = (Labels<'a>, M)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), M::TYPE)?;
+    for (labels, value) in values {
+        value.encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn relayed(relayed: bool) -> (&'static str, &'static str) {
+    ("relayed", if relayed { "true" } else { "false" })
+}
+
+fn both<'a>(labels: &Labels<'a>, bytes: Bytes) -> [(Labels<'a>, ConstCounter<u64>); 2] {
+    [("sent", bytes.sent), ("received", bytes.received)].map(|(direction, bytes)| {
+        let mut labels = labels.clone();
+        labels.push(("direction", direction));
+        (labels, ConstCounter::new(bytes))
+    })
+}
+
+impl Collector for Status {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let e = &mut encoder;
+        let gauge = |value: usize| ConstGauge::new(value as u64);
+        let counter = ConstCounter::new;
+
+        let about = Info::new(vec![
+            ("agent", self.agent.clone()),
+            ("kind", self.kind.clone()),
+            ("peer", self.peer.clone()),
+        ]);
+        let descriptor = e.encode_descriptor("node", "The node", None, about.metric_type())?;
+        about.encode(descriptor)?;
+        family(
+            e,
+            ("uptime", "Time since the start", Some(Unit::Seconds)),
+            [(vec![], ConstGauge::new(self.started))],
+        )?;
+
+        let mut connected: BTreeMap<(&str, bool), usize> = BTreeMap::new();
+        for it in &self.connections {
+            *connected.entry((&it.transport, it.relayed)).or_default() += 1;
+        }
+        family(
+            e,
+            ("connections", "Connections by what carries them", None),
+            connected.into_iter().map(|((transport, via), count)| {
+                (vec![("transport", transport), relayed(via)], gauge(count))
+            }),
+        )?;
+        family(
+            e,
+            (
+                "round_trip",
+                "The last round trip measured, for each connection",
+                Some(Unit::Seconds),
+            ),
+            self.connections.iter().filter_map(|it| {
+                let labels = vec![
+                    ("peer", it.peer.as_str()),
+                    ("transport", &it.transport),
+                    relayed(it.relayed),
+                ];
+                Some((labels, ConstGauge::new(it.round_trip_ms? / 1e3)))
+            }),
+        )?;
+        family(
+            e,
+            ("message", "Bytes of messages", Some(Unit::Bytes)),
+            self.traffic.iter().flat_map(|it| {
+                let labels = vec![("transport", it.transport.as_str()), relayed(it.relayed)];
+                both(&labels, it.bytes)
+            }),
+        )?;
+        family(
+            e,
+            (
+                "content",
+                "Bytes of fragments and manifests",
+                Some(Unit::Bytes),
+            ),
+            both(&vec![], self.content),
+        )?;
+        family(
+            e,
+            ("banned", "Peers banned", None),
+            [(vec![], counter(self.banned))],
+        )?;
+
+        let requests = &self.requests;
+        family(
+            e,
+            ("requests_now", "Requests to compute that are open", None),
+            [
+                (vec![("state", "in-flight")], gauge(requests.in_flight)),
+                (vec![("state", "waiting")], gauge(requests.waiting)),
+                (vec![("state", "incoming")], gauge(requests.incoming)),
+            ],
+        )?;
+        let own = |outcome, count| (vec![("outcome", outcome)], counter(count));
+        family(
+            e,
+            ("requests", "Own requests to compute", None),
+            [
+                own("answered-locally", requests.answered_locally),
+                own("answered-by-peers", requests.answered_by_peers),
+                own("failed", requests.failed),
+            ],
+        )?;
+        for (name, help, count) in [
+            (
+                "requests_hedged",
+                "Own requests sent to a second holder because the first was late",
+                requests.hedged,
+            ),
+            (
+                "requests_resent",
+                "Own requests sent elsewhere because a holder left or erred",
+                requests.resent,
+            ),
+            (
+                "served",
+                "Requests of others answered here",
+                requests.served,
+            ),
+            (
+                "refused",
+                "Requests of others refused because too many waited",
+                requests.refused,
+            ),
+        ] {
+            family(e, (name, help, None), [(vec![], counter(count))])?;
+        }
+
+        if let Some(model) = &self.model {
+            for (name, help, count) in [
+                ("model_fragments", "Fragments of the model", model.fragments),
+                (
+                    "covered_fragments",
+                    "Fragments that somebody in sight computes on",
+                    model.covered,
+                ),
+                (
+                    "computed_fragments",
+                    "Fragments that this node computes on",
+                    model.computes,
+                ),
+            ] {
+                family(e, (name, help, None), [(vec![], gauge(count))])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Connection, Traffic};
+    use super::*;
+
+    #[test]
+    fn a_status_is_told_in_the_open_metrics_format() {
+        let bytes = Bytes {
+            sent: 7,
+            received: 9,
+        };
+        let connection = Connection {
+            peer: "12D3\"x".into(),
+            transport: "quic".into(),
+            round_trip_ms: Some(1.5),
+            ..Connection::default()
+        };
+        let status = Status {
+            connections: vec![connection.clone(), connection],
+            traffic: vec![Traffic {
+                transport: "quic".into(),
+                relayed: true,
+                bytes,
+            }],
+            banned: 3,
+            ..Status::default()
+        };
+        let text = text(status).unwrap();
+        for line in [
+            "# TYPE iap2p_connections gauge",
+            "iap2p_connections{transport=\"quic\",relayed=\"false\"} 2",
+            "iap2p_round_trip_seconds{peer=\"12D3\\\"x\",transport=\"quic\",relayed=\"false\"} 0.0015",
+            "iap2p_message_bytes_total{transport=\"quic\",relayed=\"true\",direction=\"received\"} 9",
+            "iap2p_banned_total 3",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
+        }
+    }
+}
