@@ -1,6 +1,7 @@
 //! The whole system in real browsers and real processes, inside a network of its own.
 
 mod answer;
+mod dht;
 mod graphics;
 mod harness;
 mod invitation;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         harness::an_exception_nobody_caught_fails_the_test,
         harness::an_exception_in_a_worker_fails_the_test,
         harness::two_tabs_reach_each_other_directly,
+        dht::fragments_are_found_when_the_entry_is_gone,
         offline::a_browser_may_install_the_page,
         offline::without_a_network_the_page_opens_and_says_what_is_missing,
         invitation::a_page_finds_back_by_those_it_has_met_when_the_entry_is_gone,

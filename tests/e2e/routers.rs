@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
-    Browser, Network, Program, Visitor,
+    Browser, Network, PeerRow, Program, Visitor,
     lab::{self, CORE, Meter, Nat, Site},
     model, until,
 };
@@ -166,7 +166,8 @@ pub(crate) fn a_tab_and_a_native_node_behind_two_routers_connect_directly() -> R
 fn leaves_the_relay(visitor: &Visitor, peer: &str) -> Result<()> {
     until("the two are connected without the relay", || {
         let rows = visitor.peers()?;
-        let direct = rows.iter().any(|row| row.peer == peer && !row.relayed);
+        let webrtc = |row: &PeerRow| !row.relayed && row.transport.as_deref() == Some("WebRTC");
+        let direct = rows.iter().any(|row| row.peer == peer && webrtc(row));
         Ok(direct.then_some(()))
     })
     .with_context(|| format!("{:?}", visitor.peers()))

@@ -9,6 +9,7 @@
 
 mod authority;
 mod browser;
+pub mod experiments;
 mod identity;
 pub mod lab;
 pub mod namespace;

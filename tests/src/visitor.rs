@@ -25,6 +25,8 @@ pub struct PeerRow {
     pub peer: String,
     /// Through a relay only.
     pub relayed: bool,
+    /// What carries the connection.
+    pub transport: Option<String>,
     /// Requests of this tab that it answered.
     pub answered: u64,
 }
@@ -185,7 +187,8 @@ impl Visitor {
     pub fn peers(&self) -> Result<Vec<PeerRow>> {
         let rows = self.eval(
             "[...document.querySelectorAll('[data-testid=peer-row]')].map(({ dataset }) => ({
-                peer: dataset.peer, relayed: dataset.relayed === 'true', answered: Number(dataset.answered),
+                peer: dataset.peer, relayed: dataset.relayed === 'true',
+                transport: dataset.transport ?? null, answered: Number(dataset.answered),
             }))",
         )?;
         Ok(serde_json::from_value(rows)?)

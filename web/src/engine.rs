@@ -83,7 +83,8 @@ fn connect(ui: Ui, workers: Workers<impl Fn(String) + Clone + 'static>) {
 fn hear(ui: Ui, port: &Port, network: Network) {
     port.listen(move |message| match message.header {
         FromEngine::Network(wish) => network.perform(wish, &message.body),
-        FromEngine::Status(status) => {
+        FromEngine::Status(mut status) => {
+            network.describe(&mut status.peers);
             probe::status(&status);
             ui.status.set(*status);
         }

@@ -7,7 +7,11 @@ use libp2p::{
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
-use crate::{Config, RelayLimits, streams};
+use crate::{
+    Config, RelayLimits,
+    providers::{Limits, Providers},
+    streams,
+};
 
 /// The project's own DHT, apart from the public ones.
 pub(crate) const KAD: StreamProtocol = StreamProtocol::new("/iap2p/kad/1.0.0");
@@ -16,8 +20,7 @@ pub(crate) const KAD: StreamProtocol = StreamProtocol::new("/iap2p/kad/1.0.0");
 const PROVIDER_TTL: Duration = Duration::from_secs(10 * 60);
 const PROVIDER_REPEAT: Duration = Duration::from_secs(3 * 60);
 
-/// How many announcers of one key are kept, and how long an answer with all of them gets.
-const MAX_PROVIDERS: usize = 512;
+/// How long an answer with all announcers of a key gets.
 const MAX_KAD_PACKET: usize = 512 << 10;
 
 #[derive(NetworkBehaviour)]
@@ -28,7 +31,7 @@ pub(crate) struct Behaviour {
     pub(crate) relay_client: relay::client::Behaviour,
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
-    pub(crate) kad: kad::Behaviour<kad::store::MemoryStore>,
+    pub(crate) kad: kad::Behaviour<Providers>,
     pub(crate) streams: streams::Behaviour,
 }
 
@@ -65,14 +68,8 @@ impl Behaviour {
     }
 }
 
-fn kad(config: &Config) -> kad::Behaviour<kad::store::MemoryStore> {
+fn kad(config: &Config) -> kad::Behaviour<Providers> {
     let local = config.identity.peer_id();
-    let store = kad::store::MemoryStoreConfig {
-        max_providers_per_key: MAX_PROVIDERS,
-        // Nobody stores values here, and strangers shall not either.
-        max_records: 0,
-        ..Default::default()
-    };
     let mut settings = kad::Config::new(KAD);
     settings
         .set_query_timeout(Duration::from_secs(20))
@@ -80,11 +77,8 @@ fn kad(config: &Config) -> kad::Behaviour<kad::store::MemoryStore> {
         .set_provider_publication_interval(Some(PROVIDER_REPEAT))
         .set_max_packet_size(MAX_KAD_PACKET)
         .set_kbucket_size(const { NonZeroUsize::new(20).expect("20 is not zero") });
-    let mut kad = kad::Behaviour::with_config(
-        local,
-        kad::store::MemoryStore::with_config(local, store),
-        settings,
-    );
+    let mut kad =
+        kad::Behaviour::with_config(local, Providers::new(local, Limits::default()), settings);
     kad.set_mode(Some(if config.kad_server {
         kad::Mode::Server
     } else {

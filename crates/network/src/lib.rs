@@ -39,6 +39,7 @@ mod driver;
 mod event;
 mod handle;
 mod identity;
+mod providers;
 mod queue;
 mod reader;
 mod secret;

@@ -4,8 +4,10 @@ mod bigfile;
 mod fullsize;
 mod peak;
 
+use crate::setup;
+use crate::shell::{self, Shell};
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 #[derive(Subcommand)]
 pub(crate) enum Experiment {
@@ -13,11 +15,29 @@ pub(crate) enum Experiment {
     Bigfile(bigfile::Options),
     /// Cut and join a model of the real size, and compare with copying and hashing it.
     Fullsize(fullsize::Options),
+    /// 200 nodes find 1,000 fragments through the DHT, with and without the bootstrap node.
+    Dht(Passed),
+}
+
+/// What the experiment is given; `-- --help` says what it takes, and `-- --write` puts its table into the document.
+#[derive(Args)]
+pub(crate) struct Passed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// An experiment with nodes, which is part of the end-to-end tests' crate.
+fn network(name: &str, passed: &Passed) -> Result<()> {
+    let shell = Shell::with_tools(setup::tool_folders()?)?;
+    let mut arguments = vec!["run", "--quiet", "-p", "e2e", "--bin", "lab", "--", name];
+    arguments.extend(passed.arguments.iter().map(String::as_str));
+    shell::run(&mut shell.cargo(&arguments))
 }
 
 pub(crate) fn run(experiment: &Experiment) -> Result<()> {
     match experiment {
         Experiment::Bigfile(options) => bigfile::run(options),
         Experiment::Fullsize(options) => fullsize::run(options),
+        Experiment::Dht(passed) => network("dht", passed),
     }
 }

@@ -163,6 +163,20 @@ pub struct Peer {
     pub asked: u64,
     /// Measured round trip, in milliseconds.
     pub round_trip: Option<u32>,
+    /// What carries the connection, and what has gone through it; the page knows, not the engine.
+    #[serde(default)]
+    pub connection: Option<Connection>,
+}
+
+/// How a peer is connected.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Connection {
+    /// What carries it, as the field writes it: `WebRTC`.
+    pub transport: String,
+    /// Bytes of messages sent.
+    pub sent: u64,
+    /// Bytes of messages received.
+    pub received: u64,
 }
 
 /// How an answer ended.

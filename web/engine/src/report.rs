@@ -140,6 +140,7 @@ impl State {
             answered: one.answered,
             asked: one.served,
             round_trip: one.round_trip.map(|time| time.as_millis() as u32),
+            connection: None,
         };
         stats.peers.iter().map(peer).collect()
     }

@@ -1,16 +1,17 @@
 //! The network on the page: carries messages between the engine and libp2p, and decides nothing.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use futures_util::StreamExt;
 use leptos::logging;
-use network::{Config, Event, Events, Handle, Identity, Multiaddr, Path, PeerId};
+use network::{Config, Event, Events, Handle, Identity, Multiaddr, Path, PeerId, Transport};
 use protocol::Message;
 use serde_bytes::ByteBuf;
 use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
     messages::{Channel, FromNetwork, ToEngine, ToNetwork},
     port::Port,
+    status::{Connection, Peer},
     transfer::{pack, unpack},
 };
 
@@ -124,6 +125,24 @@ impl Network {
         }
     }
 
+    /// Says how peers are connected.
+    pub(super) fn describe(&self, peers: &mut [Peer]) {
+        let connections = self.handle.connections();
+        let mut connections: HashMap<String, network::Connection> = connections
+            .into_iter()
+            .filter(|it| it.in_use)
+            .map(|it| (it.peer.to_string(), it))
+            .collect();
+        for peer in peers {
+            let connection = connections.remove(&peer.id);
+            peer.connection = connection.map(|it| Connection {
+                transport: written(it.path.transport()).to_owned(),
+                sent: it.sent,
+                received: it.received,
+            });
+        }
+    }
+
     /// Tries the entry points at once, instead of when their turn comes.
     pub(super) fn retry(&self) {
         for address in self.bootstrap.iter() {
@@ -135,6 +154,17 @@ impl Network {
     pub(super) fn leave(&self) {
         peers::remember(&self.handle.known());
         self.handle.shutdown();
+    }
+}
+
+/// As people write it; the same in every language.
+fn written(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => "TCP",
+        Transport::Quic => "QUIC",
+        Transport::WebSocket | Transport::SecureWebSocket => "WebSocket",
+        Transport::WebRtc | Transport::WebRtcDirect => "WebRTC",
+        other => other.name(),
     }
 }
 

@@ -127,6 +127,7 @@ pub(crate) static ENGLISH: Text = Text {
     peer_answered: "for you",
     peer_asked: "by you",
     peer_round_trip: |ms| format!("{ms} ms"),
+    peer_traffic: |sent, received| format!("{sent} sent, {received} received"),
     peer_entry: "entry point",
     peer_seed: |n| format!("offers {n}"),
     mine_title: "Your part",

@@ -127,6 +127,7 @@ pub(crate) static FRENCH: Text = Text {
     peer_answered: "pour vous",
     peer_asked: "par vous",
     peer_round_trip: |ms| format!("{ms} ms"),
+    peer_traffic: |sent, received| format!("{sent} envoyés, {received} reçus"),
     peer_entry: "point d’entrée",
     peer_seed: |n| format!("en propose {n}"),
     mine_title: "Votre part",

@@ -185,6 +185,7 @@ pub(crate) struct Text {
     pub(crate) peer_answered: Phrase,
     pub(crate) peer_asked: Phrase,
     pub(crate) peer_round_trip: fn(u32) -> String,
+    pub(crate) peer_traffic: fn(&str, &str) -> String,
     pub(crate) peer_entry: Phrase,
     pub(crate) peer_seed: fn(u32) -> String,
     pub(crate) mine_title: Phrase,

@@ -57,21 +57,28 @@ fn Peers() -> impl IntoView {
 
 #[component]
 fn PeerRow(peer: Peer) -> impl IntoView {
-    let t = ui().t();
+    let ui = ui();
+    let t = ui.t();
+    let language = ui.language.get_untracked();
     let way = if peer.relayed {
         t.peer_relayed
     } else {
         t.peer_direct
     };
+    let connection = peer.connection.as_ref();
+    let transport = connection.map(|it| it.transport.clone());
     let details = [
         Some(way.to_owned()),
+        transport.clone(),
         peer.round_trip.map(t.peer_round_trip),
         Some(part(t, &peer)),
+        connection
+            .map(|it| (t.peer_traffic)(&language.bytes(it.sent), &language.bytes(it.received))),
     ];
     let details: Vec<String> = details.into_iter().flatten().collect();
     let id = peer.id.clone();
     view! {
-        <li class="peer" data-testid="peer-row" data-peer=peer.id.clone() data-relayed=peer.relayed.to_string()
+        <li class="peer" data-testid="peer-row" data-peer=peer.id.clone() data-relayed=peer.relayed.to_string() data-transport=transport
             data-answered=peer.answered.to_string() data-asked=peer.asked.to_string()>
             <span class="peer-mark" style=tint(&peer.id) aria-hidden="true"></span>
             <span class="peer-name" title=id><strong>{short(&peer.id)}</strong>" "<span class="quiet">{agent(&peer.agent)}</span></span>

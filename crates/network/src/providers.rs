@@ -1,0 +1,384 @@
+//! Who serves what, as far as the DHT has this node remember it.
+//!
+//! libp2p's own store keeps a fixed number of keys and forgets none that nobody asks for, so the keys of a large model
+//! do not fit, those of nodes that are gone stay, and one stranger can fill it. This one counts records for each
+//! provider and altogether, and lets go of what has expired.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet, hash_map::Entry},
+    iter,
+    time::Duration,
+};
+
+use libp2p::{
+    Multiaddr, PeerId,
+    kad::{
+        ProviderRecord, Record, RecordKey,
+        store::{Error, RecordStore, Result},
+    },
+};
+use web_time::Instant;
+
+/// How much is remembered. A key with one provider takes about 200 bytes, a provider up to a kilobyte for its addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Announcements altogether.
+    pub(crate) records: usize,
+    /// Announcements of one provider: a node that offers a model whole has as many as it has fragments.
+    pub(crate) records_per_provider: usize,
+    /// Providers of one key; the first stay, or newcomers could drive them out.
+    pub(crate) providers_per_key: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            records: 1 << 17,
+            records_per_provider: 1 << 14,
+            providers_per_key: 512,
+        }
+    }
+}
+
+/// Addresses kept of a provider, and their length altogether.
+const MAX_ADDRESSES: usize = 8;
+const MAX_ADDRESS_BYTES: usize = 1024;
+
+/// Looking through everything for what has expired is worth it this often at most.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// The announcements of others and of this node itself.
+#[derive(Debug)]
+pub(crate) struct Providers {
+    local: PeerId,
+    limits: Limits,
+    keys: HashMap<RecordKey, Vec<Announced>>,
+    providers: HashMap<PeerId, Provider>,
+    /// What this node announces; not among `keys`' limits, for it is its own decision.
+    own: HashSet<RecordKey>,
+    records: usize,
+    swept: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Announced {
+    provider: PeerId,
+    expires: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Provider {
+    records: usize,
+    /// The latest that it has told.
+    addresses: Vec<Multiaddr>,
+}
+
+impl Announced {
+    fn is_expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|at| now >= at)
+    }
+}
+
+impl Providers {
+    pub(crate) fn new(local: PeerId, limits: Limits) -> Self {
+        Self {
+            local,
+            limits,
+            keys: HashMap::new(),
+            providers: HashMap::new(),
+            own: HashSet::new(),
+            records: 0,
+            swept: None,
+        }
+    }
+
+    fn is_full(&self, provider: &PeerId) -> bool {
+        let theirs = self.providers.get(provider).map_or(0, |it| it.records);
+        self.records >= self.limits.records || theirs >= self.limits.records_per_provider
+    }
+
+    fn forget(&mut self, provider: &PeerId) {
+        self.records -= 1;
+        if let Entry::Occupied(mut known) = self.providers.entry(*provider) {
+            known.get_mut().records -= 1;
+            if known.get().records == 0 {
+                known.remove();
+            }
+        }
+    }
+
+    /// Forgets what has expired, unless that was done a moment ago.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|at| now < at + SWEEP_EVERY) {
+            return;
+        }
+        self.swept = Some(now);
+        let mut gone = Vec::new();
+        self.keys.retain(|_, announced| {
+            announced.retain(|it| {
+                let expired = it.is_expired(now);
+                if expired {
+                    gone.push(it.provider);
+                }
+                !expired
+            });
+            !announced.is_empty()
+        });
+        for provider in gone {
+            self.forget(&provider);
+        }
+    }
+
+    fn add(&mut self, record: ProviderRecord, now: Instant) -> Result<()> {
+        let ProviderRecord {
+            key,
+            provider,
+            expires,
+            addresses,
+        } = record;
+        if provider == self.local {
+            self.own.insert(key);
+            return Ok(());
+        }
+        let known = self
+            .keys
+            .get_mut(&key)
+            .and_then(|announced| announced.iter_mut().find(|it| it.provider == provider));
+        if let Some(known) = known {
+            known.expires = expires;
+        } else {
+            if self.is_full(&provider) {
+                self.sweep(now);
+            }
+            let has_room =
+                |announced: &Vec<Announced>| announced.len() < self.limits.providers_per_key;
+            if self.is_full(&provider) || !self.keys.get(&key).is_none_or(has_room) {
+                return Err(Error::MaxProvidedKeys);
+            }
+            self.keys
+                .entry(key)
+                .or_default()
+                .push(Announced { provider, expires });
+            self.records += 1;
+            self.providers.entry(provider).or_default().records += 1;
+        }
+        if let Some(known) = self.providers.get_mut(&provider) {
+            known.addresses = bounded(addresses);
+        }
+        Ok(())
+    }
+
+    fn record(&self, key: &RecordKey, announced: &Announced) -> ProviderRecord {
+        let known = self.providers.get(&announced.provider);
+        ProviderRecord {
+            key: key.clone(),
+            provider: announced.provider,
+            expires: announced.expires,
+            addresses: known.map(|it| it.addresses.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// The local node's addresses are filled in when they are told.
+    fn own_record(&self, key: &RecordKey) -> ProviderRecord {
+        ProviderRecord {
+            key: key.clone(),
+            provider: self.local,
+            expires: None,
+            addresses: Vec::new(),
+        }
+    }
+}
+
+/// The first of them that are not too long altogether.
+fn bounded(mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+    let mut bytes = 0;
+    addresses.retain(|address| {
+        bytes += address.len();
+        bytes <= MAX_ADDRESS_BYTES
+    });
+    addresses.truncate(MAX_ADDRESSES);
+    addresses.shrink_to_fit();
+    addresses
+}
+
+impl RecordStore for Providers {
+    type RecordsIter<'a> = iter::Empty<Cow<'a, Record>>;
+    type ProvidedIter<'a> = std::vec::IntoIter<Cow<'a, ProviderRecord>>;
+
+    fn get(&self, _: &RecordKey) -> Option<Cow<'_, Record>> {
+        None
+    }
+
+    /// Nobody stores values here, and strangers shall not either.
+    fn put(&mut self, _: Record) -> Result<()> {
+        Err(Error::MaxRecords)
+    }
+
+    fn remove(&mut self, _: &RecordKey) {}
+
+    fn records(&self) -> Self::RecordsIter<'_> {
+        iter::empty()
+    }
+
+    fn add_provider(&mut self, record: ProviderRecord) -> Result<()> {
+        self.add(record, Instant::now())
+    }
+
+    fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
+        let own = self.own.get(key).map(|key| self.own_record(key));
+        let others = self.keys.get(key).into_iter().flatten();
+        own.into_iter()
+            .chain(others.map(|announced| self.record(key, announced)))
+            .collect()
+    }
+
+    fn provided(&self) -> Self::ProvidedIter<'_> {
+        let records: Vec<_> = self
+            .own
+            .iter()
+            .map(|key| Cow::Owned(self.own_record(key)))
+            .collect();
+        records.into_iter()
+    }
+
+    fn remove_provider(&mut self, key: &RecordKey, provider: &PeerId) {
+        if *provider == self.local {
+            self.own.remove(key);
+            return;
+        }
+        let Some(announced) = self.keys.get_mut(key) else {
+            return;
+        };
+        let Some(place) = announced.iter().position(|it| it.provider == *provider) else {
+            return;
+        };
+        announced.remove(place);
+        if announced.is_empty() {
+            self.keys.remove(key);
+        }
+        self.forget(provider);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn key(number: u32) -> RecordKey {
+        RecordKey::new(&number.to_be_bytes())
+    }
+
+    fn record(number: u32, provider: PeerId, expires: Instant) -> ProviderRecord {
+        ProviderRecord {
+            key: key(number),
+            provider,
+            expires: Some(expires),
+            addresses: vec!["/ip4/1.2.3.4/tcp/5".parse().unwrap()],
+        }
+    }
+
+    fn store(limits: Limits) -> (Providers, Instant) {
+        (Providers::new(PeerId::random(), limits), Instant::now())
+    }
+
+    #[test]
+    fn the_fragments_of_a_large_model_fit() {
+        let (mut store, now) = store(Limits::default());
+        let seed = PeerId::random();
+        for number in 0..10_000 {
+            store.add(record(number, seed, now + HOUR), now).unwrap();
+        }
+        let found = store.providers(&key(9_999));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].provider, found[0].addresses.len()), (seed, 1));
+    }
+
+    #[test]
+    fn one_stranger_cannot_fill_it_and_many_cannot_overfill_it() {
+        let (mut store, now) = store(Limits {
+            records: 100,
+            records_per_provider: 40,
+            providers_per_key: 3,
+        });
+        let strangers: Vec<_> = (0..20).map(|_| PeerId::random()).collect();
+        let mut taken =
+            |number, stranger| store.add(record(number, stranger, now + HOUR), now).is_ok();
+        assert_eq!(
+            (0..90)
+                .filter(|number| taken(*number, strangers[0]))
+                .count(),
+            40
+        );
+        let others = strangers[1..]
+            .iter()
+            .map(|it| taken(7, *it))
+            .filter(|taken| *taken);
+        assert_eq!(others.count(), 2, "with the first one three of one key");
+        let rest = (1000..2000).filter(|number| taken(*number, strangers[*number as usize % 20]));
+        assert_eq!(rest.count(), 100 - 40 - 2);
+        assert_eq!(store.records, 100);
+        // Who is there may say so again.
+        store.add(record(7, strangers[0], now + HOUR), now).unwrap();
+        let all: usize = store.keys.values().map(Vec::len).sum();
+        assert_eq!((store.records, all), (100, 100));
+    }
+
+    #[test]
+    fn those_who_are_gone_make_room_although_nobody_asks_for_them() {
+        let (mut store, now) = store(Limits {
+            records: 50,
+            ..Limits::default()
+        });
+        let (old, new) = (PeerId::random(), PeerId::random());
+        for number in 0..50 {
+            store.add(record(number, old, now + HOUR), now).unwrap();
+        }
+        assert!(store.add(record(99, new, now + HOUR), now).is_err());
+        let later = now + HOUR;
+        store.add(record(99, new, later + HOUR), later).unwrap();
+        assert_eq!(
+            (store.records, store.keys.len(), store.providers.len()),
+            (1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn what_this_node_announces_is_its_own_affair() {
+        let (mut store, now) = store(Limits {
+            records: 1,
+            ..Limits::default()
+        });
+        let (local, other) = (store.local, PeerId::random());
+        for number in 0..5 {
+            store.add(record(number, local, now + HOUR), now).unwrap();
+        }
+        store.add(record(3, other, now + HOUR), now).unwrap();
+        assert_eq!(store.provided().count(), 5);
+        assert_eq!(store.providers(&key(3)).len(), 2);
+        store.remove_provider(&key(3), &local);
+        store.remove_provider(&key(3), &other);
+        store.remove_provider(&key(3), &other);
+        assert_eq!((store.provided().count(), store.records), (4, 0));
+        assert!(store.providers(&key(3)).is_empty() && store.keys.is_empty());
+    }
+
+    #[test]
+    fn a_provider_does_not_make_others_keep_endless_addresses() {
+        let (mut store, now) = store(Limits::default());
+        let provider = PeerId::random();
+        let mut record = record(1, provider, now + HOUR);
+        record.addresses = (0..5000)
+            .map(|port| {
+                format!("/dns/{}.example/tcp/{port}", "a".repeat(50))
+                    .parse()
+                    .unwrap()
+            })
+            .collect();
+        store.add(record, now).unwrap();
+        assert_eq!(store.providers(&key(1))[0].addresses.len(), MAX_ADDRESSES);
+    }
+}

@@ -1,0 +1,80 @@
+//! Runs an experiment at full length and prints its table; `cargo xtask lab` calls it.
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use e2e::experiments::dht;
+use std::path::Path;
+
+/// Experiments with the network.
+#[derive(Parser)]
+struct Lab {
+    #[command(subcommand)]
+    experiment: Experiment,
+    /// Put the table into the document that shows it, too
+    #[arg(long, global = true)]
+    write: bool,
+}
+
+#[derive(Subcommand)]
+enum Experiment {
+    /// Many nodes find many fragments through the DHT, the bootstrap node or not.
+    Dht {
+        /// Nodes besides the bootstrap node
+        #[arg(long, default_value_t = 200)]
+        nodes: usize,
+        /// Fragments, each announced by one node
+        #[arg(long, default_value_t = 1000)]
+        fragments: usize,
+        /// Connections a node has at most
+        #[arg(long, default_value_t = 64)]
+        connections: u32,
+    },
+}
+
+fn main() -> Result<()> {
+    let lab = Lab::parse();
+    let (name, table) = match lab.experiment {
+        Experiment::Dht {
+            nodes,
+            fragments,
+            connections,
+        } => {
+            let options = dht::Options {
+                nodes,
+                fragments,
+                connections,
+            };
+            ("dht", dht::run_blocking(options)?.to_string())
+        }
+    };
+    print!("{table}");
+    if lab.write {
+        let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/network.md");
+        let text = std::fs::read_to_string(&document)?;
+        std::fs::write(&document, replaced(&text, name, &table)?)?;
+    }
+    Ok(())
+}
+
+/// The document with this table in its place, which comments mark.
+fn replaced(document: &str, name: &str, table: &str) -> Result<String> {
+    let (start, end) = (format!("<!-- lab {name} -->\n"), "<!-- end -->");
+    let (before, rest) = document
+        .split_once(&start)
+        .with_context(|| format!("the document has no place for it: {start}"))?;
+    let (_, after) = rest.split_once(end).context("the place has no end")?;
+    Ok(format!("{before}{start}{table}{end}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_takes_the_place_of_the_one_before() {
+        let document = "a\n<!-- lab dht -->\n| old |\n<!-- end -->\nb\n";
+        let new = replaced(document, "dht", "| new |\n").unwrap();
+        assert_eq!(new, "a\n<!-- lab dht -->\n| new |\n<!-- end -->\nb\n");
+        assert!(replaced(document, "other", "").is_err());
+    }
+}

@@ -1,0 +1,60 @@
+//! Experiments: each says what it has measured as a table, and fails when what it must show does not hold. `cargo xtask
+//! lab NAME` runs them at full length, the tests in a short form.
+
+pub mod dht;
+
+use std::time::Duration;
+
+/// A table as documents have it.
+#[derive(Debug)]
+pub struct Table {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these columns.
+    pub fn new<const N: usize>(header: [&str; N]) -> Self {
+        Self {
+            header: header.map(str::to_owned).to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.to_vec());
+    }
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
+        writeln!(f, "{}", line(&self.header))?;
+        writeln!(f, "|{}", "---|".repeat(self.header.len()))?;
+        self.rows
+            .iter()
+            .try_for_each(|row| writeln!(f, "{}", line(row)))
+    }
+}
+
+/// The time below which this share of the times is; nothing if there are none.
+pub(crate) fn percentile(times: &[Duration], share: f64) -> Option<Duration> {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let place = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(place.saturating_sub(1)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_times_are_below_the_median() {
+        let times: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&times, 0.5), Some(Duration::from_millis(50)));
+        assert_eq!(percentile(&times, 0.99), Some(Duration::from_millis(99)));
+        assert_eq!(percentile(&[], 0.5), None);
+    }
+}
