@@ -1,14 +1,19 @@
 //! The libp2p protocols of a node, put together.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use libp2p::{
-    StreamProtocol, allow_block_list, connection_limits, identify, kad, ping, relay,
+    StreamProtocol, allow_block_list, identify, kad, ping, relay,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
 use crate::{
     Config, RelayLimits,
+    gate::Gate,
     providers::{Limits, Providers},
     streams,
 };
@@ -25,7 +30,7 @@ const MAX_KAD_PACKET: usize = 512 << 10;
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
-    pub(crate) limits: connection_limits::Behaviour,
+    pub(crate) gate: Gate,
     pub(crate) blocked: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
     pub(crate) relay_server: Toggle<relay::Behaviour>,
     pub(crate) relay_client: relay::client::Behaviour,
@@ -40,19 +45,15 @@ impl Behaviour {
         config: &Config,
         relay_client: relay::client::Behaviour,
         signalling: bool,
+        refused: Arc<AtomicU64>,
     ) -> Self {
         let local = config.identity.peer_id();
-        let limits = connection_limits::ConnectionLimits::default()
-            .with_max_established(Some(config.max_connections))
-            .with_max_pending_incoming(Some(256))
-            // Two while a relayed connection is replaced, four when both sides dial at once.
-            .with_max_established_per_peer(Some(4));
         let identify =
             identify::Config::new("/iap2p/1".to_owned(), config.identity.keypair().public())
                 .with_agent_version(config.hello.agent.clone())
                 .with_push_listen_addr_updates(true);
         Self {
-            limits: connection_limits::Behaviour::new(limits),
+            gate: Gate::new(config.limits, refused),
             blocked: allow_block_list::Behaviour::default(),
             relay_server: config
                 .relay_server

@@ -3,7 +3,7 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use protocol::Hello;
 
-use crate::{IceServer, Identity, Secret};
+use crate::{ConnectionLimits, IceServer, Identity, Secret};
 
 /// How a node takes part in the network.
 #[derive(Clone, Debug)]
@@ -44,8 +44,8 @@ pub struct Config {
     pub direct: bool,
     /// STUN and TURN servers that help to find it.
     pub ice_servers: Vec<IceServer>,
-    /// The most connections at a time; beyond it new ones are refused.
-    pub max_connections: u32,
+    /// How many connections there may be; beyond it new ones are refused.
+    pub limits: ConnectionLimits,
     /// How long a connection without any open stream is kept.
     pub idle_timeout: Duration,
 }
@@ -72,7 +72,7 @@ impl Config {
             webrtc_ip: None,
             direct: true,
             ice_servers: Vec::new(),
-            max_connections: if browser { 256 } else { 4096 },
+            limits: ConnectionLimits::default(),
             idle_timeout: Duration::from_secs(600),
         }
     }

@@ -121,7 +121,12 @@ impl Driver {
             signals,
             servers,
         } = transport::build(&config)?;
-        let behaviour = Behaviour::new(&config, relay_client, config.direct);
+        let behaviour = Behaviour::new(
+            &config,
+            relay_client,
+            config.direct,
+            lock(&ends.shared).refused.clone(),
+        );
         let swarm_config =
             transport::swarm_config().with_idle_connection_timeout(config.idle_timeout);
         Ok(Self {

@@ -1,7 +1,10 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use futures::channel::mpsc;
@@ -55,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) peers: HashMap<PeerId, Outgoing>,
     /// What went through connections that are closed.
     pub(crate) past: BTreeMap<(Transport, bool), Traffic>,
+    /// Connections that were refused.
+    pub(crate) refused: Arc<AtomicU64>,
     pub(crate) listening: Vec<Multiaddr>,
     /// Where peers were reached, the latest first.
     pub(crate) known: VecDeque<Multiaddr>,
@@ -150,6 +155,13 @@ impl Handle {
             traffic.entry(kind).or_default().add(&link.counters);
         }
         traffic
+    }
+
+    /// How many connections that others began were refused since the start, because there were too many
+    /// ([`Config::limits`]).
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        lock(&self.shared).refused.load(Ordering::Relaxed)
     }
 
     /// What peers are told first, from the next stream on. Tell those that are connected with
@@ -262,6 +274,7 @@ pub(crate) fn connect(config: &Config) -> (Handle, Events, Ends) {
         hello: config.hello.clone(),
         peers: HashMap::new(),
         past: BTreeMap::new(),
+        refused: Arc::default(),
         listening: Vec::new(),
         known: VecDeque::new(),
     }));

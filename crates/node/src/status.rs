@@ -31,6 +31,9 @@ pub(crate) struct Status {
     pub(crate) content: Bytes,
     /// Peers banned since the start.
     pub(crate) banned: u64,
+    /// Connections refused since the start, because there were too many.
+    #[serde(default)]
+    pub(crate) refused_connections: u64,
     pub(crate) downloads: Vec<Download>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) traffic: Vec<Traffic>,
@@ -204,6 +207,7 @@ impl Reporter {
                 received: totals.content_received,
             },
             banned: totals.banned,
+            refused_connections: network.refused(),
             downloads: stats.downloads.iter().map(download).collect(),
             connections: network.connections().into_iter().map(connection).collect(),
             traffic: network.traffic().into_iter().map(traffic).collect(),

@@ -1,7 +1,7 @@
 //! Many nodes find many fragments through the DHT, the bootstrap node or not.
 
 use super::{Table, percentile};
-use ::network::{Config, Event, Handle, Identity, Multiaddr, PeerId};
+use ::network::{Config, ConnectionLimits, Event, Handle, Identity, Multiaddr, PeerId};
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, stream};
 use std::collections::{HashMap, HashSet};
@@ -140,11 +140,14 @@ pub async fn run(options: Options) -> Result<Table> {
     let config = |bootstrap: Vec<Multiaddr>| Config {
         listen: vec![listen.clone()],
         bootstrap,
-        max_connections: options.connections,
+        limits: ConnectionLimits {
+            established: options.connections,
+            ..ConnectionLimits::default()
+        },
         ..Config::new(Identity::generate())
     };
     let bootstrap = Node::start(Config {
-        max_connections: 4096,
+        limits: ConnectionLimits::default(),
         ..config(Vec::new())
     })?;
     let entry = bootstrap.address().await;

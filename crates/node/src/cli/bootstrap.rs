@@ -127,7 +127,7 @@ impl Options {
             network.relay_server = Some(RelayLimits::default());
             network.kad_server = true;
             // An entry is there for everybody.
-            swarm.max_peers = network.max_connections as usize;
+            swarm.max_peers = network.limits.established as usize;
             swarm.role = Some(if self.serve {
                 Role::Participant
             } else {

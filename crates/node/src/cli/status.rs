@@ -104,10 +104,11 @@ fn in_words(node: &Status) -> String {
         requests.failed
     ));
     lines.push(format!(
-        "  gave {} of fragments, got {}; banned {} peers",
+        "  gave {} of fragments, got {}; banned {} peers, refused {} connections",
         HumanBytes(node.content.sent),
         HumanBytes(node.content.received),
-        node.banned
+        node.banned,
+        node.refused_connections
     ));
     for it in &node.downloads {
         let total = it

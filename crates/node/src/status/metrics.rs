@@ -118,6 +118,16 @@ impl Collector for Status {
             [(vec![], counter(self.banned))],
         )?;
 
+        family(
+            e,
+            (
+                "connections_refused",
+                "Connections refused because there were too many",
+                None,
+            ),
+            [(vec![], counter(self.refused_connections))],
+        )?;
+
         let requests = &self.requests;
         family(
             e,

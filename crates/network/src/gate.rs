@@ -1,0 +1,388 @@
+//! Who may connect: so many at a time altogether, from one address, and with one peer.
+//!
+//! libp2p's own limits know no addresses, so that one stranger who begins connections and leaves them there keeps
+//! everybody else out; and they remember every peer that was ever connected.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt,
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{Endpoint, transport::PortUse},
+    multiaddr::Protocol,
+    swarm::{
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+        THandlerOutEvent, ToSwarm, dummy,
+    },
+};
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Altogether.
+    pub established: u32,
+    /// That others have begun and that are not encrypted yet, altogether.
+    pub pending: u32,
+    /// The same, from one address. An address is one of IPv4, or a network of IPv6 as one customer gets it (`/64`).
+    pub pending_per_address: u32,
+    /// That others have made, from one address: a whole school may be behind it.
+    pub established_per_address: u32,
+    /// With one peer: two while a relayed connection is replaced, four when both sides dial at once.
+    pub per_peer: u32,
+    /// Whether those of this machine are counted by their address, too. Whoever passes connections on from elsewhere is
+    /// on this machine, such as a web server in front.
+    pub count_loopback: bool,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            established: if cfg!(target_arch = "wasm32") {
+                256
+            } else {
+                4096
+            },
+            pending: 256,
+            pending_per_address: 32,
+            established_per_address: 512,
+            per_peer: 4,
+            count_loopback: false,
+        }
+    }
+}
+
+/// Why a connection is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Full {
+    Established,
+    Pending,
+    PendingFromAddress,
+    EstablishedFromAddress,
+    WithPeer,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Established => "too many connections",
+            Self::Pending => "too many connections have been begun",
+            Self::PendingFromAddress => "too many connections have been begun from this address",
+            Self::EstablishedFromAddress => "too many connections from this address",
+            Self::WithPeer => "too many connections with this peer",
+        })
+    }
+}
+
+impl std::error::Error for Full {}
+
+/// How often each key is there; forgets those that are not.
+#[derive(Debug)]
+struct Counts<K>(HashMap<K, u32>);
+
+impl<K: Eq + Hash> Counts<K> {
+    fn of(&self, key: &K) -> u32 {
+        self.0.get(key).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, key: K) {
+        *self.0.entry(key).or_default() += 1;
+    }
+
+    fn remove(&mut self, key: &K) {
+        if let Some(count) = self.0.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(key);
+            }
+        }
+    }
+}
+
+/// The behaviour that refuses. It needs no handler and says nothing.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    limits: ConnectionLimits,
+    /// Begun by others, with the address they come from.
+    pending: HashMap<ConnectionId, Option<IpAddr>>,
+    /// All that stand, with whom, and the address of those that others have made.
+    established: HashMap<ConnectionId, (PeerId, Option<IpAddr>)>,
+    pending_from: Counts<IpAddr>,
+    established_from: Counts<IpAddr>,
+    with: Counts<PeerId>,
+    refused: Arc<AtomicU64>,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: ConnectionLimits, refused: Arc<AtomicU64>) -> Self {
+        Self {
+            limits,
+            pending: HashMap::new(),
+            established: HashMap::new(),
+            pending_from: Counts(HashMap::new()),
+            established_from: Counts(HashMap::new()),
+            with: Counts(HashMap::new()),
+            refused,
+        }
+    }
+
+    /// What connections from there are counted by. Those through a relay are not: the relay counts them.
+    fn origin(&self, address: &Multiaddr) -> Option<IpAddr> {
+        let ip = match address.iter().next()? {
+            Protocol::Ip4(ip) => IpAddr::from(ip),
+            Protocol::Ip6(ip) => match ip.to_ipv4_mapped() {
+                Some(ip) => ip.into(),
+                None if ip.is_loopback() => ip.into(),
+                None => {
+                    let network = ip.to_bits() & (u128::MAX << 64);
+                    Ipv6Addr::from_bits(network).into()
+                }
+            },
+            _ => return None,
+        };
+        let relayed = address.iter().any(|part| part == Protocol::P2pCircuit);
+        let counted = !relayed && (self.limits.count_loopback || !ip.is_loopback());
+        counted.then_some(ip)
+    }
+
+    fn refuse(&self, why: Full) -> ConnectionDenied {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        ConnectionDenied::new(why)
+    }
+
+    fn not_pending(&mut self, id: ConnectionId) {
+        if let Some(Some(origin)) = self.pending.remove(&id) {
+            self.pending_from.remove(&origin);
+        }
+    }
+
+    /// Whether another connection with a peer may stand.
+    fn room(&self, peer: &PeerId) -> Result<(), Full> {
+        if self.with.of(peer) >= self.limits.per_peer {
+            return Err(Full::WithPeer);
+        }
+        // Bounded by the limit.
+        if self.established.len() as u32 >= self.limits.established {
+            return Err(Full::Established);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, id: ConnectionId, from: &Multiaddr) -> Result<(), Full> {
+        let origin = self.origin(from);
+        if let Some(origin) = origin {
+            if self.pending_from.of(&origin) >= self.limits.pending_per_address {
+                return Err(Full::PendingFromAddress);
+            }
+            // Before anything is spent on encryption.
+            if self.established_from.of(&origin) >= self.limits.established_per_address {
+                return Err(Full::EstablishedFromAddress);
+            }
+        }
+        if self.pending.len() as u32 >= self.limits.pending {
+            return Err(Full::Pending);
+        }
+        self.pending.insert(id, origin);
+        if let Some(origin) = origin {
+            self.pending_from.add(origin);
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, id: ConnectionId, peer: &PeerId, from: &Multiaddr) -> Result<(), Full> {
+        self.not_pending(id);
+        let origin = self.origin(from);
+        let from = origin.map_or(0, |origin| self.established_from.of(&origin));
+        if from >= self.limits.established_per_address {
+            return Err(Full::EstablishedFromAddress);
+        }
+        self.room(peer)
+    }
+
+    fn stands(&mut self, id: ConnectionId, peer: PeerId, from: Option<&Multiaddr>) {
+        let origin = from.and_then(|from| self.origin(from));
+        self.established.insert(id, (peer, origin));
+        self.with.add(peer);
+        if let Some(origin) = origin {
+            self.established_from.add(origin);
+        }
+    }
+
+    fn closed(&mut self, id: ConnectionId) {
+        if let Some((peer, origin)) = self.established.remove(&id) {
+            self.with.remove(&peer);
+            if let Some(origin) = origin {
+                self.established_from.remove(&origin);
+            }
+        }
+    }
+}
+
+impl NetworkBehaviour for Gate {
+    type ConnectionHandler = dummy::ConnectionHandler;
+    type ToSwarm = Infallible;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        _: &Multiaddr,
+        from: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.begin(id, from).map_err(|why| self.refuse(why))
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        from: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.admit(id, &peer, from)
+            .map_err(|why| self.refuse(why))?;
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.room(&peer).map_err(ConnectionDenied::new)?;
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionEstablished(new) => {
+                let from = new
+                    .endpoint
+                    .is_listener()
+                    .then(|| new.endpoint.get_remote_address());
+                self.stands(new.connection_id, new.peer_id, from);
+            }
+            FromSwarm::ConnectionClosed(gone) => self.closed(gone.connection_id),
+            FromSwarm::ListenFailure(failed) => self.not_pending(failed.connection_id),
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match event {}
+    }
+
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use super::*;
+
+    fn gate(change: impl FnOnce(&mut ConnectionLimits)) -> Gate {
+        let mut limits = ConnectionLimits::default();
+        change(&mut limits);
+        Gate::new(limits, Arc::default())
+    }
+
+    fn from(ip: &str, port: u16) -> Multiaddr {
+        let kind = if ip.contains(':') { "ip6" } else { "ip4" };
+        format!("/{kind}/{ip}/tcp/{port}").parse().unwrap()
+    }
+
+    fn id(number: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(number)
+    }
+
+    /// Nothing is left of what is over.
+    fn is_empty(gate: &Gate) -> bool {
+        let counts = gate.pending_from.0.len() + gate.established_from.0.len() + gate.with.0.len();
+        gate.pending.is_empty() && gate.established.is_empty() && counts == 0
+    }
+
+    #[test]
+    fn who_begins_too_much_keeps_nobody_else_out() {
+        let mut gate = gate(|limits| limits.pending_per_address = 3);
+        let begun = (0..100).filter(|port| {
+            gate.begin(id(*port), &from("9.9.9.9", *port as u16))
+                .is_ok()
+        });
+        assert_eq!(begun.count(), 3);
+        assert_eq!(gate.begin(id(200), &from("9.9.9.8", 1)), Ok(()));
+        // One fails, another may come.
+        gate.not_pending(id(0));
+        assert_eq!(gate.begin(id(201), &from("9.9.9.9", 1)), Ok(()));
+        for number in 0..300 {
+            gate.not_pending(id(number));
+        }
+        assert!(is_empty(&gate));
+    }
+
+    #[test]
+    fn a_customer_of_ipv6_has_one_address_and_loopback_none() {
+        let gate = gate(|_| {});
+        let origin = |ip| gate.origin(&from(ip, 1));
+        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:2"));
+        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
+        assert_eq!(origin("::ffff:9.9.9.9"), origin("9.9.9.9"));
+        assert_eq!((origin("127.0.0.1"), origin("::1")), (None, None));
+        let relay = "p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+        let relayed: Multiaddr = format!("/ip4/9.9.9.9/tcp/1/{relay}/p2p-circuit")
+            .parse()
+            .unwrap();
+        assert_eq!(gate.origin(&relayed), None);
+    }
+
+    #[test]
+    fn connections_that_stand_are_counted_by_peer_by_address_and_altogether() {
+        let mut gate = gate(|limits| {
+            limits.established = 6;
+            limits.established_per_address = 4;
+            limits.per_peer = 2;
+        });
+        let peers: Vec<_> = (0..8).map(|_| PeerId::random()).collect();
+        let mut come = |number: usize, peer: PeerId, ip: &str| {
+            let from = from(ip, number as u16);
+            gate.begin(id(number), &from)?;
+            gate.admit(id(number), &peer, &from)?;
+            gate.stands(id(number), peer, Some(&from));
+            Ok(())
+        };
+        assert_eq!(come(1, peers[0], "9.9.9.9"), Ok(()));
+        assert_eq!(come(2, peers[0], "9.9.9.9"), Ok(()));
+        assert_eq!(come(3, peers[0], "9.9.9.9"), Err(Full::WithPeer));
+        assert_eq!(come(4, peers[1], "9.9.9.9"), Ok(()));
+        assert_eq!(come(5, peers[2], "9.9.9.9"), Ok(()));
+        assert_eq!(
+            come(6, peers[3], "9.9.9.9"),
+            Err(Full::EstablishedFromAddress)
+        );
+        assert_eq!(come(7, peers[3], "9.9.9.8"), Ok(()));
+        assert_eq!(come(8, peers[4], "9.9.9.7"), Ok(()));
+        assert_eq!(come(9, peers[5], "9.9.9.6"), Err(Full::Established));
+        for number in 0..10 {
+            gate.not_pending(id(number));
+            gate.closed(id(number));
+        }
+        assert!(is_empty(&gate));
+    }
+}
