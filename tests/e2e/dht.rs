@@ -7,7 +7,6 @@ pub(crate) fn fragments_are_found_when_the_entry_is_gone() -> Result<()> {
     let table = run_blocking(Options {
         nodes: 16,
         fragments: 80,
-        connections: 64,
     })?;
     println!("{table}");
     Ok(())

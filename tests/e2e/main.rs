@@ -4,6 +4,7 @@ mod answer;
 mod dht;
 mod graphics;
 mod harness;
+mod hostile;
 mod invitation;
 mod offline;
 mod onboarding;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     ];
     // Routers and the usual ports of servers can only be had in a network of our own.
     let alone = tests![
+        hostile::a_node_under_attack_answers_and_says_what_it_has_kept_off,
         secure::an_authority_certifies_the_domain_once,
         routers::nodes_behind_routers_compute_for_each_other_as_directly_as_can_be,
         routers::a_tab_and_a_native_node_behind_two_routers_connect_directly,

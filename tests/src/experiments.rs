@@ -2,7 +2,9 @@
 //! lab NAME` runs them at full length, the tests in a short form.
 
 pub mod dht;
+pub mod hostile;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
 /// A table as documents have it.
@@ -36,6 +38,13 @@ impl std::fmt::Display for Table {
             .iter()
             .try_for_each(|row| writeln!(f, "{}", line(row)))
     }
+}
+
+/// A bar for what takes long; on a terminal only.
+pub(crate) fn progress(what: &str, steps: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+    let bar = ProgressBar::new(steps as u64).with_message(what.to_owned());
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// The time below which this share of the times is; nothing if there are none.

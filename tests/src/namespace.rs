@@ -67,6 +67,11 @@ pub fn enter() -> Result<()> {
     Err(error).context("cannot start again inside a namespace")
 }
 
+/// Another address of the network that [`enter`] has made.
+pub fn add_address(address: &str) -> Result<()> {
+    ip(&format!("address replace {address}/24 dev veth0"))
+}
+
 fn ip(line: &str) -> Result<()> {
     let status = Command::new("ip")
         .args(line.split(' '))

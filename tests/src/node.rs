@@ -52,14 +52,17 @@ pub struct Program {
 impl Program {
     /// Finds it.
     pub fn find() -> Result<Self> {
+        // Tests are in a folder of their own within that.
         let beside = env::current_exe()?
             .ancestors()
-            .nth(2)
-            .map(|folder| folder.join("iap2p"));
+            .skip(1)
+            .take(2)
+            .map(|folder| folder.join("iap2p"))
+            .find(|file| file.is_file());
         let file = env::var_os("IAP2P")
             .map(PathBuf::from)
             .or(beside)
-            .context("no place to look for iap2p")?;
+            .context("no program iap2p beside this one: run `cargo build -p node` first")?;
         ensure!(
             file.is_file(),
             "no program in {}: run `cargo build -p node` first",
@@ -197,6 +200,15 @@ impl Node {
             event["address"].as_str().is_some_and(&at)
         })?;
         Ok(event["address"].as_str().context("no text")?.to_owned())
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .id()
     }
 
     /// Kills it, with no farewell to its peers.

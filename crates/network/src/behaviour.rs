@@ -1,10 +1,6 @@
 //! The libp2p protocols of a node, put together.
 
-use std::{
-    num::NonZeroUsize,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use libp2p::{
     StreamProtocol, allow_block_list, identify, kad, ping, relay,
@@ -13,7 +9,7 @@ use libp2p::{
 
 use crate::{
     Config, RelayLimits,
-    gate::Gate,
+    gate::{Gate, Refusals},
     providers::{Limits, Providers},
     streams,
 };
@@ -21,9 +17,19 @@ use crate::{
 /// The project's own DHT, apart from the public ones.
 pub(crate) const KAD: StreamProtocol = StreamProtocol::new("/iap2p/kad/1.0.0");
 
-/// Nodes come and go: an announcement is forgotten after two missed repetitions.
-const PROVIDER_TTL: Duration = Duration::from_secs(10 * 60);
-const PROVIDER_REPEAT: Duration = Duration::from_secs(3 * 60);
+/// Nodes come and go: an announcement is forgotten after two missed repetitions. Who holds many fragments has many
+/// announcements, each of which takes some twenty connections.
+const PROVIDER_TTL: Duration = Duration::from_secs(15 * 60);
+const PROVIDER_REPEAT: Duration = Duration::from_secs(5 * 60);
+
+/// How often a node of the DHT looks who has come into its neighbourhood; then it announces again, to the right ones.
+const REFRESH: Duration = PROVIDER_REPEAT;
+
+/// With how many nodes an announcement is left. Half of them may be gone before it is repeated.
+const REPLICATION: NonZeroUsize = NonZeroUsize::new(10).expect("10 is not zero");
+
+/// Nodes of similar distance that a node remembers.
+pub(crate) const BUCKET: NonZeroUsize = NonZeroUsize::new(20).expect("20 is not zero");
 
 /// How long an answer with all announcers of a key gets.
 const MAX_KAD_PACKET: usize = 512 << 10;
@@ -45,7 +51,7 @@ impl Behaviour {
         config: &Config,
         relay_client: relay::client::Behaviour,
         signalling: bool,
-        refused: Arc<AtomicU64>,
+        refusals: Arc<Refusals>,
     ) -> Self {
         let local = config.identity.peer_id();
         let identify =
@@ -53,7 +59,7 @@ impl Behaviour {
                 .with_agent_version(config.hello.agent.clone())
                 .with_push_listen_addr_updates(true);
         Self {
-            gate: Gate::new(config.limits, refused),
+            gate: Gate::new(config.limits, refusals),
             blocked: allow_block_list::Behaviour::default(),
             relay_server: config
                 .relay_server
@@ -75,9 +81,13 @@ fn kad(config: &Config) -> kad::Behaviour<Providers> {
     settings
         .set_query_timeout(Duration::from_secs(20))
         .set_provider_record_ttl(Some(PROVIDER_TTL))
-        .set_provider_publication_interval(Some(PROVIDER_REPEAT))
+        .set_provider_publication_interval((!config.kad_server).then_some(PROVIDER_REPEAT))
+        .set_periodic_bootstrap_interval(Some(REFRESH))
+        .set_replication_factor(REPLICATION)
         .set_max_packet_size(MAX_KAD_PACKET)
-        .set_kbucket_size(const { NonZeroUsize::new(20).expect("20 is not zero") });
+        .set_kbucket_size(BUCKET)
+        // See `driver::routing`.
+        .set_kbucket_inserts(kad::BucketInserts::Manual);
     let mut kad =
         kad::Behaviour::with_config(local, Providers::new(local, Limits::default()), settings);
     kad.set_mode(Some(if config.kad_server {

@@ -46,7 +46,8 @@ pub struct Config {
     pub ice_servers: Vec<IceServer>,
     /// How many connections there may be; beyond it new ones are refused.
     pub limits: ConnectionLimits,
-    /// How long a connection without any open stream is kept.
+    /// How long a connection without any open stream is kept. With peers that messages are exchanged with there always
+    /// is one; others are only asked something by the DHT now and then.
     pub idle_timeout: Duration,
 }
 
@@ -73,7 +74,7 @@ impl Config {
             direct: true,
             ice_servers: Vec::new(),
             limits: ConnectionLimits::default(),
-            idle_timeout: Duration::from_secs(600),
+            idle_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -79,6 +79,29 @@ impl fmt::Display for Transport {
     }
 }
 
+/// What a connection is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Usage {
+    /// Messages go this way.
+    Messages,
+    /// A better one with the same peer has taken its place; it is about to be closed.
+    Replaced,
+    /// No messages are exchanged with this peer: the DHT asks it something, or is asked. Closed when it is idle.
+    Contact,
+}
+
+impl Usage {
+    /// Its name, for machines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::Replaced => "replaced",
+            Self::Contact => "contact",
+        }
+    }
+}
+
 /// A connection, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
@@ -86,8 +109,8 @@ pub struct Connection {
     pub peer: PeerId,
     /// Where it leads.
     pub path: Path,
-    /// Messages go this way. Of several connections with one peer, one is in use; the others are about to be closed.
-    pub in_use: bool,
+    /// What it is there for.
+    pub usage: Usage,
     /// The last round trip that was measured.
     pub round_trip: Option<Duration>,
     /// Bytes of messages sent, with their framing.
@@ -155,14 +178,14 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn describe(&self, peer: PeerId, in_use: bool) -> Connection {
+    pub(crate) fn describe(&self, peer: PeerId, usage: Usage) -> Connection {
         let mut traffic = Traffic::default();
         traffic.add(&self.counters);
         let round_trip = self.counters.round_trip.load(Ordering::Relaxed);
         Connection {
             peer,
             path: self.path.clone(),
-            in_use,
+            usage,
             round_trip: round_trip.checked_sub(1).map(Duration::from_micros),
             sent: traffic.sent,
             received: traffic.received,

@@ -10,9 +10,11 @@ mod discovery;
 mod helpers;
 mod known;
 mod peer;
+mod routing;
 mod streams;
 mod swarm_events;
 mod upgrade;
+mod watch;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -44,6 +46,7 @@ use bootstrap::Bootstrap;
 use discovery::Discovery;
 use helpers::Helpers;
 use peer::Peer;
+use routing::Routing;
 
 /// How long closing connections may take at the end.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -63,6 +66,7 @@ pub(crate) struct Driver {
     tasks: FuturesUnordered<BoxFuture<Done>>,
     bootstrap: Vec<Bootstrap>,
     discovery: Discovery,
+    routing: Routing,
     signals: Signals,
     helpers: Helpers,
     /// Dials of [`crate::Handle::dial`], to report their failure.
@@ -109,6 +113,10 @@ enum Done {
     Redial { bootstrap: usize, plan: u64 },
     /// Time to ask a bootstrap node again to relay for us.
     Reserve { bootstrap: usize },
+    /// Time to announce everything again.
+    Announce,
+    /// Time to look who does not go on with what it has begun.
+    Watch,
     /// Time to leave without goodbye.
     Leave,
 }
@@ -125,7 +133,7 @@ impl Driver {
             &config,
             relay_client,
             config.direct,
-            lock(&ends.shared).refused.clone(),
+            lock(&ends.shared).refusals.clone(),
         );
         let swarm_config =
             transport::swarm_config().with_idle_connection_timeout(config.idle_timeout);
@@ -148,6 +156,7 @@ impl Driver {
                 named.chain(met.map(Bootstrap::remembered)).collect()
             },
             discovery: Discovery::default(),
+            routing: Routing::default(),
             signals,
             helpers: Helpers::new(servers),
             dials: HashMap::new(),
@@ -172,6 +181,7 @@ impl Driver {
             }
         }
         self.dial_remembered();
+        self.plan_watch();
         poll_fn(|cx| self.poll(cx)).await;
     }
 
@@ -274,6 +284,8 @@ impl Driver {
             Done::Upgrade { peer, session } => self.upgrade(peer, session),
             Done::Redial { bootstrap, plan } => self.redial(bootstrap, plan),
             Done::Reserve { bootstrap } => self.reserve(bootstrap),
+            Done::Watch => self.watch(),
+            Done::Announce => self.announce_again(),
             Done::Leave => return false,
         }
         true
@@ -315,8 +327,16 @@ impl Driver {
             Ok(()) => {
                 self.dials.insert(id, address);
             }
-            // Connected, or about to be.
-            Err(libp2p::swarm::DialError::DialPeerConditionFalse(_)) => {}
+            // Connected, or about to be, as somebody whom the DHT asks.
+            Err(libp2p::swarm::DialError::DialPeerConditionFalse(_)) => {
+                if let Some(peer) = transport::peer_of(&address) {
+                    if self.swarm.is_connected(&peer) {
+                        self.acquaint(peer);
+                    } else {
+                        self.discovery.seek(peer);
+                    }
+                }
+            }
             Err(error) => self.emit(Event::DialFailed {
                 address,
                 reason: describe(&error),

@@ -61,6 +61,44 @@ impl Default for ConnectionLimits {
     }
 }
 
+/// What this node has kept off since its start.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    connections: AtomicU64,
+    handshakes: AtomicU64,
+    stalled: AtomicU64,
+}
+
+/// What a node has kept off since its start ([`crate::Handle::refused`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Connections that others began while there were too many ([`crate::Config::limits`]).
+    pub connections: u64,
+    /// Connections that others began and that came to nothing: no encryption was agreed on, the secret of a private
+    /// swarm was not known, or it took too long.
+    pub handshakes: u64,
+    /// Peers that were disconnected because they did not go on with what they had begun.
+    pub stalled: u64,
+}
+
+impl Refusals {
+    pub(crate) fn count_handshake(&self) {
+        self.handshakes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_stalled(&self) {
+        self.stalled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self) -> Refused {
+        Refused {
+            connections: self.connections.load(Ordering::Relaxed),
+            handshakes: self.handshakes.load(Ordering::Relaxed),
+            stalled: self.stalled.load(Ordering::Relaxed),
+        }
+    }
+}
+
 /// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Full {
@@ -119,11 +157,11 @@ pub(crate) struct Gate {
     pending_from: Counts<IpAddr>,
     established_from: Counts<IpAddr>,
     with: Counts<PeerId>,
-    refused: Arc<AtomicU64>,
+    refusals: Arc<Refusals>,
 }
 
 impl Gate {
-    pub(crate) fn new(limits: ConnectionLimits, refused: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(limits: ConnectionLimits, refusals: Arc<Refusals>) -> Self {
         Self {
             limits,
             pending: HashMap::new(),
@@ -131,7 +169,7 @@ impl Gate {
             pending_from: Counts(HashMap::new()),
             established_from: Counts(HashMap::new()),
             with: Counts(HashMap::new()),
-            refused,
+            refusals,
         }
     }
 
@@ -155,7 +193,7 @@ impl Gate {
     }
 
     fn refuse(&self, why: Full) -> ConnectionDenied {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.refusals.connections.fetch_add(1, Ordering::Relaxed);
         ConnectionDenied::new(why)
     }
 

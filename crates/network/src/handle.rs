@@ -1,10 +1,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     future::poll_fn,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::channel::mpsc;
@@ -12,9 +9,10 @@ use libp2p::{Multiaddr, PeerId};
 use protocol::{Channel, Hello, Message};
 
 use crate::{
-    Config, Connection, Event, Events, Key, Path, Traffic, Transport,
+    Config, Connection, Event, Events, Key, Path, Traffic, Transport, Usage,
     connection::Link,
-    queue::{Queue, Refused},
+    gate::{Refusals, Refused},
+    queue::{self, Queue},
 };
 
 /// How many events wait for the caller before the network pauses.
@@ -58,8 +56,8 @@ pub(crate) struct Shared {
     pub(crate) peers: HashMap<PeerId, Outgoing>,
     /// What went through connections that are closed.
     pub(crate) past: BTreeMap<(Transport, bool), Traffic>,
-    /// Connections that were refused.
-    pub(crate) refused: Arc<AtomicU64>,
+    /// What was kept off.
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) listening: Vec<Multiaddr>,
     /// Where peers were reached, the latest first.
     pub(crate) known: VecDeque<Multiaddr>,
@@ -70,6 +68,8 @@ pub(crate) struct Shared {
 pub(crate) struct Outgoing {
     pub(crate) compute: Queue,
     pub(crate) content: Queue,
+    /// Messages are exchanged with this peer; with others the DHT only has had to do.
+    pub(crate) acquainted: bool,
     /// The peer's connections; the one in use first.
     pub(crate) links: Vec<Link>,
 }
@@ -79,6 +79,7 @@ impl Outgoing {
         Self {
             compute: Queue::new(Channel::Compute),
             content: Queue::new(Channel::Content),
+            acquainted: false,
             links: Vec::new(),
         }
     }
@@ -138,10 +139,17 @@ impl Handle {
             .iter()
             .flat_map(|(peer, outgoing)| {
                 let links = outgoing.links.iter().enumerate();
-                links.map(|(place, link)| link.describe(*peer, place == 0))
+                links.map(|(place, link)| {
+                    let usage = match (outgoing.acquainted, place) {
+                        (false, _) => Usage::Contact,
+                        (true, 0) => Usage::Messages,
+                        (true, _) => Usage::Replaced,
+                    };
+                    link.describe(*peer, usage)
+                })
             })
             .collect();
-        connections.sort_by_key(|it| (it.peer, !it.in_use));
+        connections.sort_by_key(|it| (it.peer, it.usage));
         connections
     }
 
@@ -157,11 +165,10 @@ impl Handle {
         traffic
     }
 
-    /// How many connections that others began were refused since the start, because there were too many
-    /// ([`Config::limits`]).
+    /// What was kept off since the start.
     #[must_use]
-    pub fn refused(&self) -> u64 {
-        lock(&self.shared).refused.load(Ordering::Relaxed)
+    pub fn refused(&self) -> Refused {
+        lock(&self.shared).refusals.count()
     }
 
     /// What peers are told first, from the next stream on. Tell those that are connected with
@@ -236,7 +243,11 @@ impl Handle {
 
     fn queue(&self, peer: PeerId, message: &Message) -> Result<Queue, SendError> {
         let shared = lock(&self.shared);
-        let outgoing = shared.peers.get(&peer).ok_or(SendError::NotConnected)?;
+        let outgoing = shared
+            .peers
+            .get(&peer)
+            .filter(|it| it.acquainted)
+            .ok_or(SendError::NotConnected)?;
         Ok(outgoing.queue(message.channel()).clone())
     }
 
@@ -247,11 +258,11 @@ impl Handle {
     }
 }
 
-impl From<Refused> for SendError {
-    fn from(refused: Refused) -> Self {
+impl From<queue::Refused> for SendError {
+    fn from(refused: queue::Refused) -> Self {
         match refused {
-            Refused::Full(message) => Self::Busy(message),
-            Refused::Closed => Self::NotConnected,
+            queue::Refused::Full(message) => Self::Busy(message),
+            queue::Refused::Closed => Self::NotConnected,
         }
     }
 }
@@ -274,7 +285,7 @@ pub(crate) fn connect(config: &Config) -> (Handle, Events, Ends) {
         hello: config.hello.clone(),
         peers: HashMap::new(),
         past: BTreeMap::new(),
-        refused: Arc::default(),
+        refusals: Arc::default(),
         listening: Vec::new(),
         known: VecDeque::new(),
     }));

@@ -49,9 +49,9 @@ mod transport;
 mod writer;
 
 pub use config::{Config, RelayLimits};
-pub use connection::{Connection, Traffic, Transport};
+pub use connection::{Connection, Traffic, Transport, Usage};
 pub use event::{Event, Events, Path};
-pub use gate::ConnectionLimits;
+pub use gate::{ConnectionLimits, Refused};
 pub use handle::{Handle, SendError};
 pub use identity::{Identity, InvalidIdentity};
 pub use libp2p::{Multiaddr, PeerId};

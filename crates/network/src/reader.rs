@@ -46,6 +46,8 @@ pub(crate) struct Reader {
     chunk: Box<[u8]>,
     /// On the compute channel, hello comes first and only there.
     greeted: bool,
+    /// Rounds since what is being read has begun; see `driver::watch`.
+    rounds: usize,
 }
 
 impl Reader {
@@ -58,11 +60,20 @@ impl Reader {
             messages: VecDeque::new(),
             chunk: vec![0; CHUNK].into_boxed_slice(),
             greeted: source.channel == Channel::Content,
+            rounds: 0,
         }
     }
 
     pub(crate) fn source(&self) -> Source {
         self.source
+    }
+
+    /// Another round has passed. Gives how many have since a message has begun that has not ended, or hello is awaited,
+    /// and how many bytes of it have come.
+    pub(crate) fn count_round(&mut self) -> (usize, usize) {
+        let waits = !self.greeted || !self.decoder.is_between_frames();
+        self.rounds = if waits { self.rounds + 1 } else { 0 };
+        (self.rounds, self.decoder.buffered())
     }
 
     fn admit(&mut self, message: Message) -> Result<Message, String> {
@@ -93,6 +104,7 @@ impl Reader {
             .map_err(|error| error.to_string())?
         {
             self.messages.push_back(message);
+            self.rounds = 0;
         }
         Poll::Ready(Ok(true))
     }

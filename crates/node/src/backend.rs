@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
-use swarm::{Failure, FragmentIndex, Worker};
+use swarm::{Failure, FragmentIndex, Priority, Worker};
 
 /// More outcomes than requests can be under way.
 const OUTCOMES: usize = 8192;
@@ -26,6 +26,7 @@ pub(crate) struct Backend {
     model: Arc<Model>,
     small: Arc<SmallTensors>,
     answers: Answers,
+    priority: Priority,
 }
 
 enum Answers {
@@ -55,6 +56,7 @@ impl Backend {
             model: model.into(),
             small: small.into(),
             answers: Answers::Here(by_id),
+            priority: Priority::default(),
         })
     }
 
@@ -64,6 +66,15 @@ impl Backend {
             model,
             small: small.into(),
             answers: Answers::Swarm(engine),
+            priority: Priority::default(),
+        }
+    }
+
+    /// From now on it asks for what nobody is waiting for.
+    pub(crate) fn in_background(self) -> Self {
+        Self {
+            priority: Priority::Background,
+            ..self
         }
     }
 
@@ -98,7 +109,7 @@ impl Backend {
         let result = match &self.answers {
             Answers::Here(fragments) => run_here(fragments, session, tally, stop, &mut on_event),
             Answers::Swarm(engine) => {
-                let result = run_swarm(engine, session, tally, stop, &mut on_event);
+                let result = run_swarm(engine, self.priority, session, tally, stop, &mut on_event);
                 engine.command_blocking(Command::CancelAll)?;
                 result
             }
@@ -149,6 +160,7 @@ fn run_here(
 
 fn run_swarm(
     engine: &Engine,
+    priority: Priority,
     session: &mut Session,
     tally: &mut Tally,
     stop: &AtomicBool,
@@ -157,7 +169,7 @@ fn run_swarm(
     let (reply, outcomes) = sync_channel(OUTCOMES);
     while !stop.load(Ordering::Relaxed) {
         tell(session, on_event)?;
-        submit(engine, session, &reply)?;
+        submit(engine, priority, session, &reply)?;
         if session.open_requests() == 0 {
             return Ok(());
         }
@@ -193,7 +205,12 @@ fn run_swarm(
     Ok(())
 }
 
-fn submit(engine: &Engine, session: &mut Session, reply: &SyncSender<Outcome>) -> Result<()> {
+fn submit(
+    engine: &Engine,
+    priority: Priority,
+    session: &mut Session,
+    reply: &SyncSender<Outcome>,
+) -> Result<()> {
     while let Some((id, request)) = session.poll_request() {
         let index = session.model().manifest().fragment_index(&request.fragment);
         let index =
@@ -202,6 +219,7 @@ fn submit(engine: &Engine, session: &mut Session, reply: &SyncSender<Outcome>) -
             request: swarm::RequestId(id.0),
             fragment: FragmentIndex(index),
             body: compute::encode_request(&request).into(),
+            priority,
             reply: reply.clone(),
         })?;
     }

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use swarm::{
-    Catalogue, ContentId, Failure, FragmentIndex, PeerId, RequestId, Stats, SubmitError, Worker,
+    Catalogue, ContentId, Failure, FragmentIndex, PeerId, Priority, RequestId, Stats, SubmitError,
+    Worker,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -42,6 +43,7 @@ pub(crate) enum Command {
         request: RequestId,
         fragment: FragmentIndex,
         body: Bytes,
+        priority: Priority,
         reply: SyncSender<Outcome>,
     },
     Accept(RequestId),

@@ -31,9 +31,14 @@ pub(crate) struct Status {
     pub(crate) content: Bytes,
     /// Peers banned since the start.
     pub(crate) banned: u64,
+    /// Peers that speak another version of the messages; they are not asked.
+    pub(crate) other_versions: u64,
     /// Connections refused since the start, because there were too many.
-    #[serde(default)]
     pub(crate) refused_connections: u64,
+    /// Connections that others began and that came to nothing.
+    pub(crate) failed_handshakes: u64,
+    /// Peers disconnected because they did not go on with what they had begun.
+    pub(crate) stalled: u64,
     pub(crate) downloads: Vec<Download>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) traffic: Vec<Traffic>,
@@ -70,6 +75,8 @@ pub(crate) struct Requests {
     pub(crate) served: u64,
     /// Of others, refused because too many waited.
     pub(crate) refused: u64,
+    /// Of others, not begun because they had waited too long.
+    pub(crate) expired: u64,
 }
 
 /// Bytes since the start.
@@ -98,8 +105,8 @@ pub(crate) struct Connection {
     pub(crate) transport: String,
     pub(crate) relayed: bool,
     pub(crate) address: String,
-    /// Messages go this way, and not through another connection with the same peer.
-    pub(crate) in_use: bool,
+    /// [`network::Usage`].
+    pub(crate) usage: String,
     pub(crate) round_trip_ms: Option<f64>,
     #[serde(flatten)]
     pub(crate) bytes: Bytes,
@@ -142,6 +149,7 @@ impl Reporter {
         let stats = self.engine.stats().await?;
         let network = self.engine.network();
         let totals = stats.totals;
+        let refused = network.refused();
         let peers: HashMap<PeerId, &swarm::PeerStats> = stats
             .peers
             .iter()
@@ -155,7 +163,7 @@ impl Reporter {
                 transport: it.path.transport().name().into(),
                 relayed: it.path.relayed,
                 address: it.path.address.to_string(),
-                in_use: it.in_use,
+                usage: it.usage.name().into(),
                 round_trip_ms: it.round_trip.map(milliseconds),
                 bytes: Bytes {
                     sent: it.sent,
@@ -201,13 +209,17 @@ impl Reporter {
                 resent: totals.resent,
                 served: totals.served,
                 refused: totals.refused,
+                expired: totals.expired,
             },
             content: Bytes {
                 sent: totals.content_sent,
                 received: totals.content_received,
             },
             banned: totals.banned,
-            refused_connections: network.refused(),
+            other_versions: totals.other_versions,
+            refused_connections: refused.connections,
+            failed_handshakes: refused.handshakes,
+            stalled: refused.stalled,
             downloads: stats.downloads.iter().map(download).collect(),
             connections: network.connections().into_iter().map(connection).collect(),
             traffic: network.traffic().into_iter().map(traffic).collect(),

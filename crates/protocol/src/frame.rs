@@ -101,6 +101,15 @@ impl FrameDecoder {
         matches!(self.state, State::Prefix { seen: 0, .. })
     }
 
+    /// Bytes of an unfinished frame that have come and are kept.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        match &self.state {
+            State::Body { received, .. } => received.len(),
+            State::Prefix { .. } | State::Broken => 0,
+        }
+    }
+
     fn advance(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
         loop {
             match &mut self.state {

@@ -33,7 +33,7 @@ pub use bitmap::Bitmap;
 pub use frame::{FrameDecoder, FrameEncoder};
 pub use message::{
     Cancel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest, ContentResponse, Digest,
-    ErrorCode, Failure, Hello, HoldingsChanged, Message, RequestId, Role,
+    ErrorCode, Failure, Hello, HoldingsChanged, Message, Priority, RequestId, Role,
 };
 
 /// Version of these messages, sent in [`Hello`]. The names of the streams change only when the framing does.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{Bitmap, Channel};
@@ -60,6 +62,26 @@ pub struct ComputeRequest {
     pub fragment: Digest,
     /// What to do, opaque here.
     pub body: Bytes,
+    /// What goes first where much is waiting.
+    pub priority: Priority,
+    /// How long, from its arrival, the asker waits for an answer, in whole milliseconds (nobody's clock is trusted, so it
+    /// is no point in time). What has not been begun by then is not begun any more. Without it: as long as it takes.
+    pub patience: Option<Duration>,
+}
+
+/// How urgent a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Priority {
+    /// Somebody is waiting for the next word.
+    #[default]
+    Interactive,
+    /// Nobody is: a measurement, a task that runs over night. Done when nobody waits, though never quite starved.
+    Background,
+}
+
+impl Priority {
+    /// Both, the more urgent first.
+    pub const ALL: [Self; 2] = [Self::Interactive, Self::Background];
 }
 
 /// The answer to a [`ComputeRequest`].
@@ -96,6 +118,9 @@ pub enum ErrorCode {
     /// The node tried and failed.
     #[error("failed")]
     Failed,
+    /// The asker's patience was over before it was begun.
+    #[error("too late")]
+    Expired,
     /// The asker has cancelled it.
     #[error("cancelled")]
     Cancelled,

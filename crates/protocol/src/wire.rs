@@ -2,6 +2,8 @@
 //!
 //! Field numbers are for ever: a field that is no longer used keeps its number reserved.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use prost::{Enumeration, Oneof};
 
@@ -66,6 +68,10 @@ struct ComputeRequest {
     fragment: Bytes,
     #[prost(bytes = "bytes", tag = "3")]
     body: Bytes,
+    #[prost(enumeration = "Priority", tag = "4")]
+    priority: i32,
+    #[prost(uint32, optional, tag = "5")]
+    patience_ms: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -137,6 +143,14 @@ enum Code {
     Busy = 2,
     Invalid = 3,
     Cancelled = 4,
+    Expired = 5,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
+#[repr(i32)]
+enum Priority {
+    Interactive = 0,
+    Background = 1,
 }
 
 // ---- to the wire -------------------------------------------------------------------------------------------------
@@ -157,6 +171,13 @@ impl From<&typed::Message> for Envelope {
                 id: m.id.0,
                 fragment: Bytes::copy_from_slice(&m.fragment),
                 body: m.body.clone(),
+                priority: match m.priority {
+                    typed::Priority::Interactive => Priority::Interactive,
+                    typed::Priority::Background => Priority::Background,
+                } as i32,
+                patience_ms: m
+                    .patience
+                    .map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX)),
             }),
             typed::Message::ComputeResponse(m) => Kind::ComputeResponse(ComputeResponse {
                 id: m.id.0,
@@ -204,6 +225,7 @@ fn failure_to_wire(failure: &typed::Failure) -> Failure {
         typed::ErrorCode::Invalid => Code::Invalid,
         typed::ErrorCode::Failed => Code::Failed,
         typed::ErrorCode::Cancelled => Code::Cancelled,
+        typed::ErrorCode::Expired => Code::Expired,
     };
     Failure {
         code: code as i32,
@@ -238,6 +260,12 @@ impl TryFrom<Envelope> for typed::Message {
                     id: RequestId(m.id),
                     fragment: digest(&m.fragment)?,
                     body: m.body,
+                    priority: match Priority::try_from(m.priority) {
+                        Ok(Priority::Interactive) => typed::Priority::Interactive,
+                        // What the future adds is not more urgent than a person who waits.
+                        Err(_) | Ok(Priority::Background) => typed::Priority::Background,
+                    },
+                    patience: m.patience_ms.map(|time| Duration::from_millis(time.into())),
                 }),
                 Kind::ComputeResponse(m) => Self::ComputeResponse(typed::ComputeResponse {
                     id: RequestId(m.id),
@@ -323,6 +351,7 @@ fn failure(m: Failure) -> Result<typed::Failure, Error> {
         Ok(Code::Busy) => typed::ErrorCode::Busy,
         Ok(Code::Invalid) => typed::ErrorCode::Invalid,
         Ok(Code::Cancelled) => typed::ErrorCode::Cancelled,
+        Ok(Code::Expired) => typed::ErrorCode::Expired,
     };
     Ok(typed::Failure {
         code,

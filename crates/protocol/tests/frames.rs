@@ -6,8 +6,9 @@ use proptest::{collection::vec, option, prelude::*};
 use protocol::{
     Bitmap, Cancel, Channel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest,
     ContentResponse, Error, ErrorCode, Failure, FrameDecoder, FrameEncoder, Hello, HoldingsChanged,
-    MAX_PROOF, Message, RequestId, Role,
+    MAX_PROOF, Message, Priority, RequestId, Role,
 };
+use std::time::Duration;
 
 fn digest() -> impl Strategy<Value = [u8; 32]> {
     any::<[u8; 32]>()
@@ -24,6 +25,7 @@ fn failure() -> impl Strategy<Value = Failure> {
         ErrorCode::Invalid,
         ErrorCode::Failed,
         ErrorCode::Cancelled,
+        ErrorCode::Expired,
     ];
     (proptest::sample::select(codes.to_vec()), "\\PC{0,40}")
         .prop_map(|(code, message)| Failure { code, message })
@@ -69,13 +71,22 @@ fn compute() -> impl Strategy<Value = Message> {
             stores,
         })
     });
-    let request = (any::<u64>(), digest(), body()).prop_map(|(id, fragment, body)| {
-        Message::ComputeRequest(ComputeRequest {
-            id: RequestId(id),
-            fragment,
-            body,
-        })
-    });
+    let request = (
+        any::<u64>(),
+        digest(),
+        body(),
+        proptest::sample::select(&Priority::ALL[..]),
+        option::of(any::<u32>()),
+    )
+        .prop_map(|(id, fragment, body, priority, patience)| {
+            Message::ComputeRequest(ComputeRequest {
+                id: RequestId(id),
+                fragment,
+                body,
+                priority,
+                patience: patience.map(|time| Duration::from_millis(time.into())),
+            })
+        });
     let response = (
         any::<u64>(),
         prop_oneof![body().prop_map(Ok), failure().prop_map(Err)],
@@ -242,6 +253,8 @@ fn a_message_that_is_too_long_is_not_sent_either() {
         id: RequestId(1),
         fragment: [0; 32],
         body,
+        priority: Priority::Interactive,
+        patience: None,
     });
     let mut out = vec![1, 2, 3];
     let result = FrameEncoder::new(Channel::Compute).encode(&request, &mut out);

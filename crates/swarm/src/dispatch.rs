@@ -12,7 +12,7 @@ use crate::latency::Latency;
 use crate::timers::Timer;
 use crate::{Action, Failure, FragmentIndex, Node, RequestId, SubmitError, Worker};
 use bytes::Bytes;
-use protocol::{Cancel, Message, RequestId as WireId};
+use protocol::{Cancel, Message, Priority, RequestId as WireId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ impl Patience {
 struct Request {
     fragment: FragmentIndex,
     body: Bytes,
+    priority: Priority,
     state: State,
     submitted: Duration,
     attempts: BTreeSet<u64>,
@@ -145,7 +146,8 @@ enum Choice {
 }
 
 impl Node {
-    /// Asks the swarm (or this node itself) to compute `body` on a fragment. The answer comes as
+    /// Asks the swarm (or this node itself) to compute `body` on a fragment; what is less urgent waits where much is
+    /// to be done. The answer comes as
     /// [`Action::Answer`](crate::Action::Answer), and must be [accepted](Node::accept) or [rejected](Node::reject).
     ///
     /// # Errors
@@ -155,6 +157,7 @@ impl Node {
         id: RequestId,
         fragment: FragmentIndex,
         body: Bytes,
+        priority: Priority,
         now: Duration,
     ) -> Result<(), SubmitError> {
         if self.catalogue.get(fragment).is_none() {
@@ -170,6 +173,7 @@ impl Node {
         let request = Request {
             fragment,
             body,
+            priority,
             state: State::Asked,
             submitted: now,
             attempts: BTreeSet::new(),

@@ -15,7 +15,7 @@
 //! come late, nothing else).
 //!
 //! ```
-//! use swarm::{Action, Catalogue, Config, ContentId, Event, FragmentIndex, FragmentInfo, Node, PeerId, RequestId, Worker};
+//! use swarm::{Action, Catalogue, Config, ContentId, Event, FragmentIndex, FragmentInfo, Node, PeerId, Priority, RequestId, Worker};
 //! use std::time::Duration;
 //!
 //! let now = Duration::ZERO;
@@ -25,7 +25,7 @@
 //! node.set_catalogue(Catalogue { fragments: vec![fragment] }, now);
 //! node.set_holdings([FragmentIndex(0)], [FragmentIndex(0)], now);
 //!
-//! node.submit(RequestId(1), FragmentIndex(0), "2 + 2".into(), now)?;
+//! node.submit(RequestId(1), FragmentIndex(0), "2 + 2".into(), Priority::Interactive, now)?;
 //! let mut answered = None;
 //! while let Some(action) = node.poll_action() {
 //!     match action {
@@ -75,6 +75,7 @@ pub use config::Config;
 pub use event::{Action, ComputeError, Event};
 pub use failure::{Failure, SubmitError};
 pub use node::Node;
+pub use protocol::Priority;
 pub use stats::{Coverage, DownloadStats, PeerStats, Stats, Totals};
 pub use types::{
     Catalogue, ContentId, DownloadId, FragmentIndex, FragmentInfo, PeerId, RequestId, Ticket,

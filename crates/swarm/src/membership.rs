@@ -184,6 +184,9 @@ impl Node {
             known.greeted = true;
             known.agent = hello.agent;
             known.role = hello.role;
+            let same = hello.version == protocol::VERSION;
+            self.totals.other_versions += u64::from(!same && !known.other_version);
+            known.other_version = !same;
             known.set_holdings(hello.model.map(ContentId), hello.computes, hello.stores);
         }
         self.holdings_of_peer_are_new(peer, now);
@@ -219,7 +222,7 @@ impl Node {
         self.library.forget(peer);
         self.attempts_lost(peer, now);
         self.blocks_lost(peer, now);
-        self.run_jobs();
+        self.run_jobs(now);
         self.run_reads(now);
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Peer {
     pub(crate) relayed: bool,
     /// It has introduced itself.
     pub(crate) greeted: bool,
+    /// Nobody knows what its messages mean to it: it is asked nothing. What it asks and can be read is answered.
+    pub(crate) other_version: bool,
     pub(crate) agent: String,
     pub(crate) role: Role,
     pub(crate) model: Option<ContentId>,
@@ -71,12 +73,16 @@ impl Peer {
 
     /// Whether it computes on a fragment of `model`.
     pub(crate) fn computes(&self, model: Option<ContentId>, index: FragmentIndex) -> bool {
-        self.model.is_some() && self.model == model && self.computes.contains(index.0)
+        self.serves(model) && self.computes.contains(index.0)
     }
 
     /// Whether it stores a fragment of `model`.
     pub(crate) fn stores(&self, model: Option<ContentId>, index: FragmentIndex) -> bool {
-        self.model.is_some() && self.model == model && self.stores.contains(index.0)
+        self.serves(model) && self.stores.contains(index.0)
+    }
+
+    fn serves(&self, model: Option<ContentId>) -> bool {
+        self.model.is_some() && self.model == model && !self.other_version
     }
 
     pub(crate) fn lacks(&self, content: &ContentId) -> bool {

@@ -1,14 +1,20 @@
-//! Computing for others, and for ourselves: one queue in front of the compute slots, everybody in turn.
+//! Computing for others, and for ourselves: one queue in front of the compute slots, what is urgent first, and
+//! everybody in turn.
 
 use crate::fair::Fair;
 use crate::{Action, ComputeError, ContentId, FragmentIndex, Node, PeerId, Ticket};
 use bytes::Bytes;
-use protocol::{ComputeRequest, ComputeResponse, ErrorCode, Failure, Message, RequestId as WireId};
+use protocol::{
+    ComputeRequest, ComputeResponse, ErrorCode, Failure, Message, Priority, RequestId as WireId,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Bodies of strangers that wait here, all together.
 const MAX_QUEUED_BYTES: usize = 128 * 1024 * 1024;
+
+/// Of so many jobs one is done that is not urgent, however many are.
+const PATIENT_TURN: u32 = 8;
 
 /// For whom something is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +30,18 @@ struct Job {
     origin: Origin,
     fragment: FragmentIndex,
     body: Bytes,
+    priority: Priority,
+    /// When the asker will not wait any more.
+    expires: Option<Duration>,
 }
 
 /// Jobs that wait and run. The owner `None` is ourselves.
 #[derive(Debug)]
 pub(crate) struct Server {
-    queue: Fair<Option<PeerId>, Job>,
+    urgent: Fair<Option<PeerId>, Job>,
+    patient: Fair<Option<PeerId>, Job>,
+    /// Urgent jobs begun since a patient one was.
+    urgent_in_a_row: u32,
     running: BTreeMap<Ticket, (Origin, FragmentIndex)>,
     queued_bytes: usize,
 }
@@ -37,7 +49,9 @@ pub(crate) struct Server {
 impl Default for Server {
     fn default() -> Self {
         Self {
-            queue: Fair::new(),
+            urgent: Fair::new(),
+            patient: Fair::new(),
+            urgent_in_a_row: 0,
             running: BTreeMap::new(),
             queued_bytes: 0,
         }
@@ -47,13 +61,40 @@ impl Default for Server {
 impl Server {
     fn push(&mut self, owner: Option<PeerId>, job: Job) {
         self.queued_bytes += job.body.len();
-        self.queue.push(owner, job);
+        let queue = match job.priority {
+            Priority::Interactive => &mut self.urgent,
+            Priority::Background => &mut self.patient,
+        };
+        queue.push(owner, job);
     }
 
-    fn remove(&mut self, owner: &Option<PeerId>, gone: impl FnMut(&Job) -> bool) {
-        for job in self.queue.remove(owner, gone) {
-            self.queued_bytes -= job.body.len();
+    fn pop(&mut self) -> Option<Job> {
+        let patient_first = self.urgent_in_a_row + 1 >= PATIENT_TURN && self.patient.len() > 0;
+        let urgent = if patient_first {
+            None
+        } else {
+            self.urgent.pop()
+        };
+        self.urgent_in_a_row = if urgent.is_some() {
+            self.urgent_in_a_row.saturating_add(1)
+        } else {
+            0
+        };
+        let (_, job) = urgent.or_else(|| self.patient.pop())?;
+        self.queued_bytes -= job.body.len();
+        Some(job)
+    }
+
+    fn remove(&mut self, owner: &Option<PeerId>, mut gone: impl FnMut(&Job) -> bool) {
+        for queue in [&mut self.urgent, &mut self.patient] {
+            for job in queue.remove(owner, &mut gone) {
+                self.queued_bytes -= job.body.len();
+            }
         }
+    }
+
+    fn waiting_of(&self, owner: &Option<PeerId>) -> usize {
+        self.urgent.len_of(owner) + self.patient.len_of(owner)
     }
 
     /// Requests of others that wait or run.
@@ -63,7 +104,7 @@ impl Server {
             .values()
             .filter(|(origin, _)| matches!(origin, Origin::Peer(..)))
             .count();
-        self.queue.len() - self.queue.len_of(&None) + running
+        self.urgent.len() + self.patient.len() - self.waiting_of(&None) + running
     }
 
     fn len_of(&self, peer: &PeerId) -> usize {
@@ -71,7 +112,7 @@ impl Server {
             .running
             .values()
             .filter(|(origin, _)| matches!(origin, Origin::Peer(p, _) if p == peer));
-        self.queue.len_of(&Some(peer.clone())) + running.count()
+        self.waiting_of(&Some(peer.clone())) + running.count()
     }
 
     /// Drops what a peer that left is waiting for; what runs runs to its end for nobody.
@@ -82,16 +123,24 @@ impl Server {
 
 impl Node {
     /// Queues one of our own attempts for computing here.
-    pub(crate) fn compute_here(&mut self, attempt: u64, fragment: FragmentIndex, body: Bytes) {
-        self.server.push(
-            None,
-            Job {
-                origin: Origin::Own(attempt),
-                fragment,
-                body,
-            },
-        );
-        self.run_jobs();
+    pub(crate) fn compute_here(
+        &mut self,
+        attempt: u64,
+        fragment: FragmentIndex,
+        body: Bytes,
+        priority: Priority,
+        now: Duration,
+    ) {
+        let job = Job {
+            origin: Origin::Own(attempt),
+            fragment,
+            body,
+            priority,
+            // Cancelled when it is not needed any more.
+            expires: None,
+        };
+        self.server.push(None, job);
+        self.run_jobs(now);
     }
 
     /// An attempt of our own is not needed any more.
@@ -119,16 +168,15 @@ impl Node {
             self.refuse(peer, request.id, ErrorCode::Busy, String::new(), now);
             return;
         }
-        let origin = Origin::Peer(peer.clone(), request.id);
-        self.server.push(
-            Some(peer.clone()),
-            Job {
-                origin,
-                fragment,
-                body: request.body,
-            },
-        );
-        self.run_jobs();
+        let job = Job {
+            origin: Origin::Peer(peer.clone(), request.id),
+            fragment,
+            body: request.body,
+            priority: request.priority,
+            expires: request.patience.map(|time| now.saturating_add(time)),
+        };
+        self.server.push(Some(peer.clone()), job);
+        self.run_jobs(now);
     }
 
     /// Answers with an error, and bans who goes on asking at a rate that only an attack has.
@@ -159,18 +207,28 @@ impl Node {
     }
 
     /// Changes how many computations the shell runs at one time; those that run already go on.
-    pub fn set_compute_slots(&mut self, slots: usize) {
+    pub fn set_compute_slots(&mut self, slots: usize, now: Duration) {
         self.config.compute_slots = slots;
-        self.run_jobs();
+        self.run_jobs(now);
     }
 
     /// Fills the free compute slots.
-    pub(crate) fn run_jobs(&mut self) {
+    pub(crate) fn run_jobs(&mut self, now: Duration) {
         while self.server.running.len() < self.config.compute_slots.max(1) {
-            let Some((_, job)) = self.server.queue.pop() else {
+            let Some(job) = self.server.pop() else {
                 return;
             };
-            self.server.queued_bytes -= job.body.len();
+            if job.expires.is_some_and(|at| at <= now) {
+                self.totals.expired += 1;
+                if let Origin::Peer(peer, id) = job.origin {
+                    let failure = Failure {
+                        code: ErrorCode::Expired,
+                        message: String::new(),
+                    };
+                    self.respond(&peer, id, Err(failure));
+                }
+                continue;
+            }
             let ticket = Ticket(self.next_number());
             self.server
                 .running
@@ -208,7 +266,7 @@ impl Node {
                 }
             }
         }
-        self.run_jobs();
+        self.run_jobs(now);
     }
 
     fn respond(&mut self, peer: &PeerId, id: WireId, result: Result<Bytes, Failure>) {

@@ -52,12 +52,16 @@ pub struct Totals {
     pub served: u64,
     /// Requests of peers refused because too many waited.
     pub refused: u64,
+    /// Requests of peers that had waited too long to be begun.
+    pub expired: u64,
     /// Bytes of content sent to peers.
     pub content_sent: u64,
     /// Bytes of content received from peers.
     pub content_received: u64,
     /// Peers banned.
     pub banned: u64,
+    /// Peers met that speak another version of the messages; they are not asked.
+    pub other_versions: u64,
 }
 
 /// One peer.

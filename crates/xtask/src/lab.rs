@@ -17,6 +17,8 @@ pub(crate) enum Experiment {
     Fullsize(fullsize::Options),
     /// 200 nodes find 1,000 fragments through the DHT, with and without the bootstrap node.
     Dht(Passed),
+    /// A node is attacked in every way that costs the attacker little, and goes on.
+    Hostile(Passed),
 }
 
 /// What the experiment is given; `-- --help` says what it takes, and `-- --write` puts its table into the document.
@@ -29,7 +31,9 @@ pub(crate) struct Passed {
 /// An experiment with nodes, which is part of the end-to-end tests' crate.
 fn network(name: &str, passed: &Passed) -> Result<()> {
     let shell = Shell::with_tools(setup::tool_folders()?)?;
-    let mut arguments = vec!["run", "--quiet", "-p", "e2e", "--bin", "lab", "--", name];
+    // Most of them start nodes.
+    shell::run(&mut shell.cargo(&["build", "--release", "-p", "node"]))?;
+    let mut arguments = vec!["run", "--release", "-p", "e2e", "--bin", "lab", "--", name];
     arguments.extend(passed.arguments.iter().map(String::as_str));
     shell::run(&mut shell.cargo(&arguments))
 }
@@ -39,5 +43,6 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Bigfile(options) => bigfile::run(options),
         Experiment::Fullsize(options) => fullsize::run(options),
         Experiment::Dht(passed) => network("dht", passed),
+        Experiment::Hostile(passed) => network("hostile", passed),
     }
 }

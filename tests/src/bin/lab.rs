@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use e2e::experiments::dht;
+use e2e::experiments::{dht, hostile};
 use std::path::Path;
 
 /// Experiments with the network.
@@ -25,26 +25,45 @@ enum Experiment {
         /// Fragments, each announced by one node
         #[arg(long, default_value_t = 1000)]
         fragments: usize,
-        /// Connections a node has at most
-        #[arg(long, default_value_t = 64)]
-        connections: u32,
+    },
+    /// A node is attacked in every way that costs the attacker little, and goes on.
+    Hostile {
+        /// Connections that one address begins
+        #[arg(long, default_value_t = 10_000)]
+        attempts: usize,
+        /// Peers that connect as they should and then misbehave
+        #[arg(long, default_value_t = 100)]
+        strangers: usize,
+        /// Texts asked for before the attack, and at least while it goes on
+        #[arg(long, default_value_t = 20)]
+        questions: usize,
     },
 }
 
 fn main() -> Result<()> {
     let lab = Lab::parse();
+    // Before any thread is started.
+    e2e::namespace::enter()?;
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
     let (name, table) = match lab.experiment {
-        Experiment::Dht {
-            nodes,
-            fragments,
-            connections,
-        } => {
-            let options = dht::Options {
-                nodes,
-                fragments,
-                connections,
-            };
+        Experiment::Dht { nodes, fragments } => {
+            let options = dht::Options { nodes, fragments };
             ("dht", dht::run_blocking(options)?.to_string())
+        }
+        Experiment::Hostile {
+            attempts,
+            strangers,
+            questions,
+        } => {
+            let options = hostile::Options {
+                attempts,
+                strangers,
+                questions,
+            };
+            ("hostile", hostile::run_blocking(options)?.to_string())
         }
     };
     print!("{table}");

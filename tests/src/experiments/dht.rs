@@ -1,7 +1,7 @@
 //! Many nodes find many fragments through the DHT, the bootstrap node or not.
 
-use super::{Table, percentile};
-use ::network::{Config, ConnectionLimits, Event, Handle, Identity, Multiaddr, PeerId};
+use super::{Table, percentile, progress};
+use ::network::{Config, Event, Handle, Identity, Multiaddr, PeerId};
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, stream};
 use std::collections::{HashMap, HashSet};
@@ -16,14 +16,15 @@ pub struct Options {
     pub nodes: usize,
     /// Fragments, each announced by one node.
     pub fragments: usize,
-    /// Connections a node has at most: all of them are in one process, whose sockets are counted.
-    pub connections: u32,
 }
 
 /// A look-up may be repeated until then: announcements take their time, and so do nodes that notice that others are gone.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Between two tries.
+/// Between two tries; doubled each time.
 const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// How long a connection stays that only the DHT has needed.
+const IDLE: Duration = Duration::from_secs(5);
 /// Look-ups at one time.
 const AT_ONCE: usize = 16;
 
@@ -101,10 +102,10 @@ struct Found {
     missing: Vec<usize>,
 }
 
-async fn look_up(look_ups: Vec<LookUp>) -> Found {
+async fn look_up(what: &str, look_ups: Vec<LookUp>) -> Found {
     let one = |look_up: LookUp| async move {
         let end = Instant::now() + PATIENCE;
-        let mut tries = 0;
+        let (mut tries, mut pause) = (0, PAUSE);
         while Instant::now() < end {
             tries += 1;
             let start = Instant::now();
@@ -115,13 +116,17 @@ async fn look_up(look_ups: Vec<LookUp>) -> Found {
             if found.contains(&look_up.provider) {
                 return (look_up.fragment, Some((tries, start.elapsed())));
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         (look_up.fragment, None)
     };
+    let start = Instant::now();
+    let progress = progress(what, look_ups.len());
     let mut found = Found::default();
     let mut all = stream::iter(look_ups.into_iter().map(one)).buffer_unordered(AT_ONCE);
     while let Some((fragment, result)) = all.next().await {
+        progress.inc(1);
         match result {
             Some((tries, time)) => {
                 found.times.push(time);
@@ -130,6 +135,8 @@ async fn look_up(look_ups: Vec<LookUp>) -> Found {
             None => found.missing.push(fragment),
         }
     }
+    progress.finish_and_clear();
+    eprintln!("{what}: {} s", start.elapsed().as_secs());
     found
 }
 
@@ -140,16 +147,11 @@ pub async fn run(options: Options) -> Result<Table> {
     let config = |bootstrap: Vec<Multiaddr>| Config {
         listen: vec![listen.clone()],
         bootstrap,
-        limits: ConnectionLimits {
-            established: options.connections,
-            ..ConnectionLimits::default()
-        },
+        // All are in one process, whose sockets are counted.
+        idle_timeout: IDLE,
         ..Config::new(Identity::generate())
     };
-    let bootstrap = Node::start(Config {
-        limits: ConnectionLimits::default(),
-        ..config(Vec::new())
-    })?;
+    let bootstrap = Node::start(config(Vec::new()))?;
     let entry = bootstrap.address().await;
     // One of them will leave and come back.
     let returning = Identity::generate();
@@ -205,7 +207,8 @@ pub async fn run(options: Options) -> Result<Table> {
         fragments.map(look_up).collect::<Vec<_>>()
     };
     let all = look_ups(&nodes, &mut (0..options.fragments), 7);
-    report("everybody is there", look_up(all).await)?;
+    let what = "everybody is there";
+    report(what, look_up(what, all).await)?;
 
     let known = nodes[0].handle.known();
     ensure!(
@@ -216,7 +219,8 @@ pub async fn run(options: Options) -> Result<Table> {
     bootstrap.handle.shutdown();
     let gone = |fragment: &usize| holder(*fragment) != 0;
     let all = look_ups(&nodes, &mut (0..options.fragments).filter(gone), 11);
-    report("the bootstrap node is gone", look_up(all).await)?;
+    let what = "the bootstrap node is gone";
+    report(what, look_up(what, all).await)?;
 
     // What is announced from now on is found, too.
     let new = options.fragments..options.fragments + options.nodes;
@@ -224,7 +228,8 @@ pub async fn run(options: Options) -> Result<Table> {
         nodes[holder(fragment)].handle.provide(key(fragment));
     }
     let all = look_ups(&nodes, &mut new.filter(gone), 13);
-    report("announced since then", look_up(all).await)?;
+    let what = "announced since then";
+    report(what, look_up(what, all).await)?;
 
     // One comes back: it knows the dead bootstrap node, and whom it has met.
     let back = Node::start(Config {
@@ -250,7 +255,8 @@ pub async fn run(options: Options) -> Result<Table> {
         fragment: *fragment,
         provider: back_id,
     }));
-    report("by and for one that came back", look_up(all).await)?;
+    let what = "by and for one that came back";
+    report(what, look_up(what, all).await)?;
     let met: HashSet<_> = back.handle.connections().iter().map(|it| it.peer).collect();
     ensure!(!met.is_empty(), "who came back is connected with nobody");
     for node in nodes.iter().skip(1).chain([&back]) {

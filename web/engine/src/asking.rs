@@ -10,7 +10,7 @@ use inference::{
     session::{self, Event, FinishReason, Generation},
     template::{Date, Message, Role},
 };
-use swarm::{Failure, FragmentIndex, SubmitError, Worker};
+use swarm::{Failure, FragmentIndex, Priority, SubmitError, Worker};
 use web_bridge::{
     messages::{Drawing, FromEngine, Speaker, Turn},
     status::{EndReason, Ending, Problem},
@@ -132,7 +132,10 @@ impl State {
             let Some(index) = index else { continue };
             let body = compute::encode_request(&request).into();
             let name = swarm::RequestId(id.0);
-            match self.node.submit(name, index, body, clock::now()) {
+            match self
+                .node
+                .submit(name, index, body, Priority::Interactive, clock::now())
+            {
                 Ok(()) => {
                     asking.open.insert(name, index);
                 }

@@ -234,7 +234,7 @@ impl State {
         }
         self.claims.keys().for_each(|index| self.release(*index));
         self.employed = employed;
-        self.node.set_compute_slots(slots(employed));
+        self.node.set_compute_slots(slots(employed), clock::now());
     }
 
     /// The fragment with this id, as text.

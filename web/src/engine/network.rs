@@ -130,7 +130,7 @@ impl Network {
         let connections = self.handle.connections();
         let mut connections: HashMap<String, network::Connection> = connections
             .into_iter()
-            .filter(|it| it.in_use)
+            .filter(|it| it.usage == network::Usage::Messages)
             .map(|it| (it.peer.to_string(), it))
             .collect();
         for peer in peers {

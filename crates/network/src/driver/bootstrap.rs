@@ -124,7 +124,7 @@ impl Driver {
             && self.swarm.is_connected(&peer)
         {
             bootstrap.state = State::Connected(peer);
-            return;
+            return self.acquaint(peer);
         }
         let options = match expected {
             Some(peer) => DialOpts::peer_id(peer)
@@ -182,19 +182,23 @@ impl Driver {
         self.redial_after(retry_in, index);
     }
 
-    pub(super) fn bootstrap_connected(&mut self, peer: PeerId, id: ConnectionId) {
+    /// Says whether it is one whom we want to know; one that was met another time is so only if we dialled it.
+    pub(super) fn bootstrap_connected(&mut self, peer: PeerId, id: ConnectionId) -> bool {
+        let mut wanted = false;
+        let mut addresses = Vec::new();
         for bootstrap in &mut self.bootstrap {
-            if bootstrap.state == State::Dialling(id)
-                || transport::peer_of(&bootstrap.address) == Some(peer)
-            {
+            let dialled = bootstrap.state == State::Dialling(id);
+            if dialled || transport::peer_of(&bootstrap.address) == Some(peer) {
+                wanted |= dialled || !bootstrap.remembered;
                 bootstrap.state = State::Connected(peer);
                 bootstrap.failures = 0;
-                self.swarm
-                    .behaviour_mut()
-                    .kad
-                    .add_address(&peer, bootstrap.address.clone());
+                addresses.push(bootstrap.address.clone());
             }
         }
+        if !addresses.is_empty() {
+            self.route(peer, addresses.into_iter());
+        }
+        wanted
     }
 
     pub(super) fn bootstrap_disconnected(&mut self, peer: PeerId) {
@@ -216,7 +220,7 @@ impl Driver {
         self.helpers
             .met(&self.bootstrap[index].address, &info.listen_addrs);
         if protocols.contains(&crate::behaviour::KAD) {
-            self.announce_again();
+            self.plan_announcements();
             if self.settings.kad_server {
                 // Fails only without any known peer; there is one.
                 let _ = self.swarm.behaviour_mut().kad.bootstrap();

@@ -17,11 +17,14 @@ const PRUNE_ROUNDS: u32 = 15;
 /// Unanswered pings before a connection is given up.
 const MAX_FAILED_PINGS: u32 = 3;
 
+/// Who parts so soon has no room for us, or no use: it is left alone for a while.
+const BRIEF: Duration = Duration::from_secs(3);
+
 impl Driver {
     pub(super) fn connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
-        self.dials.remove(&id);
-        self.bootstrap_connected(peer, id);
-        self.discovery.connected(id, peer);
+        let dialled = self.dials.remove(&id).is_some();
+        let entry = self.bootstrap_connected(peer, id);
+        let sought = self.discovery.connected(id, peer);
         self.note_known(peer, endpoint);
         let path = path(endpoint, peer);
         let (dialler, other) = if endpoint.is_dialer() {
@@ -33,17 +36,41 @@ impl Driver {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.connections.push(connection);
             known.upgrading.take_if(|attempt| *attempt == id);
-            return self.settle(peer);
+            self.settle(peer);
+        } else {
+            self.sessions += 1;
+            let mut new = Peer::new(self.sessions, connection);
+            new.outgoing.links = new.links();
+            lock(&self.ends.shared)
+                .peers
+                .insert(peer, new.outgoing.clone());
+            self.peers.insert(peer, new);
         }
-        self.sessions += 1;
-        let mut new = Peer::new(self.sessions, connection);
-        new.outgoing.links = new.links();
-        lock(&self.ends.shared)
-            .peers
-            .insert(peer, new.outgoing.clone());
-        self.peers.insert(peer, new);
+        if dialled || entry || sought {
+            self.acquaint(peer);
+        }
+    }
+
+    /// From now on messages are exchanged with this peer. Until then it is a contact: someone whom the DHT has asked
+    /// something, or who asked us. Contacts come and go by the hundred, and nobody needs to hear of them.
+    pub(super) fn acquaint(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if std::mem::replace(&mut known.outgoing.acquainted, true) {
+            return;
+        }
+        let session = known.session;
+        let preferred = known.preferred;
+        let path = known.connection(preferred).map(|it| it.path.clone());
+        if let Some(shared) = lock(&self.ends.shared).peers.get_mut(&peer) {
+            shared.acquainted = true;
+        }
+        // A peer is never without a connection.
+        let Some(path) = path else { return };
         self.emit(Event::Connected { peer, path });
         self.start_writers(peer);
+        self.upgrade(peer, session);
     }
 
     pub(super) fn disconnected(&mut self, peer: PeerId, id: ConnectionId) {
@@ -64,9 +91,15 @@ impl Driver {
             return self.settle(peer);
         }
         known.outgoing.close();
+        let (acquainted, brief) = (known.outgoing.acquainted, known.since.elapsed() < BRIEF);
         self.peers.remove(&peer);
         lock(&self.ends.shared).peers.remove(&peer);
-        self.emit(Event::Disconnected { peer });
+        if acquainted {
+            if brief {
+                self.discovery.note_unreachable(peer);
+            }
+            self.emit(Event::Disconnected { peer });
+        }
         self.bootstrap_disconnected(peer);
     }
 
@@ -76,6 +109,7 @@ impl Driver {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
+        let acquainted = known.outgoing.acquainted;
         let news = known.choose();
         known.stop_writers_elsewhere();
         let links = known.links();
@@ -90,7 +124,9 @@ impl Driver {
         if let Some(shared) = lock(&self.ends.shared).peers.get_mut(&peer) {
             shared.links = links;
         }
-        if let Some(path) = news {
+        if let Some(path) = news
+            && acquainted
+        {
             self.emit(Event::PathChanged { peer, path });
         }
     }
@@ -128,14 +164,20 @@ impl Driver {
         id: ConnectionId,
         result: Result<Duration, libp2p::ping::Failure>,
     ) {
-        let Some(connection) = self.peers.get_mut(&peer).and_then(|it| it.connection(id)) else {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let acquainted = known.outgoing.acquainted;
+        let Some(connection) = known.connection(id) else {
             return;
         };
         match result {
             Ok(time) => {
                 connection.failed_pings = 0;
                 connection.counters.round_trip(time);
-                self.emit(Event::RoundTrip { peer, time });
+                if acquainted {
+                    self.emit(Event::RoundTrip { peer, time });
+                }
             }
             Err(libp2p::ping::Failure::Unsupported) => {}
             Err(_) => {

@@ -16,11 +16,17 @@ use libp2p::{
 };
 use web_time::Instant;
 
-use super::Driver;
+use super::{Done, Driver};
 use crate::{Event, Key, transport};
 
 /// New connections per search: a large network is met bit by bit.
 const MAX_DIALS: usize = 32;
+
+/// So many have to say what others have said before a search ends.
+const ENOUGH: u32 = 2;
+
+/// New addresses come several at a time; they are announced together.
+const ANNOUNCE_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a peer that could not be reached is left alone.
 const UNREACHABLE: Duration = Duration::from_secs(60);
@@ -28,12 +34,19 @@ const UNREACHABLE: Duration = Duration::from_secs(60);
 /// How many of those are remembered.
 const MAX_UNREACHABLE: usize = 4096;
 
+/// How many peers are sought at a time.
+const MAX_SOUGHT: usize = 1024;
+
 #[derive(Default)]
 pub(super) struct Discovery {
     providing: HashSet<Key>,
+    /// A time is set to announce all of it again.
+    announcing: bool,
     searches: HashMap<kad::QueryId, Search>,
     /// Dials that are under way, with what to try next should they fail.
     dials: HashMap<ConnectionId, (PeerId, Vec<Multiaddr>)>,
+    /// Peers to get to know as soon as they are connected, whoever dials them.
+    sought: HashSet<PeerId>,
     unreachable: HashMap<PeerId, Instant>,
 }
 
@@ -41,12 +54,23 @@ struct Search {
     key: Key,
     found: HashSet<PeerId>,
     dialled: usize,
+    /// Nodes that named providers, but none that was new.
+    repeated: u32,
 }
 
 impl Discovery {
-    pub(super) fn connected(&mut self, id: ConnectionId, peer: PeerId) {
+    /// Says whether it was sought.
+    pub(super) fn connected(&mut self, id: ConnectionId, peer: PeerId) -> bool {
         self.dials.remove(&id);
         self.unreachable.remove(&peer);
+        self.sought.remove(&peer)
+    }
+
+    pub(super) fn seek(&mut self, peer: PeerId) {
+        if self.sought.len() >= MAX_SOUGHT {
+            self.sought.clear();
+        }
+        self.sought.insert(peer);
     }
 
     fn is_unreachable(&self, peer: PeerId) -> bool {
@@ -55,7 +79,8 @@ impl Discovery {
             .is_some_and(|since| since.elapsed() < UNREACHABLE)
     }
 
-    fn note_unreachable(&mut self, peer: PeerId) {
+    pub(super) fn note_unreachable(&mut self, peer: PeerId) {
+        self.sought.remove(&peer);
         if self.unreachable.len() >= MAX_UNREACHABLE {
             self.unreachable.clear();
         }
@@ -84,8 +109,15 @@ impl Driver {
         }
     }
 
-    /// New addresses, or somebody new to announce to.
+    /// New addresses, or somebody new to announce to: everything will be announced again.
+    pub(super) fn plan_announcements(&mut self) {
+        if !std::mem::replace(&mut self.discovery.announcing, true) {
+            self.after(ANNOUNCE_AFTER, Done::Announce);
+        }
+    }
+
     pub(super) fn announce_again(&mut self) {
+        self.discovery.announcing = false;
         for key in self.discovery.providing.clone() {
             self.announce(key);
         }
@@ -119,6 +151,7 @@ impl Driver {
                 key,
                 found: HashSet::new(),
                 dialled: 0,
+                repeated: 0,
             },
         );
     }
@@ -126,17 +159,30 @@ impl Driver {
     pub(super) fn kad_event(&mut self, event: kad::Event) {
         let kad::Event::OutboundQueryProgressed {
             id,
-            result: kad::QueryResult::GetProviders(result),
+            result,
             step,
-            ..
+            stats,
         } = event
         else {
             return;
         };
-        if let Ok(kad::GetProvidersOk::FoundProviders { providers, .. }) = result {
+        if step.last {
+            tracing::debug!(%id, requests = stats.num_requests(), failures = stats.num_failures(), took = ?stats.duration(), kind = query_kind(&result), "query has ended");
+        }
+        let result = match result {
+            kad::QueryResult::GetProviders(result) => result,
+            kad::QueryResult::Bootstrap(_) if step.last => return self.plan_announcements(),
+            _ => return,
+        };
+        if let Ok(kad::GetProvidersOk::FoundProviders { providers, .. }) = result
+            && !providers.is_empty()
+        {
+            let count = |driver: &Self| driver.discovery.searches.get(&id).map(|it| it.found.len());
+            let before = count(self);
             for peer in providers {
                 self.provider_found(id, peer);
             }
+            self.enough(id, before == count(self));
         }
         if step.last
             && let Some(search) = self.discovery.searches.remove(&id)
@@ -145,6 +191,19 @@ impl Driver {
                 key: search.key,
                 providers: search.found.into_iter().collect(),
             });
+        }
+    }
+
+    /// Ends a search when it has found what it can: everybody would be asked otherwise who might know more.
+    fn enough(&mut self, id: kad::QueryId, repeated: bool) {
+        let Some(search) = self.discovery.searches.get_mut(&id) else {
+            return;
+        };
+        search.repeated += u32::from(repeated);
+        if (search.repeated >= ENOUGH || search.found.len() >= MAX_DIALS)
+            && let Some(mut query) = self.swarm.behaviour_mut().kad.query_mut(&id)
+        {
+            query.finish();
         }
     }
 
@@ -157,8 +216,13 @@ impl Driver {
             return;
         }
         let key = search.key;
-        let known = self.swarm.is_connected(&peer) || self.discovery.is_dialling(peer);
-        if known || self.discovery.is_unreachable(peer) {
+        if self.discovery.is_unreachable(peer) {
+            return;
+        }
+        if self.swarm.is_connected(&peer) {
+            return self.acquaint(peer);
+        }
+        if self.discovery.is_dialling(peer) {
             return;
         }
         if let Some(search) = self.discovery.searches.get_mut(&id) {
@@ -213,6 +277,8 @@ impl Driver {
             .condition(PeerCondition::DisconnectedAndNotDialing)
             .build();
         let id = options.connection_id();
+        // The DHT may be dialling it, too.
+        self.discovery.seek(peer);
         match self.swarm.dial(options) {
             Ok(()) => {
                 self.discovery.dials.insert(id, (peer, later));
@@ -230,9 +296,22 @@ impl Driver {
         let Some((peer, later)) = self.discovery.dials.remove(&id) else {
             return false;
         };
-        if !self.swarm.is_connected(&peer) {
+        if self.swarm.is_connected(&peer) {
+            self.acquaint(peer);
+        } else {
             self.dial_in_turn(peer, later, Vec::new());
         }
         true
+    }
+}
+
+/// What a query was for.
+fn query_kind(result: &kad::QueryResult) -> &'static str {
+    match result {
+        kad::QueryResult::Bootstrap(_) => "bootstrap",
+        kad::QueryResult::GetProviders(_) => "find providers",
+        kad::QueryResult::StartProviding(_) => "announce",
+        kad::QueryResult::RepublishProvider(_) => "announce again",
+        _ => "other",
     }
 }

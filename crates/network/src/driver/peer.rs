@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use futures::channel::oneshot;
 use libp2p::{Multiaddr, PeerId, Stream, swarm::ConnectionId};
 use protocol::Channel;
+use web_time::Instant;
 
 use crate::{
     Path,
@@ -24,6 +25,8 @@ pub(super) struct Peer {
     /// The one that new streams are opened on.
     pub(super) preferred: ConnectionId,
     pub(super) outgoing: Outgoing,
+    /// Since when it is connected.
+    pub(super) since: Instant,
     compute: Half,
     content: Half,
     /// A look at connections that are not needed is planned.
@@ -87,6 +90,7 @@ impl Peer {
             preferred: first.id,
             connections: vec![first],
             outgoing: Outgoing::new(),
+            since: Instant::now(),
             compute: Half::default(),
             content: Half::default(),
             pruning: false,

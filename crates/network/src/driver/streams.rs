@@ -195,6 +195,7 @@ impl Driver {
         channel: Channel,
         stream: Stream,
     ) {
+        self.acquaint(peer);
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };

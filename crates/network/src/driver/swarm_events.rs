@@ -4,7 +4,7 @@ use libp2p::{
     Multiaddr, PeerId, identify,
     multiaddr::Protocol,
     relay,
-    swarm::{ConnectionId, DialError, SwarmEvent},
+    swarm::{ConnectionId, DialError, ListenError, SwarmEvent},
 };
 
 use super::{Driver, describe};
@@ -39,10 +39,19 @@ impl Driver {
             }
             SwarmEvent::OutgoingConnectionError {
                 connection_id,
+                peer_id,
                 error,
-                ..
             } => {
+                if let Some(peer) = peer_id {
+                    self.routing_failed(peer, &error);
+                }
                 self.dial_failed(connection_id, &error);
+            }
+            SwarmEvent::IncomingConnectionError { error, .. } => {
+                // Those that were refused are counted where they were.
+                if !matches!(error, ListenError::Denied { .. }) {
+                    lock(&self.ends.shared).refusals.count_handshake();
+                }
             }
             SwarmEvent::NewListenAddr { address, .. } => self.listening(address),
             SwarmEvent::ExpiredListenAddr { address, .. } => self.not_listening(&address),
@@ -67,7 +76,7 @@ impl Driver {
             SwarmEvent::ListenerError { error, .. } => tracing::debug!(%error, "listener"),
             SwarmEvent::ExternalAddrConfirmed { address } => {
                 tracing::debug!(%address, "reachable");
-                self.announce_again();
+                self.plan_announcements();
             }
             other => tracing::trace!(?other),
         }
@@ -97,12 +106,7 @@ impl Driver {
                 .listen_addrs
                 .iter()
                 .filter(|it| transport::is_dialable(it));
-            for address in usable.take(MAX_ADDRESSES) {
-                self.swarm
-                    .behaviour_mut()
-                    .kad
-                    .add_address(&peer, address.clone());
-            }
+            self.route(peer, usable.take(MAX_ADDRESSES).cloned());
             self.note_listener(peer, info);
         }
         self.bootstrap_identified(peer, info);

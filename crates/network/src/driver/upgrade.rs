@@ -51,7 +51,7 @@ impl Driver {
             return;
         };
         let busy = known.upgrading.is_some() || known.upgrade_attempts >= ATTEMPTS;
-        if busy || known.has_direct_connection() {
+        if busy || !known.outgoing.acquainted || known.has_direct_connection() {
             return;
         }
         let mut addresses = known.direct_addresses.clone();

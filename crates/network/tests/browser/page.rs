@@ -99,6 +99,8 @@ fn request(id: u64, len: usize) -> Message {
         id: RequestId(id),
         fragment: [1; 32],
         body: vec![id as u8; len].into(),
+        priority: protocol::Priority::Interactive,
+        patience: None,
     })
 }
 

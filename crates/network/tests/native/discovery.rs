@@ -1,6 +1,6 @@
 use network::{Config, Event};
 
-use crate::node::{Node, TCP, WEBSOCKET, config};
+use crate::node::{Node, PATIENCE, TCP, WEBSOCKET, config};
 
 const MODEL: [u8; 32] = [42; 32];
 
@@ -185,4 +185,59 @@ async fn a_node_comes_back_by_those_it_has_met_when_the_bootstrap_node_is_gone()
     })
     .await;
     searching.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_only_the_dht_needs_is_left_again_and_nobody_hears_of_it() {
+    let (bootstrap, address) = Node::bootstrap().await;
+    let _bootstrap = bootstrap.in_background();
+    let start = || {
+        Node::start(Config {
+            listen: vec![TCP.parse().unwrap()],
+            bootstrap: vec![address.clone()],
+            idle_timeout: std::time::Duration::from_millis(500),
+            ..config()
+        })
+    };
+    let (mut one, other) = (start(), start());
+    let contact = other.peer();
+    let other = other.in_background();
+    let usage = |node: &network::Handle, peer| {
+        let of_peer = |it: network::Connection| (it.peer == peer).then_some(it.usage);
+        node.connections().into_iter().find_map(of_peer)
+    };
+    // Announcements are left with whoever is there.
+    other.provide([3; 32]);
+    let until = async |wanted: Option<network::Usage>| {
+        let reached = async {
+            while usage(&one.handle, contact) != wanted {
+                if wanted.is_some() {
+                    one.handle.provide([9; 32]);
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    };
+    until(Some(network::Usage::Contact)).await;
+    let refused = one.handle.send(contact, crate::node::request(1, 10));
+    assert_eq!(refused, Err(network::SendError::NotConnected));
+    until(None).await;
+
+    // Now it is looked for.
+    other.provide(MODEL);
+    let mut met = Vec::new();
+    while !met.contains(&contact) {
+        one.handle.find_providers(MODEL);
+        let met_now = one.wait(|event| match event {
+            Event::Connected { peer, .. } => Some(Some(peer)),
+            Event::Disconnected { peer } => panic!("{peer} was not connected"),
+            Event::ProvidersFound { .. } => Some(None),
+            _ => None,
+        });
+        met.extend(met_now.await);
+    }
+    assert_eq!(usage(&one.handle, contact), Some(network::Usage::Messages));
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(usage(&one.handle, contact), Some(network::Usage::Messages));
 }

@@ -47,7 +47,7 @@ async fn a_connection_says_what_carries_it_and_how_much_has_gone_through() {
             panic!("one connection");
         };
         assert_eq!(connection.peer, one_id);
-        assert!(connection.in_use && !connection.path.relayed);
+        assert!(connection.usage == network::Usage::Messages && !connection.path.relayed);
         assert_eq!(connection.path.transport(), transport);
         assert!(
             about(connection.received) && connection.sent < 5000,

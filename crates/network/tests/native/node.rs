@@ -154,5 +154,7 @@ pub(crate) fn request(id: u64, len: usize) -> Message {
         id: RequestId(id),
         fragment: [1; 32],
         body,
+        priority: protocol::Priority::Interactive,
+        patience: None,
     })
 }

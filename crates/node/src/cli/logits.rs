@@ -38,7 +38,7 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> Result<()> {
         let ready = self.which.open_or(self.source.as_deref())?;
-        let backend = &ready.backend;
+        let backend = &ready.backend.in_background();
         let config = self.computing.config();
         let arithmetic = if self.exact {
             Arithmetic::Reference

@@ -54,7 +54,7 @@ impl Options {
         let at = || format!("cannot read {}", self.file.display());
         let text = fs::read_to_string(&self.file).with_context(at)?;
         let ready = self.which.open_or(self.source.as_deref())?;
-        let backend = &ready.backend;
+        let backend = &ready.backend.in_background();
         let tokenizer = backend.model().tokenizer();
         let options = Encode {
             add_special: true,

@@ -150,8 +150,8 @@ fn connections(node: &Status) -> Table {
         if it.relayed {
             by += ", relayed";
         }
-        if !it.in_use {
-            by += ", closing";
+        if it.usage != network::Usage::Messages.name() {
+            by = format!("{by}, {}", it.usage);
         }
         table.add_row([
             it.peer.clone(),
@@ -197,7 +197,7 @@ mod tests {
                 peer: "12D3KooWB".into(),
                 transport: "webrtc".into(),
                 relayed: true,
-                in_use: true,
+                usage: "messages".into(),
                 round_trip_ms: Some(12.34),
                 bytes,
                 ..Connection::default()

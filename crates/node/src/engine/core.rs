@@ -171,8 +171,9 @@ impl Core {
                 request,
                 fragment,
                 body,
+                priority,
                 reply,
-            } => match self.node.submit(request, fragment, body, now) {
+            } => match self.node.submit(request, fragment, body, priority, now) {
                 Ok(()) => _ = self.replies.insert(request, reply),
                 Err(error) => _ = reply.try_send(Outcome::Refused(error)),
             },

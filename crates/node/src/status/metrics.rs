@@ -68,16 +68,24 @@ impl Collector for Status {
             [(vec![], ConstGauge::new(self.started))],
         )?;
 
-        let mut connected: BTreeMap<(&str, bool), usize> = BTreeMap::new();
+        let mut connected: BTreeMap<(&str, bool, &str), usize> = BTreeMap::new();
         for it in &self.connections {
-            *connected.entry((&it.transport, it.relayed)).or_default() += 1;
+            let kind = (&*it.transport, it.relayed, &*it.usage);
+            *connected.entry(kind).or_default() += 1;
         }
         family(
             e,
-            ("connections", "Connections by what carries them", None),
-            connected.into_iter().map(|((transport, via), count)| {
-                (vec![("transport", transport), relayed(via)], gauge(count))
-            }),
+            (
+                "connections",
+                "Connections by what carries them and what they are for",
+                None,
+            ),
+            connected
+                .into_iter()
+                .map(|((transport, via, usage), count)| {
+                    let labels = vec![("transport", transport), relayed(via), ("usage", usage)];
+                    (labels, gauge(count))
+                }),
         )?;
         family(
             e,
@@ -118,15 +126,30 @@ impl Collector for Status {
             [(vec![], counter(self.banned))],
         )?;
 
-        family(
-            e,
+        for (name, help, count) in [
+            (
+                "other_versions",
+                "Peers met that speak another version of the messages",
+                self.other_versions,
+            ),
             (
                 "connections_refused",
                 "Connections refused because there were too many",
-                None,
+                self.refused_connections,
             ),
-            [(vec![], counter(self.refused_connections))],
-        )?;
+            (
+                "handshakes_failed",
+                "Connections that others began and that came to nothing",
+                self.failed_handshakes,
+            ),
+            (
+                "stalled",
+                "Peers disconnected because they did not go on with what they had begun",
+                self.stalled,
+            ),
+        ] {
+            family(e, (name, help, None), [(vec![], counter(count))])?;
+        }
 
         let requests = &self.requests;
         family(
@@ -163,6 +186,11 @@ impl Collector for Status {
                 "served",
                 "Requests of others answered here",
                 requests.served,
+            ),
+            (
+                "expired",
+                "Requests of others not begun because they had waited too long",
+                requests.expired,
             ),
             (
                 "refused",
@@ -208,6 +236,7 @@ mod tests {
         let connection = Connection {
             peer: "12D3\"x".into(),
             transport: "quic".into(),
+            usage: "messages".into(),
             round_trip_ms: Some(1.5),
             ..Connection::default()
         };
@@ -224,7 +253,7 @@ mod tests {
         let text = text(status).unwrap();
         for line in [
             "# TYPE iap2p_connections gauge",
-            "iap2p_connections{transport=\"quic\",relayed=\"false\"} 2",
+            "iap2p_connections{transport=\"quic\",relayed=\"false\",usage=\"messages\"} 2",
             "iap2p_round_trip_seconds{peer=\"12D3\\\"x\",transport=\"quic\",relayed=\"false\"} 0.0015",
             "iap2p_message_bytes_total{transport=\"quic\",relayed=\"true\",direction=\"received\"} 9",
             "iap2p_banned_total 3",

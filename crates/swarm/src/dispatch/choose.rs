@@ -91,6 +91,7 @@ impl Node {
             return;
         };
         let (fragment, body) = (request.fragment, request.body.clone());
+        let (priority, waited) = (request.priority, now.saturating_sub(request.submitted));
         let class = latency::class(body.len());
         let (known, in_flight, given) = match &worker {
             Worker::Local => {
@@ -126,7 +127,7 @@ impl Node {
         self.timers.set(deadline, Timer::Attempt(number));
         self.be_patient(id, false, now);
         match worker {
-            Worker::Local => self.compute_here(number, fragment, body),
+            Worker::Local => self.compute_here(number, fragment, body, priority, now),
             Worker::Peer(peer) => {
                 let Some(info) = self.catalogue.get(fragment) else {
                     return;
@@ -135,6 +136,8 @@ impl Node {
                     id: WireId(number),
                     fragment: info.content.0,
                     body,
+                    priority,
+                    patience: Some(self.config.give_up.saturating_sub(waited)),
                 };
                 self.send(&peer, Message::ComputeRequest(request));
             }

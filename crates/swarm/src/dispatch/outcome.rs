@@ -45,7 +45,7 @@ impl Node {
                     ErrorCode::NotHeld => Problem::NotHeld,
                     ErrorCode::Busy => Problem::Busy,
                     ErrorCode::Invalid => Problem::Malformed(failure.message),
-                    ErrorCode::Failed | ErrorCode::Cancelled => {
+                    ErrorCode::Failed | ErrorCode::Cancelled | ErrorCode::Expired => {
                         Problem::Failed(failure.to_string())
                     }
                 };

@@ -8,7 +8,7 @@ use protocol::{
     ErrorCode, Failure, HoldingsChanged, Message, RequestId as WireId,
 };
 use std::time::Duration;
-use swarm::{Content, Event, FragmentIndex, PeerId, Ticket};
+use swarm::{Content, Event, FragmentIndex, PeerId, Priority, Ticket};
 
 const FRAGMENTS: u8 = 4;
 /// Of a fragment, where it does not matter.
@@ -22,6 +22,10 @@ enum Op {
     Go(u8),
     Turn(u8, u8),
     Wait(u16),
+}
+
+fn urgent() -> impl Strategy<Value = Priority> {
+    proptest::sample::select(&Priority::ALL[..])
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -130,9 +134,22 @@ fn message() -> impl Strategy<Value = Message> {
                 stores,
             })
         }),
-        (id.clone(), digest.clone(), bytes).prop_map(|(id, fragment, body)| {
-            Message::ComputeRequest(ComputeRequest { id, fragment, body })
-        }),
+        (
+            id.clone(),
+            digest.clone(),
+            bytes,
+            urgent(),
+            any::<Option<u16>>()
+        )
+            .prop_map(|(id, fragment, body, priority, patience)| {
+                Message::ComputeRequest(ComputeRequest {
+                    id,
+                    fragment,
+                    body,
+                    priority,
+                    patience: patience.map(|ms| MS * ms.into()),
+                })
+            }),
         (id.clone(), answer)
             .prop_map(|(id, result)| Message::ComputeResponse(ComputeResponse { id, result })),
         id.clone().prop_map(|id| Message::Cancel(Cancel { id })),
@@ -151,7 +168,7 @@ enum Blow {
     Said(u8, Message),
     Computed(u64),
     Read(u64, u64),
-    Asked(u32),
+    Asked(u32, Priority),
     Wanted(u8, u64),
     Later(u32),
 }
@@ -163,7 +180,7 @@ fn blow() -> impl Strategy<Value = Blow> {
         8 => (0u8..4, message()).prop_map(|(who, message)| Blow::Said(who, message)),
         2 => (0u64..40).prop_map(Blow::Computed),
         2 => (0u64..40, 0u64..100).prop_map(|(ticket, len)| Blow::Read(ticket, len)),
-        3 => (0u32..6).prop_map(Blow::Asked),
+        3 => (0u32..6, urgent()).prop_map(|(fragment, priority)| Blow::Asked(fragment, priority)),
         1 => (0u8..6, 0u64..3000).prop_map(|(content, have)| Blow::Wanted(content, have)),
         2 => (0u32..40_000).prop_map(Blow::Later),
     ]
@@ -198,9 +215,9 @@ proptest! {
                     });
                     node.handle_event(Event::ContentRead { ticket: Ticket(i), result }, now);
                 }
-                Blow::Asked(fragment) => {
+                Blow::Asked(fragment, priority) => {
                     requests += 1;
-                    let _ = node.submit(swarm::RequestId(requests), FragmentIndex(fragment), Bytes::new(), now);
+                    let _ = node.submit(swarm::RequestId(requests), FragmentIndex(fragment), Bytes::new(), priority, now);
                 }
                 Blow::Wanted(seed, have) => {
                     let known = world_fragments.get(usize::from(seed)).copied();

@@ -4,7 +4,7 @@ use crate::world::{MS, Manner, S, World, model};
 use bytes::Bytes;
 use protocol::{
     Bitmap, ComputeRequest, ComputeResponse, ContentRequest, Hello, HoldingsChanged, Message,
-    RequestId as WireId, Role,
+    Priority, RequestId as WireId, Role,
 };
 use std::time::Duration;
 use swarm::{Event, Failure, FragmentIndex, Worker};
@@ -120,6 +120,8 @@ fn a_flood_of_requests_is_refused_and_then_banned() {
             id: WireId(i),
             fragment: [1; 32],
             body: Bytes::from_static(&[0; 1000]),
+            priority: Priority::Interactive,
+            patience: None,
         };
         world.tell(
             &worker,
@@ -273,4 +275,44 @@ fn a_greedy_downloader_is_kept_within_bounds() {
     assert!(reads <= 8, "{reads} reads at one time");
     world.run(Duration::from_secs(1));
     assert!(world.get(&seed).node.stats().totals.content_sent <= 40 << 18);
+}
+
+#[test]
+fn a_peer_of_another_version_is_counted_and_not_asked() {
+    let mut world = World::new(1, 100);
+    let client = world.join("client", &[]);
+    let newer = world.join("newer", &[0]);
+    world.run(S);
+    let hello = |version| {
+        Message::Hello(Hello {
+            version,
+            model: Some(model().0.0),
+            computes: Bitmap::full(1),
+            stores: Bitmap::full(1),
+            ..Hello::default()
+        })
+    };
+    for version in [protocol::VERSION + 1, protocol::VERSION + 1] {
+        world.tell(
+            &client,
+            Event::Message {
+                peer: newer.clone(),
+                message: hello(version),
+            },
+        );
+    }
+    assert_eq!(world.get(&client).node.replicas(FragmentIndex(0)), 0);
+    assert_eq!(world.get(&client).node.stats().totals.other_versions, 1);
+    world
+        .ask_and_wait(&client, 0, "x")
+        .expect_err("nobody else holds it");
+    // It has been replaced by one that speaks ours.
+    world.tell(
+        &client,
+        Event::Message {
+            peer: newer.clone(),
+            message: hello(protocol::VERSION),
+        },
+    );
+    world.ask_and_wait(&client, 0, "x").expect("an answer");
 }

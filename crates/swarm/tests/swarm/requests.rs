@@ -2,8 +2,9 @@
 
 use crate::world::{MS, Manner, S, World, compute};
 use bytes::Bytes;
+use protocol::{ComputeRequest, Message, RequestId as WireId};
 use std::collections::{BTreeMap, BTreeSet};
-use swarm::{Failure, FragmentIndex, PeerId, SubmitError, Worker};
+use swarm::{Event, Failure, FragmentIndex, PeerId, Priority, SubmitError, Worker};
 
 /// A "model": every token is computed from the one before on all fragments, three at a time.
 fn story(
@@ -216,9 +217,21 @@ fn more_requests_than_the_bound_are_refused_at_once() {
     }
     let now = world.now;
     let node = &mut world.get(&client).node;
-    let more = node.submit(swarm::RequestId(999), FragmentIndex(0), Bytes::new(), now);
+    let more = node.submit(
+        swarm::RequestId(999),
+        FragmentIndex(0),
+        Bytes::new(),
+        Priority::Interactive,
+        now,
+    );
     assert_eq!(more, Err(SubmitError::TooMany));
-    let unknown = node.submit(swarm::RequestId(1), FragmentIndex(77), Bytes::new(), now);
+    let unknown = node.submit(
+        swarm::RequestId(1),
+        FragmentIndex(77),
+        Bytes::new(),
+        Priority::Interactive,
+        now,
+    );
     assert_eq!(
         unknown,
         Err(SubmitError::UnknownFragment(FragmentIndex(77)))
@@ -329,6 +342,62 @@ fn a_client_that_asks_much_does_not_starve_one_that_asks_little() {
         "waited {:?}",
         world.now - before
     );
+}
+
+#[test]
+fn what_nobody_waits_for_is_done_when_nobody_waits_and_is_not_starved() {
+    let mut world = World::new(1, 100);
+    let measuring = world.join("measuring", &[]);
+    let chatting = world.join("chatting", &[]);
+    let worker = world.join("worker", &[0]);
+    world.get(&worker).pace = 10 * MS;
+    world.run(S);
+    for i in 0..60 {
+        world.ask_with(Priority::Background, &measuring, 0, format!("{i}"));
+    }
+    world.run(50 * MS);
+    for i in 0..60 {
+        world.ask(&chatting, 0, format!("{i}"));
+    }
+    assert!(world.run_until(2 * S, |w| w.get(&chatting).answers.len() == 60));
+    let meanwhile = world.get(&measuring).answers.len();
+    assert!((8..=20).contains(&meanwhile), "{meanwhile}");
+    assert!(world.run_until(60 * S, |w| w.get(&measuring).answers.len() == 60));
+}
+
+#[test]
+fn what_its_asker_does_not_wait_for_any_more_is_not_begun() {
+    let mut world = World::new(1, 100);
+    let client = world.join("client", &[]);
+    let worker = world.join("worker", &[0]);
+    world.get(&worker).pace = 100 * MS;
+    world.run(S);
+    for (id, patience) in [
+        (1, None),
+        (2, Some(50 * MS)),
+        (3, Some(150 * MS)),
+        (4, None),
+    ] {
+        let request = ComputeRequest {
+            id: WireId(id),
+            fragment: world.fragment(0).0,
+            body: Bytes::from_static(b"x"),
+            priority: Priority::Interactive,
+            patience,
+        };
+        world.tell(
+            &worker,
+            Event::Message {
+                peer: client.clone(),
+                message: Message::ComputeRequest(request),
+            },
+        );
+    }
+    world.run(S);
+    // The second is too late when the first is done, the third is not.
+    let node = &world.get(&worker).node;
+    assert_eq!(node.stats().totals.expired, 1);
+    assert_eq!(world.get(&worker).computed, 3);
 }
 
 #[test]

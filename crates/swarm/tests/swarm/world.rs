@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use swarm::{
     Action, Catalogue, ComputeError, Config, Content, ContentId, DownloadId, Event, Failure,
-    FragmentIndex, FragmentInfo, Node, PeerId, RequestId, Ticket, Worker,
+    FragmentIndex, FragmentInfo, Node, PeerId, Priority, RequestId, Ticket, Worker,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -260,11 +260,21 @@ impl World {
     }
 
     pub(crate) fn ask(&mut self, who: &PeerId, fragment: u32, body: impl Into<Bytes>) -> RequestId {
+        self.ask_with(Priority::Interactive, who, fragment, body)
+    }
+
+    pub(crate) fn ask_with(
+        &mut self,
+        priority: Priority,
+        who: &PeerId,
+        fragment: u32,
+        body: impl Into<Bytes>,
+    ) -> RequestId {
         self.next_request += 1;
         let (id, now) = (RequestId(self.next_request), self.now);
         self.get(who)
             .node
-            .submit(id, FragmentIndex(fragment), body.into(), now)
+            .submit(id, FragmentIndex(fragment), body.into(), priority, now)
             .expect("room for a request");
         self.carry_out(who);
         id

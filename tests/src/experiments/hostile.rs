@@ -1,0 +1,405 @@
+//! A node among those who mean it badly: memory stays bounded, who asks honestly does not notice, and the metrics tell.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{IpAddr, SocketAddr, TcpStream},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use futures::{AsyncWriteExt as _, StreamExt as _, stream};
+use libp2p::{
+    Multiaddr, StreamProtocol, SwarmBuilder, noise,
+    swarm::{SwarmEvent, dial_opts::DialOpts},
+    tcp, yamux,
+};
+use protocol::{Channel, FrameEncoder, Hello, Message};
+use serde_json::Value;
+use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpSocket};
+
+use super::{Table, percentile, progress};
+use crate::{Program, model, namespace, until};
+
+/// How large the experiment is.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Connections that one address begins.
+    pub attempts: usize,
+    /// Peers that connect as they should and then misbehave.
+    pub strangers: usize,
+    /// Texts that are asked for before, and at least while the attack goes on.
+    pub questions: usize,
+}
+
+/// The network of [`namespace`] has this one; the other is added for the attack.
+const NODE: &str = "10.99.0.1";
+const ATTACKER: &str = "10.99.0.66";
+/// Connections the attacker has open at a time, as far as it is let.
+const AT_ONCE: usize = 300;
+/// Of those, how many say nothing and stay.
+const SILENT: usize = 100;
+/// What the node may take in addition while it is attacked.
+const MEMORY: u64 = 128 << 20;
+const TOKENS: &str = "40";
+const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
+
+/// What a stranger does once it is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mischief {
+    /// Bytes that mean nothing.
+    Noise,
+    /// A message that says it is longer than any may be.
+    Oversized,
+    /// The beginning of a message, and never its end.
+    Unfinished,
+    /// Streams that nothing is said on.
+    Streams,
+    /// Protocols and versions that do not exist.
+    Versions,
+}
+
+const MISCHIEF: [Mischief; 5] = [
+    Mischief::Noise,
+    Mischief::Oversized,
+    Mischief::Unfinished,
+    Mischief::Streams,
+    Mischief::Versions,
+];
+
+fn hello(version: u32) -> Result<Vec<u8>> {
+    let mut wire = Vec::new();
+    let message = Message::Hello(Hello {
+        version,
+        ..Hello::default()
+    });
+    FrameEncoder::new(Channel::Compute).encode(&message, &mut wire)?;
+    Ok(wire)
+}
+
+/// Connects, misbehaves, and stays until it is thrown out or `over`.
+async fn stranger(to: Multiaddr, mischief: Mischief, over: Arc<AtomicBool>) -> Result<()> {
+    let mut swarm = SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(
+            tcp::Config::default(),
+            noise::Config::new,
+            yamux::Config::default,
+        )?
+        .with_behaviour(|_| libp2p_stream::Behaviour::new())?
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
+        .build();
+    let control = swarm.behaviour().new_control();
+    swarm.dial(DialOpts::unknown_peer_id().address(to).build())?;
+    while !over.load(Ordering::Relaxed) {
+        let Ok(event) =
+            tokio::time::timeout(Duration::from_secs(1), swarm.select_next_some()).await
+        else {
+            continue;
+        };
+        match event {
+            SwarmEvent::ConnectionEstablished { peer_id, .. } => {
+                let mut control = control.clone();
+                tokio::spawn(async move {
+                    let compute = Channel::Compute.name();
+                    let (name, bytes, streams) = match mischief {
+                        Mischief::Noise => (compute, vec![0xa7; 1000], 1),
+                        Mischief::Oversized => (
+                            Channel::Content.name(),
+                            vec![0xff, 0xff, 0xff, 0xff, 0x0f],
+                            1,
+                        ),
+                        // 16 MiB are announced, one is sent.
+                        Mischief::Unfinished => {
+                            let mut bytes = vec![0x80, 0x80, 0x80, 0x08];
+                            bytes.resize(1 << 20, 0);
+                            (compute, bytes, 1)
+                        }
+                        Mischief::Streams => (compute, Vec::new(), 200),
+                        Mischief::Versions => {
+                            // Refused, which is what is wanted.
+                            let unknown = StreamProtocol::new("/iap2p/compute/99");
+                            let _ = control.open_stream(peer_id, unknown).await;
+                            (compute, hello(protocol::VERSION + 1)?, 1)
+                        }
+                    };
+                    let mut open = Vec::new();
+                    for _ in 0..streams {
+                        let opened = control
+                            .open_stream(peer_id, StreamProtocol::new(name))
+                            .await;
+                        // Further ones are refused at some time.
+                        let Ok(mut stream) = opened else { break };
+                        if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err()
+                        {
+                            break;
+                        }
+                        open.push(stream);
+                    }
+                    std::future::pending::<()>().await;
+                    Ok::<(), anyhow::Error>(())
+                });
+            }
+            SwarmEvent::ConnectionClosed { .. } | SwarmEvent::OutgoingConnectionError { .. } => {
+                break;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// One attempt from the attacker's address, over when the node has closed it.
+async fn attempt(from: IpAddr, to: SocketAddr, says: &[u8]) -> Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((from, 0).into())?;
+    let mut stream = socket.connect(to).await?;
+    // Either may fail: the node has closed it already.
+    let _ = stream.write_all(says).await;
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+    Ok(())
+}
+
+/// Attempts without an end that say nothing at all.
+async fn silence(from: IpAddr, to: SocketAddr, over: Arc<AtomicBool>) {
+    while !over.load(Ordering::Relaxed) {
+        let _ = tokio::time::timeout(Duration::from_secs(60), attempt(from, to, &[])).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+struct Attack {
+    attempts: usize,
+    thrown_out: usize,
+}
+
+/// Everything at once.
+async fn attack(node: &str, options: Options, over: Arc<AtomicBool>) -> Result<Attack> {
+    let address: Multiaddr = node.parse()?;
+    let port = node.split('/').nth(4).context("no port")?.parse()?;
+    let to = SocketAddr::new(NODE.parse()?, port);
+    let from: IpAddr = ATTACKER.parse()?;
+    let silent: Vec<_> = (0..SILENT)
+        .map(|_| tokio::spawn(silence(from, to, over.clone())))
+        .collect();
+    let thrown_out = Arc::new(AtomicUsize::new(0));
+    let strangers: Vec<_> = (0..options.strangers)
+        .map(|number| {
+            let (thrown_out, over) = (thrown_out.clone(), over.clone());
+            let mischief = MISCHIEF[number % MISCHIEF.len()];
+            let one = stranger(address.clone(), mischief, over.clone());
+            tokio::spawn(async move {
+                let result = one.await;
+                if !over.load(Ordering::Relaxed) {
+                    thrown_out.fetch_add(1, Ordering::Relaxed);
+                }
+                result
+            })
+        })
+        .collect();
+    let bar = progress("attempts", options.attempts);
+    let garbage: &[&[u8]] = &[
+        b"",
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0xff; 64],
+        b"\x13/multistream/1.0.0\n\xff\xff\xff\xff\xff",
+        b"\x13/multistream/1.0.0\n\x07/noise\n\x10\x00",
+    ];
+    let attempts: Vec<Result<()>> = stream::iter(0..options.attempts)
+        .map(|number| {
+            bar.inc(1);
+            attempt(from, to, garbage[number % garbage.len()])
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    bar.finish_and_clear();
+    while !over.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for task in silent {
+        task.abort();
+    }
+    for task in strangers {
+        task.await??;
+    }
+    Ok(Attack {
+        attempts: attempts.iter().filter(|it| it.is_ok()).count(),
+        thrown_out: thrown_out.load(Ordering::Relaxed),
+    })
+}
+
+/// A figure of the node's metrics.
+fn metric(status: &str, name: &str) -> Result<u64> {
+    let mut stream = TcpStream::connect(status)?;
+    write!(stream, "GET /metrics HTTP/1.0\r\nHost: {status}\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let value = line.with_context(|| format!("no {name} in the metrics"))?;
+    Ok(value.trim().parse()?)
+}
+
+/// A figure of the node's memory, in bytes.
+fn memory(process: u32, name: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let value = line.and_then(|line| line.trim_start_matches(':').split_whitespace().next());
+    let kilobytes: u64 = value.context("no such figure")?.parse()?;
+    Ok(kilobytes << 10)
+}
+
+/// Has the node compute a text; gives its tokens and how long it took.
+fn ask(program: &Program, node: &str) -> Result<(Value, Duration)> {
+    let start = Instant::now();
+    let report = program.run(&[
+        &"generate",
+        &"--peer",
+        &node,
+        &"--chat",
+        &"--json",
+        &"--max-tokens",
+        &TOKENS,
+        &"--prompt",
+        &QUESTION,
+    ])?;
+    let report: Value = serde_json::from_str(&report)?;
+    Ok((report["tokens"].clone(), start.elapsed()))
+}
+
+fn start(program: &Program, folder: &Path) -> Result<crate::Node> {
+    let fragments = folder.join("fragments");
+    program.run(&[&"cut", &model()?, &fragments, &"--fragment-size", &"131072"])?;
+    let listen = format!("/ip4/{NODE}/tcp/0");
+    program.start(
+        &folder.join("node.key"),
+        &[
+            &"serve",
+            &"--dir",
+            &fragments,
+            &"--listen",
+            &listen,
+            &"--status",
+            &STATUS,
+        ],
+    )
+}
+
+/// The network is our own, so the port is free.
+const STATUS: &str = "127.0.0.1:9100";
+
+/// Runs the experiment, in a network of its own only ([`namespace::enter`]).
+pub fn run_blocking(options: Options) -> Result<Table> {
+    ensure!(
+        namespace::is_entered(),
+        "this takes a network namespace of its own, which cannot be made here"
+    );
+    namespace::add_address(ATTACKER)?;
+    let program = Program::find()?;
+    let folder = tempfile::tempdir()?;
+    let node = start(&program, folder.path())?;
+    let address = node.listens(|address| address.starts_with(&format!("/ip4/{NODE}/tcp/")))?;
+
+    let mut before = Vec::new();
+    let (expected, _) = ask(&program, &address)?;
+    for _ in 0..options.questions {
+        let (tokens, time) = ask(&program, &address)?;
+        ensure!(tokens == expected, "another text without an attack");
+        before.push(time);
+    }
+    let calm = memory(node.process(), "VmRSS")?;
+
+    let over = Arc::new(AtomicBool::new(false));
+    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    let attack = {
+        let (address, over) = (address.clone(), over.clone());
+        runtime.spawn(async move { attack(&address, options, over).await })
+    };
+    let begun = || -> Result<u64> {
+        let kept_off = metric(STATUS, "iap2p_connections_refused_total")?
+            + metric(STATUS, "iap2p_handshakes_failed_total")?;
+        Ok(kept_off)
+    };
+    until("the attack is felt", || Ok((begun()? > 0).then_some(())))?;
+    let mut during = Vec::new();
+    // On until every attempt was made, and those who stall were noticed.
+    let attempts = options.attempts as u64;
+    let mut most = 0;
+    let wanted_stalled = options.strangers.div_ceil(MISCHIEF.len()) as u64;
+    let end = Instant::now() + Duration::from_secs(600);
+    loop {
+        let (tokens, time) = ask(&program, &address)?;
+        ensure!(tokens == expected, "another text under attack");
+        during.push(time);
+        most = most.max(memory(node.process(), "VmHWM")?);
+        let done = begun()? >= attempts && metric(STATUS, "iap2p_stalled_total")? >= wanted_stalled;
+        if done && during.len() >= options.questions {
+            break;
+        }
+        ensure!(
+            Instant::now() < end,
+            "the attack does not end: {} of {attempts} kept off, {} of {wanted_stalled} stalled",
+            begun()?,
+            metric(STATUS, "iap2p_stalled_total")?
+        );
+    }
+    let kept_off = begun()?;
+    let stalled = metric(STATUS, "iap2p_stalled_total")?;
+    let banned = metric(STATUS, "iap2p_banned_total")?;
+    let versions = metric(STATUS, "iap2p_other_versions_total")?;
+    over.store(true, Ordering::Relaxed);
+    let attack = runtime.block_on(attack)??;
+    runtime.shutdown_background();
+    until("the attackers' connections are gone", || {
+        let status = program.run(&[&"status", &STATUS, &"--json"])?;
+        let status: Value = serde_json::from_str(&status)?;
+        let connections = status["connections"].as_array().context("no list")?;
+        Ok(connections.is_empty().then_some(()))
+    })?;
+
+    let of_each = (options.strangers / MISCHIEF.len()) as u64;
+    let took = most.saturating_sub(calm);
+    let mut table = Table::new(["what", "figure"]);
+    let seconds = |time: Option<Duration>| {
+        time.map_or_else(String::new, |time| format!("{:.2} s", time.as_secs_f64()))
+    };
+    for (what, figure) in [
+        ("attempts from one address", attack.attempts.to_string()),
+        ("refused, or failed in the handshake", kept_off.to_string()),
+        ("peers that misbehaved", options.strangers.to_string()),
+        ("thrown out before the end", attack.thrown_out.to_string()),
+        ("of them banned", banned.to_string()),
+        ("of them stalled", stalled.to_string()),
+        ("of another version, not asked", versions.to_string()),
+        ("memory before", format!("{} MiB", calm >> 20)),
+        ("more at most", format!("{} MiB", took >> 20)),
+        (
+            "an honest question before, median",
+            seconds(percentile(&before, 0.5)),
+        ),
+        (
+            "during the attack, median",
+            seconds(percentile(&during, 0.5)),
+        ),
+        (
+            "during the attack, slowest",
+            seconds(percentile(&during, 1.0)),
+        ),
+        (
+            "honest questions answered during it",
+            during.len().to_string(),
+        ),
+    ] {
+        table.row([what.into(), figure]);
+    }
+    ensure!(
+        took < MEMORY && banned >= 2 * of_each && stalled >= of_each && versions >= of_each,
+        "not as it should be:\n{table}"
+    );
+    Ok(table)
+}
