@@ -17,13 +17,8 @@ use crate::{
 /// The project's own DHT, apart from the public ones.
 pub(crate) const KAD: StreamProtocol = StreamProtocol::new("/iap2p/kad/1.0.0");
 
-/// Nodes come and go: an announcement is forgotten after two missed repetitions. Who holds many fragments has many
-/// announcements, each of which takes some twenty connections.
+/// Nodes come and go: an announcement is forgotten after two missed repetitions (`driver::discovery`).
 const PROVIDER_TTL: Duration = Duration::from_secs(15 * 60);
-const PROVIDER_REPEAT: Duration = Duration::from_secs(5 * 60);
-
-/// How often a node of the DHT looks who has come into its neighbourhood; then it announces again, to the right ones.
-const REFRESH: Duration = PROVIDER_REPEAT;
 
 /// With how many nodes an announcement is left. Half of them may be gone before it is repeated.
 const REPLICATION: NonZeroUsize = NonZeroUsize::new(10).expect("10 is not zero");
@@ -81,8 +76,8 @@ fn kad(config: &Config) -> kad::Behaviour<Providers> {
     settings
         .set_query_timeout(Duration::from_secs(20))
         .set_provider_record_ttl(Some(PROVIDER_TTL))
-        .set_provider_publication_interval((!config.kad_server).then_some(PROVIDER_REPEAT))
-        .set_periodic_bootstrap_interval(Some(REFRESH))
+        .set_provider_publication_interval(None)
+        .set_periodic_bootstrap_interval(None)
         .set_replication_factor(REPLICATION)
         .set_max_packet_size(MAX_KAD_PACKET)
         .set_kbucket_size(BUCKET)

@@ -113,6 +113,8 @@ enum Done {
     Redial { bootstrap: usize, plan: u64 },
     /// Time to ask a bootstrap node again to relay for us.
     Reserve { bootstrap: usize },
+    /// Time to look who is near in the DHT.
+    Refresh,
     /// Time to announce everything again.
     Announce,
     /// Time to look who does not go on with what it has begun.
@@ -285,6 +287,7 @@ impl Driver {
             Done::Redial { bootstrap, plan } => self.redial(bootstrap, plan),
             Done::Reserve { bootstrap } => self.reserve(bootstrap),
             Done::Watch => self.watch(),
+            Done::Refresh => self.planned_refresh(),
             Done::Announce => self.announce_again(),
             Done::Leave => return false,
         }

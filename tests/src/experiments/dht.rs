@@ -1,7 +1,7 @@
 //! Many nodes find many fragments through the DHT, the bootstrap node or not.
 
 use super::{Table, percentile, progress};
-use ::network::{Config, Event, Handle, Identity, Multiaddr, PeerId};
+use ::network::{Config, ConnectionLimits, Event, Handle, Identity, Multiaddr, PeerId};
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, stream};
 use std::collections::{HashMap, HashSet};
@@ -23,8 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two tries; doubled each time.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// How long a connection stays that only the DHT has needed.
+/// How long a connection stays that only the DHT has needed, and how many a node has at most, besides the bootstrap
+/// node: all are in one process, which may have 20,000 open files on many machines.
 const IDLE: Duration = Duration::from_secs(5);
+const MAX_CONNECTIONS: u32 = 80;
+/// Between the starts of two nodes.
+const APART: Duration = Duration::from_millis(50);
 /// Look-ups at one time.
 const AT_ONCE: usize = 16;
 
@@ -147,11 +151,17 @@ pub async fn run(options: Options) -> Result<Table> {
     let config = |bootstrap: Vec<Multiaddr>| Config {
         listen: vec![listen.clone()],
         bootstrap,
-        // All are in one process, whose sockets are counted.
         idle_timeout: IDLE,
+        limits: ConnectionLimits {
+            established: MAX_CONNECTIONS,
+            ..ConnectionLimits::default()
+        },
         ..Config::new(Identity::generate())
     };
-    let bootstrap = Node::start(config(Vec::new()))?;
+    let bootstrap = Node::start(Config {
+        limits: ConnectionLimits::default(),
+        ..config(Vec::new())
+    })?;
     let entry = bootstrap.address().await;
     // One of them will leave and come back.
     let returning = Identity::generate();
@@ -162,6 +172,7 @@ pub async fn run(options: Options) -> Result<Table> {
             config.identity = returning.clone();
         }
         nodes.push(Node::start(config)?);
+        tokio::time::sleep(APART).await;
     }
     let holder = |fragment: usize| fragment % options.nodes;
     for fragment in 0..options.fragments {

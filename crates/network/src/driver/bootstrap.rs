@@ -220,11 +220,8 @@ impl Driver {
         self.helpers
             .met(&self.bootstrap[index].address, &info.listen_addrs);
         if protocols.contains(&crate::behaviour::KAD) {
-            self.plan_announcements();
-            if self.settings.kad_server {
-                // Fails only without any known peer; there is one.
-                let _ = self.swarm.behaviour_mut().kad.bootstrap();
-            }
+            self.refresh();
+            self.plan_refreshes();
         }
         if protocols.contains(&relay::HOP_PROTOCOL_NAME) {
             self.reserve(index);

@@ -1,7 +1,7 @@
 //! Who serves a model: announced in the DHT, looked up there, and dialled.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -28,6 +28,14 @@ const ENOUGH: u32 = 2;
 /// New addresses come several at a time; they are announced together.
 const ANNOUNCE_AFTER: Duration = Duration::from_secs(1);
 
+/// When the neighbourhood is looked at again after the network was entered, and then how often. Announcements are
+/// repeated each time.
+const FIRST_REFRESH: Duration = Duration::from_secs(45);
+const REFRESH: Duration = Duration::from_secs(5 * 60);
+
+/// Announcements at a time. Each of them is some twenty connections, and a large node has hundreds to make.
+const MAX_ANNOUNCEMENTS: usize = 2;
+
 /// How long a peer that could not be reached is left alone.
 const UNREACHABLE: Duration = Duration::from_secs(60);
 
@@ -40,6 +48,12 @@ const MAX_SOUGHT: usize = 1024;
 #[derive(Default)]
 pub(super) struct Discovery {
     providing: HashSet<Key>,
+    /// A time is set to look at the neighbourhood.
+    refreshing: bool,
+    /// What is to be announced, in turn.
+    to_announce: VecDeque<Key>,
+    /// What is being announced.
+    announcements: HashSet<kad::QueryId>,
     /// A time is set to announce all of it again.
     announcing: bool,
     searches: HashMap<kad::QueryId, Search>,
@@ -99,13 +113,21 @@ impl Driver {
     }
 
     fn announce(&mut self, key: Key) {
-        if let Err(error) = self
-            .swarm
-            .behaviour_mut()
-            .kad
-            .start_providing(key.to_vec().into())
+        if !self.discovery.to_announce.contains(&key) {
+            self.discovery.to_announce.push_back(key);
+        }
+        self.announce_next();
+    }
+
+    fn announce_next(&mut self) {
+        while self.discovery.announcements.len() < MAX_ANNOUNCEMENTS
+            && let Some(key) = self.discovery.to_announce.pop_front()
         {
-            tracing::warn!(%error, "cannot announce");
+            let kad = &mut self.swarm.behaviour_mut().kad;
+            match kad.start_providing(key.to_vec().into()) {
+                Ok(query) => _ = self.discovery.announcements.insert(query),
+                Err(error) => tracing::warn!(%error, "cannot announce"),
+            }
         }
     }
 
@@ -113,6 +135,30 @@ impl Driver {
     pub(super) fn plan_announcements(&mut self) {
         if !std::mem::replace(&mut self.discovery.announcing, true) {
             self.after(ANNOUNCE_AFTER, Done::Announce);
+        }
+    }
+
+    /// Has the neighbourhood looked at now and then, the first time soon: where many have just come, as after a failure
+    /// of the network, it is another one by then.
+    pub(super) fn plan_refreshes(&mut self) {
+        if !std::mem::replace(&mut self.discovery.refreshing, true) {
+            self.after(FIRST_REFRESH, Done::Refresh);
+        }
+    }
+
+    /// The time of such a look has come.
+    pub(super) fn planned_refresh(&mut self) {
+        self.refresh();
+        self.after(REFRESH, Done::Refresh);
+    }
+
+    /// Looks who is near, and then announces everything again, to the right ones.
+    pub(super) fn refresh(&mut self) {
+        if self.settings.kad_server {
+            // Fails only without any known peer, and then there is nobody to announce to.
+            let _ = self.swarm.behaviour_mut().kad.bootstrap();
+        } else {
+            self.plan_announcements();
         }
     }
 
@@ -125,6 +171,7 @@ impl Driver {
 
     pub(super) fn stop_providing(&mut self, key: Key) {
         self.discovery.providing.remove(&key);
+        self.discovery.to_announce.retain(|it| *it != key);
         self.swarm
             .behaviour_mut()
             .kad
@@ -168,6 +215,9 @@ impl Driver {
         };
         if step.last {
             tracing::debug!(%id, requests = stats.num_requests(), failures = stats.num_failures(), took = ?stats.duration(), kind = query_kind(&result), "query has ended");
+        }
+        if step.last && self.discovery.announcements.remove(&id) {
+            return self.announce_next();
         }
         let result = match result {
             kad::QueryResult::GetProviders(result) => result,
