@@ -26,7 +26,7 @@ pub enum Role {
 }
 
 /// The first message on the compute stream, from both sides.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// Program and version, for people to read; at most 128 bytes of it are sent.
     pub agent: String,
@@ -40,6 +40,20 @@ pub struct Hello {
     pub computes: Bitmap,
     /// The fragments whose content it offers.
     pub stores: Bitmap,
+}
+
+/// Of this version; says nothing else.
+impl Default for Hello {
+    fn default() -> Self {
+        Self {
+            agent: String::new(),
+            version: crate::VERSION,
+            role: Role::default(),
+            model: None,
+            computes: Bitmap::default(),
+            stores: Bitmap::default(),
+        }
+    }
 }
 
 /// What a node holds now; replaces what it said before, [`Hello`] included.

@@ -70,6 +70,7 @@ impl Driver {
         let Some(path) = path else { return };
         self.emit(Event::Connected { peer, path });
         self.start_writers(peer);
+        self.settle(peer);
         self.upgrade(peer, session);
     }
 
@@ -113,8 +114,9 @@ impl Driver {
         let news = known.choose();
         known.stop_writers_elsewhere();
         let links = known.links();
-        // Both sides move their streams; one of them closes what is left.
-        let prune = lower && known.connections.len() > 1 && !known.pruning;
+        // Both sides move their streams; one of them closes what is left. Not so with contacts: the DHT's requests would
+        // be lost that go this way, and it would wait for their answers. Theirs are closed when they are idle.
+        let prune = lower && acquainted && known.connections.len() > 1 && !known.pruning;
         if prune {
             known.pruning = true;
             known.prune_rounds = 0;
@@ -146,7 +148,11 @@ impl Driver {
             .collect();
         let spare: Vec<_> = spare
             .into_iter()
-            .filter(|id| !(patient && known.is_in_use(*id)))
+            .filter(|id| {
+                let relayed = known.connection(*id).is_some_and(|it| it.path.relayed);
+                // The DHT may use a direct one, too.
+                !patient || (relayed && !known.is_in_use(*id))
+            })
             .collect();
         known.pruning = known.connections.len() > 1;
         if known.pruning {
