@@ -114,7 +114,10 @@ enum Done {
     /// Time to ask a bootstrap node again to relay for us.
     Reserve { bootstrap: usize },
     /// Time to look who is near in the DHT.
-    Refresh,
+    Refresh {
+        /// And then again and again.
+        again: bool,
+    },
     /// Time to announce everything again.
     Announce,
     /// Time to look who does not go on with what it has begun.
@@ -184,6 +187,7 @@ impl Driver {
         }
         self.dial_remembered();
         self.plan_watch();
+        self.plan_refreshes();
         poll_fn(|cx| self.poll(cx)).await;
     }
 
@@ -287,7 +291,7 @@ impl Driver {
             Done::Redial { bootstrap, plan } => self.redial(bootstrap, plan),
             Done::Reserve { bootstrap } => self.reserve(bootstrap),
             Done::Watch => self.watch(),
-            Done::Refresh => self.planned_refresh(),
+            Done::Refresh { again } => self.planned_refresh(again),
             Done::Announce => self.announce_again(),
             Done::Leave => return false,
         }

@@ -221,7 +221,7 @@ impl Driver {
             .met(&self.bootstrap[index].address, &info.listen_addrs);
         if protocols.contains(&crate::behaviour::KAD) {
             self.refresh();
-            self.plan_refreshes();
+            self.refresh_soon();
         }
         if protocols.contains(&relay::HOP_PROTOCOL_NAME) {
             self.reserve(index);

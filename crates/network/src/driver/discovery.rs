@@ -30,7 +30,7 @@ const ANNOUNCE_AFTER: Duration = Duration::from_secs(1);
 
 /// When the neighbourhood is looked at again after the network was entered, and then how often. Announcements are
 /// repeated each time.
-const FIRST_REFRESH: Duration = Duration::from_secs(45);
+const REFRESH_SOON: Duration = Duration::from_secs(45);
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 
 /// Announcements at a time. Each of them is some twenty connections, and a large node has hundreds to make.
@@ -48,8 +48,8 @@ const MAX_SOUGHT: usize = 1024;
 #[derive(Default)]
 pub(super) struct Discovery {
     providing: HashSet<Key>,
-    /// A time is set to look at the neighbourhood.
-    refreshing: bool,
+    /// The neighbourhood will soon be looked at.
+    refresh_soon: bool,
     /// What is to be announced, in turn.
     to_announce: VecDeque<Key>,
     /// What is being announced.
@@ -138,18 +138,27 @@ impl Driver {
         }
     }
 
-    /// Has the neighbourhood looked at now and then, the first time soon: where many have just come, as after a failure
-    /// of the network, it is another one by then.
+    /// Has the neighbourhood looked at now and then from now on.
     pub(super) fn plan_refreshes(&mut self) {
-        if !std::mem::replace(&mut self.discovery.refreshing, true) {
-            self.after(FIRST_REFRESH, Done::Refresh);
+        self.discovery.refresh_soon = true;
+        self.after(REFRESH_SOON, Done::Refresh { again: true });
+    }
+
+    /// Has it looked at once more soon: where many have just come, as after a failure of the network, it is another one
+    /// by then.
+    pub(super) fn refresh_soon(&mut self) {
+        if !std::mem::replace(&mut self.discovery.refresh_soon, true) {
+            self.after(REFRESH_SOON, Done::Refresh { again: false });
         }
     }
 
     /// The time of such a look has come.
-    pub(super) fn planned_refresh(&mut self) {
+    pub(super) fn planned_refresh(&mut self, again: bool) {
+        self.discovery.refresh_soon = false;
         self.refresh();
-        self.after(REFRESH, Done::Refresh);
+        if again {
+            self.after(REFRESH, Done::Refresh { again });
+        }
     }
 
     /// Looks who is near, and then announces everything again, to the right ones.
