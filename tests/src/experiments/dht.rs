@@ -19,7 +19,7 @@ pub struct Options {
 }
 
 /// A look-up may be repeated until then: announcements take their time, and so do nodes that notice that others are gone.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Between two tries; doubled each time.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
