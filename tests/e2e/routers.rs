@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
-    Browser, Network, PeerRow, Program, Visitor,
+    Browser, FRAGMENT_SIZE, Network, PeerRow, Program, Visitor,
     lab::{self, CORE, Meter, Nat, Site},
     model, until,
 };
@@ -40,7 +40,7 @@ fn read(
 ) -> Result<Answer> {
     let folder = tempfile::tempdir()?;
     let fragments = folder.path().join("fragments");
-    program.run(&[&"cut", &model()?, &fragments, &"--fragment-size", &"131072"])?;
+    program.cut_demo(&fragments)?;
     let listen =
         format!("/ip4/{CORE}/tcp/4001,/ip4/{CORE}/tcp/4002/ws,/ip4/{CORE}/udp/4003/webrtc-direct");
     let entry = program.start(
@@ -104,7 +104,7 @@ pub(crate) fn nodes_behind_routers_compute_for_each_other_as_directly_as_can_be(
         &"--model",
         &model()?,
         &"--fragment-size",
-        &"131072",
+        &FRAGMENT_SIZE,
         &"--file",
         &text,
     ])?;

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    net::{Ipv4Addr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Stdio},
     sync::Arc,
@@ -122,7 +122,12 @@ pub fn get(name: &str, port: u16, path: &str, root: &[u8]) -> Result<String> {
 
 /// The same without TLS, at the usual port.
 pub fn get_plainly(name: &str, path: &str) -> Result<String> {
-    ask(TcpStream::connect((Ipv4Addr::LOCALHOST, 80))?, name, path)
+    get_at((Ipv4Addr::LOCALHOST, 80).into(), name, path)
+}
+
+/// The same from anywhere.
+pub(crate) fn get_at(server: SocketAddr, name: &str, path: &str) -> Result<String> {
+    ask(TcpStream::connect(server)?, name, path)
 }
 
 fn ask(mut stream: impl Read + Write, name: &str, path: &str) -> Result<String> {

@@ -25,7 +25,7 @@ pub use authority::{Authority, get, get_plainly};
 pub use browser::Browser;
 pub use identity::Identity;
 pub use network::{Answer, Network, flip_a_bit};
-pub use node::{Node, Program, dist, model};
+pub use node::{FRAGMENT_SIZE, Node, Program, dist, model};
 pub use page::{Page, Screen};
 pub use proxy::Proxy;
 pub use visitor::{Ending, PeerRow, Said, Visitor};

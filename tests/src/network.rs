@@ -17,9 +17,6 @@ use crate::{
     node::{self, Node, Program},
 };
 
-/// Small, so that there are enough fragments to share out.
-const FRAGMENT_SIZE: &str = "131072";
-
 /// A network with one entry, which offers every fragment and computes nothing.
 pub struct Network {
     program: Program,
@@ -81,14 +78,8 @@ impl Network {
         } else {
             None
         };
-        let (model, fragments) = (node::model()?, folder.path().join("fragments"));
-        program.run(&[
-            &"cut",
-            &model,
-            &fragments,
-            &"--fragment-size",
-            &FRAGMENT_SIZE,
-        ])?;
+        let fragments = folder.path().join("fragments");
+        program.cut_demo(&fragments)?;
         let dist = node::dist()?;
         let http = format!("{ip}:0");
         let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws,/ip4/{ip}/udp/0/webrtc-direct");

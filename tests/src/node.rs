@@ -17,6 +17,9 @@ use tempfile::TempDir;
 
 use crate::{lab::Host, until};
 
+/// Of the demo model: small, so that there are many.
+pub const FRAGMENT_SIZE: &str = "131072";
+
 /// The built page, as `cargo xtask web` leaves it.
 pub fn dist() -> Result<PathBuf> {
     let dist = env::var_os("IAP2P_DIST").map_or_else(|| root().join("dist"), PathBuf::from);
@@ -106,6 +109,18 @@ impl Program {
             output.status
         );
         Ok((String::from_utf8(output.stdout)?, errors))
+    }
+
+    /// Cuts the demo model into a folder, into enough fragments to share out.
+    pub fn cut_demo(&self, folder: &Path) -> Result<()> {
+        self.run(&[
+            &"cut",
+            &model()?,
+            &folder,
+            &"--fragment-size",
+            &FRAGMENT_SIZE,
+        ])?;
+        Ok(())
     }
 
     /// Starts it as a node with that key and waits until it says that it is ready.

@@ -76,6 +76,7 @@ fn kad(config: &Config) -> kad::Behaviour<Providers> {
     settings
         .set_query_timeout(Duration::from_secs(20))
         .set_provider_record_ttl(Some(PROVIDER_TTL))
+        // Both are done by `driver::discovery`, which does not do everything at once.
         .set_provider_publication_interval(None)
         .set_periodic_bootstrap_interval(None)
         .set_replication_factor(REPLICATION)

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// A node, as it is now.
+/// A node, as it is now. What a program of another version does not say is as if it were not there.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Status {
     /// Program and version.
     pub(crate) agent: String,
@@ -57,6 +58,7 @@ pub(crate) struct Model {
 
 /// Requests to compute. Those that say no more are numbers since the start.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Requests {
     /// Own ones under way now.
     pub(crate) in_flight: usize,
@@ -98,6 +100,7 @@ pub(crate) struct Download {
 
 /// A connection with a peer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Connection {
     pub(crate) peer: String,
     /// Its program, once it has said so.

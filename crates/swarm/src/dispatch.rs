@@ -147,8 +147,8 @@ enum Choice {
 
 impl Node {
     /// Asks the swarm (or this node itself) to compute `body` on a fragment; what is less urgent waits where much is
-    /// to be done. The answer comes as
-    /// [`Action::Answer`](crate::Action::Answer), and must be [accepted](Node::accept) or [rejected](Node::reject).
+    /// to be done. The answer comes as [`Action::Answer`](crate::Action::Answer), and must be
+    /// [accepted](Node::accept) or [rejected](Node::reject).
     ///
     /// # Errors
     /// When the request is not taken; nothing will come of it then.

@@ -28,11 +28,12 @@ pub(crate) struct Passed {
     arguments: Vec<String>,
 }
 
-/// An experiment with nodes, which is part of the end-to-end tests' crate.
-fn network(name: &str, passed: &Passed) -> Result<()> {
+/// An experiment with the network, which is part of the end-to-end tests' crate; with the program, if it starts nodes.
+fn network(name: &str, starts_nodes: bool, passed: &Passed) -> Result<()> {
     let shell = Shell::with_tools(setup::tool_folders()?)?;
-    // Most of them start nodes.
-    shell::run(&mut shell.cargo(&["build", "--release", "-p", "node"]))?;
+    if starts_nodes {
+        shell::run(&mut shell.cargo(&["build", "--release", "-p", "node"]))?;
+    }
     let mut arguments = vec!["run", "--release", "-p", "e2e", "--bin", "lab", "--", name];
     arguments.extend(passed.arguments.iter().map(String::as_str));
     shell::run(&mut shell.cargo(&arguments))
@@ -42,7 +43,7 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
     match experiment {
         Experiment::Bigfile(options) => bigfile::run(options),
         Experiment::Fullsize(options) => fullsize::run(options),
-        Experiment::Dht(passed) => network("dht", passed),
-        Experiment::Hostile(passed) => network("hostile", passed),
+        Experiment::Dht(passed) => network("dht", false, passed),
+        Experiment::Hostile(passed) => network("hostile", true, passed),
     }
 }

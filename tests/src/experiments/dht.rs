@@ -140,6 +140,32 @@ async fn look_up(what: &str, look_ups: Vec<LookUp>) -> Found {
     found
 }
 
+/// Looks all of them up, and adds to the table how that went.
+async fn phase(table: &mut Table, what: &str, look_ups: Vec<LookUp>) -> Result<()> {
+    let total = look_ups.len();
+    let Found {
+        times,
+        at_first,
+        missing,
+    } = look_up(what, look_ups).await;
+    let time = |share| {
+        percentile(&times, share)
+            .map_or_else(String::new, |time| format!("{} ms", time.as_millis()))
+    };
+    table.row([
+        what.into(),
+        format!("{} of {total}", times.len()),
+        at_first.to_string(),
+        time(0.5),
+        time(0.99),
+    ]);
+    ensure!(
+        missing.is_empty(),
+        "{what}: fragments not found: {missing:?}"
+    );
+    Ok(())
+}
+
 /// Runs the experiment. Nothing but the loopback is used.
 pub async fn run(options: Options) -> Result<Table> {
     ensure!(options.nodes >= 3, "at least three nodes");
@@ -168,26 +194,6 @@ pub async fn run(options: Options) -> Result<Table> {
         nodes[holder(fragment)].handle.provide(key(fragment));
     }
     let mut table = Table::new(["look-ups", "found", "at the first try", "median", "p99"]);
-    let mut report = |what: &str, found: Found| {
-        let total = found.times.len() + found.missing.len();
-        let time = |share| {
-            percentile(&found.times, share)
-                .map_or_else(String::new, |time| format!("{} ms", time.as_millis()))
-        };
-        table.row([
-            what.into(),
-            format!("{} of {total}", found.times.len()),
-            found.at_first.to_string(),
-            time(0.5),
-            time(0.99),
-        ]);
-        let missing = found.missing;
-        ensure!(
-            missing.is_empty(),
-            "{what}: fragments not found: {missing:?}"
-        );
-        Ok(())
-    };
     // Each is looked for by a node other than its holder, never by the one that will leave.
     let look_ups = |nodes: &[Node], fragments: &mut dyn Iterator<Item = usize>, step: usize| {
         let look_up = |fragment: usize| {
@@ -207,8 +213,7 @@ pub async fn run(options: Options) -> Result<Table> {
         fragments.map(look_up).collect::<Vec<_>>()
     };
     let all = look_ups(&nodes, &mut (0..options.fragments), 7);
-    let what = "everybody is there";
-    report(what, look_up(what, all).await)?;
+    phase(&mut table, "everybody is there", all).await?;
 
     let known = nodes[0].handle.known();
     ensure!(
@@ -219,8 +224,7 @@ pub async fn run(options: Options) -> Result<Table> {
     bootstrap.handle.shutdown();
     let gone = |fragment: &usize| holder(*fragment) != 0;
     let all = look_ups(&nodes, &mut (0..options.fragments).filter(gone), 11);
-    let what = "the bootstrap node is gone";
-    report(what, look_up(what, all).await)?;
+    phase(&mut table, "the bootstrap node is gone", all).await?;
 
     // What is announced from now on is found, too.
     let new = options.fragments..options.fragments + options.nodes;
@@ -228,8 +232,7 @@ pub async fn run(options: Options) -> Result<Table> {
         nodes[holder(fragment)].handle.provide(key(fragment));
     }
     let all = look_ups(&nodes, &mut new.filter(gone), 13);
-    let what = "announced since then";
-    report(what, look_up(what, all).await)?;
+    phase(&mut table, "announced since then", all).await?;
 
     // One comes back: it knows the dead bootstrap node, and whom it has met.
     let back = Node::start(Config {
@@ -255,8 +258,7 @@ pub async fn run(options: Options) -> Result<Table> {
         fragment: *fragment,
         provider: back_id,
     }));
-    let what = "by and for one that came back";
-    report(what, look_up(what, all).await)?;
+    phase(&mut table, "by and for one that came back", all).await?;
     let met: HashSet<_> = back.handle.connections().iter().map(|it| it.peer).collect();
     ensure!(!met.is_empty(), "who came back is connected with nobody");
     for node in nodes.iter().skip(1).chain([&back]) {

@@ -370,7 +370,6 @@ fn query_kind(result: &kad::QueryResult) -> &'static str {
         kad::QueryResult::Bootstrap(_) => "bootstrap",
         kad::QueryResult::GetProviders(_) => "find providers",
         kad::QueryResult::StartProviding(_) => "announce",
-        kad::QueryResult::RepublishProvider(_) => "announce again",
         _ => "other",
     }
 }
