@@ -21,6 +21,10 @@ use crate::{
 
 const WASM: &str = "wasm32-unknown-unknown";
 
+/// What is built natively: always all of it, since cargo builds a library anew for whoever needs other features of it. The
+/// kernels are tested with threads, as the node has them; the browsers' steps test them without.
+const NATIVE: [&str; 4] = ["--locked", "--workspace", "--features", "kernels/threads"];
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Only the steps whose name contains this word, after the set-up
@@ -97,12 +101,7 @@ fn all<'a>(shell: &'a Shell, web: &'a [String], options: &'a Options) -> Vec<Ste
             ..Step::new("bits on ARM", || bits::on_arm(shell))
         },
         Step::new("graphics in Chromium", || graphics_in_chromium(shell)),
-        Step::new("webrtc in Chromium", || {
-            network_in_chromium(shell, "webrtc")
-        }),
-        Step::new("network in Chromium", || {
-            network_in_chromium(shell, "network")
-        }),
+        Step::new("network in Chromium", || network_in_chromium(shell)),
         Step::new("page build", || web::build(shell).map(|()| Tally::ONE)),
         Step::new("page size", || size::check().map(|()| Tally::ONE)),
         Step::new("tests, end to end in Chromium", || {
@@ -156,22 +155,16 @@ fn web_lints(shell: &Shell, web: &[String]) -> Result<Tally> {
 }
 
 /// All but the end-to-end tests, which need the page. What the page's packages decide without a browser is tested here
-/// like everything else. The kernels are tested with threads, as the node has them; the browsers' steps test them without.
+/// like everything else.
 fn native_tests(shell: &Shell) -> Result<Tally> {
-    let packages = [
-        "--locked",
-        "--workspace",
-        "--exclude",
-        "e2e",
-        "--features",
-        "kernels/threads",
-    ];
     if paths::on_path("cargo-nextest").is_none() {
-        return run_tests(shell.cargo(&["test", "--no-fail-fast"]).args(packages));
+        let mut tests = shell.cargo(&["test", "--no-fail-fast", "--exclude", "e2e"]);
+        return run_tests(tests.args(NATIVE));
     }
-    let mut tally = run_tests(shell.cargo(&["nextest", "run"]).args(packages))?;
+    let mut tests = shell.cargo(&["nextest", "run", "-E", "not binary_id(e2e::e2e)"]);
+    let mut tally = run_tests(tests.args(NATIVE))?;
     // nextest does not run the examples in the documentation.
-    tally += run_tests(shell.cargo(&["test", "--doc"]).args(packages))?;
+    tally += run_tests(shell.cargo(&["test", "--doc"]).args(NATIVE))?;
     Ok(tally)
 }
 
@@ -193,20 +186,23 @@ fn graphics_in_chromium(shell: &Shell) -> Result<Tally> {
 
 /// Connections between two pages, and between browser nodes and the native one they meet through. What they need is
 /// built beforehand: inside its namespace the test reaches nothing from which it could be fetched.
-fn network_in_chromium(shell: &Shell, package: &str) -> Result<Tally> {
-    let package = ["--locked", "--package", package, "--test", "browser"];
-    let mut page = shell.cargo(&["test", "--no-run", "--target", WASM]);
-    shell::run(page.args(package))?;
-    let mut tests = shell.cargo(&["test"]);
-    tests.args(package).args(["--", "--ignored"]);
+fn network_in_chromium(shell: &Shell) -> Result<Tally> {
+    let mut page = shell.cargo(&["test", "--locked", "--no-run", "--target", WASM]);
+    page.args(["--package", "webrtc", "--package", "network"]);
+    shell::run(page.args(["--test", "browser"]))?;
+    let mut tests = shell.cargo(&["test", "--no-fail-fast", "--test", "browser"]);
+    tests.args(NATIVE).args(["--", "--ignored"]);
     with_driver(&mut tests);
     run_tests(&mut tests)
 }
 
-/// The tests use the node that the native tests have built: one profile, one build.
+/// The tests use the node that the native tests have built, or build it like them: as something that `local`, which runs
+/// the program, too, needs.
 fn end_to_end(shell: &Shell, options: &Options) -> Result<Tally> {
-    shell::run(&mut shell.cargo(&["build", "--locked", "--package", "node"]))?;
-    let mut tests = shell.cargo(&["test", "--locked", "--package", "e2e"]);
+    let mut node = shell.cargo(&["test", "--no-run", "--test", "local"]);
+    shell::run(node.args(NATIVE))?;
+    let mut tests = shell.cargo(&["test", "--test", "e2e"]);
+    tests.args(NATIVE);
     if options.screenshots {
         tests.env("IAP2P_SCREENSHOTS", "1");
     }
