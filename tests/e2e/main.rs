@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         answer::cores_that_come_and_go_change_no_token,
         graphics::what_a_graphics_processor_computes_is_asked_for_and_said,
         onboarding::joining_shows_progress_and_goes_on_after_a_reload,
+        onboarding::fragments_that_nobody_has_come_from_a_web_server,
         onboarding::a_full_storage_is_said_plainly_and_loses_nothing,
         onboarding::a_fragment_with_a_flipped_bit_is_refused_and_fetched_elsewhere,
     ];

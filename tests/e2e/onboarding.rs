@@ -3,24 +3,40 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Browser, Network, Visitor, flip_a_bit, until};
+use e2e::{Browser, Network, Proxy, Visitor, WebServer, flip_a_bit, until};
 use serde_json::{Value, json};
 
 /// Fragments to lend: enough that joining over the slow link takes seconds.
 const LEND: u32 = 8;
+/// The same of large ones.
+const LARGE: u32 = 3;
 /// Bytes per second of the slow link.
 const SLOW: u64 = 300_000;
 
 pub(crate) fn joining_shows_progress_and_goes_on_after_a_reload() -> Result<()> {
     let network = Network::start()?;
-    let all = bytes_to_join(&network)?;
+    let (proxy, address) = network.proxy()?;
+    // What was under way at that moment, up to four fragments, comes twice.
+    go_on_after_a_reload(&network.link_by(&address), &proxy, LEND)
+}
+
+pub(crate) fn fragments_that_nobody_has_come_from_a_web_server() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = WebServer::start(folder.path())?;
+    let proxy = Proxy::start(server.address())?;
+    let seed = format!("http://127.0.0.1:{}/", proxy.port());
+    let network = Network::on_the_web(folder.path(), &seed)?;
+    go_on_after_a_reload(&network.link(), &proxy, LARGE)
+}
+
+/// Joins over a slow link, and is reloaded in the middle.
+fn go_on_after_a_reload(link: &str, proxy: &Proxy, lend: u32) -> Result<()> {
+    // What joining costs when nothing goes wrong.
+    Browser::with(|browser| Visitor::join(browser, link, lend).map(drop))?;
+    let all = proxy.carried();
     Browser::with(|browser| {
-        let (proxy, address) = network.proxy()?;
         proxy.slow_down(SLOW);
-        let visitor = Visitor::open(
-            browser,
-            &format!("{}&lend={LEND}", network.link_by(&address)),
-        )?;
+        let visitor = Visitor::open(browser, &format!("{link}&lend={lend}"))?;
         visitor.accept()?;
         let mut shown = BTreeSet::new();
         until("three quarters of it are here", || {
@@ -28,31 +44,21 @@ pub(crate) fn joining_shows_progress_and_goes_on_after_a_reload() -> Result<()> 
                 "(bar => bar && Math.round(100 * bar.value / bar.max))(document.querySelector('[data-testid=progress] progress'))",
             )?;
             shown.extend(percent.as_u64());
-            Ok((proxy.carried() > all / 4 * 3).then_some(()))
+            Ok((proxy.carried() - all > all / 4 * 3).then_some(()))
         })?;
         ensure!(
             shown.len() > 2 && shown.last() > Some(&10),
             "the page has shown only {shown:?} percent"
         );
         visitor.reload()?;
-        visitor.wait_until_it_lends(LEND)?;
-        // Three quarters had come: had it begun again, that much would have come twice. What was under way at that
-        // moment, up to four fragments, does come twice.
-        let carried = proxy.carried();
+        visitor.wait_until_it_lends(lend)?;
+        // Three quarters had come: had it begun again, that much would have come twice.
+        let carried = proxy.carried() - all;
         ensure!(
             carried < all + all / 2,
             "{carried} bytes came, joining without a reload takes {all}"
         );
         Ok(())
-    })
-}
-
-/// What joining costs when nothing goes wrong.
-fn bytes_to_join(network: &Network) -> Result<u64> {
-    Browser::with(|browser| {
-        let (proxy, address) = network.proxy()?;
-        Visitor::join(browser, &network.link_by(&address), LEND)?;
-        Ok(proxy.carried())
     })
 }
 

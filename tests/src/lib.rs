@@ -20,6 +20,7 @@ mod pipe;
 mod proxy;
 mod visitor;
 mod wait;
+mod web_server;
 
 pub use authority::{Authority, get, get_plainly};
 pub use browser::Browser;
@@ -30,3 +31,4 @@ pub use page::{Page, Screen};
 pub use proxy::Proxy;
 pub use visitor::{Ending, PeerRow, Said, Visitor};
 pub use wait::{PATIENCE, until};
+pub use web_server::WebServer;

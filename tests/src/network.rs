@@ -17,6 +17,11 @@ use crate::{
     node::{self, Node, Program},
 };
 
+/// The name of a manifest's file.
+const MANIFEST: &str = "manifest.iap2p";
+/// A size by which the demo model is a handful of fragments, each of many pieces.
+const LARGE_FRAGMENT: &str = "1000000";
+
 /// A network with one entry, which offers every fragment and computes nothing.
 pub struct Network {
     program: Program,
@@ -37,6 +42,25 @@ pub struct Network {
     secret: Option<(String, PathBuf)>,
 }
 
+/// What a network is to be like.
+struct Kind<'a> {
+    private: bool,
+    ip: &'a str,
+    tls: Option<&'a Identity>,
+    web: Option<(&'a Path, &'a str)>,
+}
+
+impl Default for Kind<'_> {
+    fn default() -> Self {
+        Self {
+            private: false,
+            ip: "127.0.0.1",
+            tls: None,
+            web: None,
+        }
+    }
+}
+
 /// What one process alone answers.
 pub struct Answer {
     /// The text.
@@ -48,25 +72,49 @@ pub struct Answer {
 impl Network {
     /// Cuts the model and starts the entry.
     pub fn start() -> Result<Self> {
-        Self::start_with(false, "127.0.0.1", None)
+        Self::start_with(&Kind::default())
     }
 
     /// The same with an entry that is reached by TLS, too.
     pub fn secure(identity: &Identity) -> Result<Self> {
-        Self::start_with(false, "127.0.0.1", Some(identity))
+        Self::start_with(&Kind {
+            tls: Some(identity),
+            ..Kind::default()
+        })
     }
 
     /// The same for a private swarm.
     pub fn private() -> Result<Self> {
-        Self::start_with(true, "127.0.0.1", None)
+        Self::start_with(&Kind {
+            private: true,
+            ..Kind::default()
+        })
     }
 
     /// The same with an entry at this address.
     pub fn public(ip: &str) -> Result<Self> {
-        Self::start_with(false, ip, None)
+        Self::start_with(&Kind {
+            ip,
+            ..Kind::default()
+        })
     }
 
-    fn start_with(private: bool, ip: &str, tls: Option<&Identity>) -> Result<Self> {
+    /// A network in which nobody has a fragment: they are few and large, and for a web server to give, which the manifest
+    /// names. The entry has only that.
+    pub fn on_the_web(fragments: &Path, seed: &str) -> Result<Self> {
+        Self::start_with(&Kind {
+            web: Some((fragments, seed)),
+            ..Kind::default()
+        })
+    }
+
+    fn start_with(kind: &Kind) -> Result<Self> {
+        let Kind {
+            private,
+            ip,
+            tls,
+            web,
+        } = *kind;
         let program = Program::find()?;
         let folder = tempfile::Builder::new()
             .prefix("iap2p-network-")
@@ -79,7 +127,22 @@ impl Network {
             None
         };
         let fragments = folder.path().join("fragments");
-        program.cut_demo(&fragments)?;
+        match web {
+            Some((elsewhere, seed)) => {
+                program.run(&[
+                    &"cut",
+                    &node::model()?,
+                    &elsewhere,
+                    &"--fragment-size",
+                    &LARGE_FRAGMENT,
+                    &"--web-seed",
+                    &seed,
+                ])?;
+                std::fs::create_dir(&fragments)?;
+                std::fs::copy(elsewhere.join(MANIFEST), fragments.join(MANIFEST))?;
+            }
+            None => program.cut_demo(&fragments)?,
+        }
         let dist = node::dist()?;
         let http = format!("{ip}:0");
         let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws,/ip4/{ip}/udp/0/webrtc-direct");

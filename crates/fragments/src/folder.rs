@@ -165,9 +165,24 @@ pub fn cut_to_folder(
     )?;
     let stored = manifest.fragment_ids().iter().map(|id| store.path(id));
     files::sync(stored).map_err(at(folder))?;
-    if old.is_some_and(|old| old.id() != manifest.id()) {
-        return Err(FolderError::OtherModel(folder.to_owned()));
+    let mut manifest = manifest;
+    if let Some(old) = old {
+        let other = |_| FolderError::OtherModel(folder.to_owned());
+        manifest = manifest
+            .with_web_seeds(old.web_seeds().to_vec())
+            .map_err(other)?;
+        if old.id() != manifest.id() {
+            return Err(FolderError::OtherModel(folder.to_owned()));
+        }
     }
+    write_manifest(folder, &manifest)?;
+    // Closing unlocks it. Who opened it before it is gone locks a file without a name; the worst that
+    // comes of it is an error, since every process writes under names of its own.
+    let _ = fs::remove_file(&lock_path);
+    Ok(manifest)
+}
+
+fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), FolderError> {
     let bytes = manifest.encode();
     let path = folder.join(MANIFEST_FILE);
     if !files::holds(&path, &bytes) {
@@ -175,10 +190,21 @@ pub fn cut_to_folder(
         files::write(&path, &bytes)
             .map_err(|error| StoreError::from_io(error, path.display().to_string(), needed))?;
     }
-    // Closing unlocks it. Who opened it before it is gone locks a file without a name; the worst that
-    // comes of it is an error, since every process writes under names of its own.
-    let _ = fs::remove_file(&lock_path);
-    Ok(manifest)
+    Ok(())
+}
+
+/// Has a folder's manifest name these web seeds and no others ([`Manifest::web_seeds`]). The model gets another id by
+/// it; the fragments stay as they are.
+pub fn name_web_seeds(folder: &Path, web_seeds: Vec<String>) -> Result<Manifest, FolderError> {
+    let manifest = read_manifest(folder)?;
+    let named = manifest
+        .with_web_seeds(web_seeds)
+        .map_err(|source| FolderError::Manifest {
+            path: folder.join(MANIFEST_FILE),
+            source,
+        })?;
+    write_manifest(folder, &named)?;
+    Ok(named)
 }
 
 /// What a process that was killed may have left.

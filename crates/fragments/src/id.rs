@@ -101,6 +101,16 @@ impl From<ModelId> for FragmentId {
     }
 }
 
+impl FragmentId {
+    /// What the names of fragments' files end in.
+    pub const EXTENSION: &str = "fragment";
+
+    /// How the fragment's file is called, in folders and on [web seeds](crate::Manifest::web_seeds).
+    pub fn file_name(&self) -> String {
+        format!("{self}.{}", Self::EXTENSION)
+    }
+}
+
 fn to_cid(digest: &[u8; 32]) -> Cid {
     let hash = Multihash::wrap(BLAKE3, digest).expect("32 bytes fit into a multihash of 64");
     Cid::new_v1(RAW, hash)

@@ -65,8 +65,8 @@ pub use assemble::SourceError;
 pub use cut::{CutError, cut};
 #[cfg(all(feature = "fs", not(target_arch = "wasm32")))]
 pub use folder::{
-    FolderError, MANIFEST_FILE, cut_to_folder, join_folder, model_paths, open_model, read_manifest,
-    verify_folder,
+    FolderError, MANIFEST_FILE, cut_to_folder, join_folder, model_paths, name_web_seeds,
+    open_model, read_manifest, verify_folder,
 };
 pub use fragment::{Fragment, FragmentError, StoredPart, StoredSlice};
 pub use id::{FragmentId, IdError, ModelId};

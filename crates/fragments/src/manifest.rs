@@ -52,6 +52,9 @@ struct Encoded {
     /// The files of a model that was split; empty for a model in one file.
     #[prost(message, repeated, tag = "7")]
     files: Vec<EncodedFile>,
+    /// Folders on web servers that have the fragments, too.
+    #[prost(string, repeated, tag = "8")]
+    web_seeds: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -98,6 +101,38 @@ pub enum ManifestError {
         /// What the content is.
         found: ModelId,
     },
+}
+
+/// The most web seeds that a manifest may name, and how long each may be.
+const MAX_WEB_SEEDS: usize = 16;
+const MAX_WEB_SEED_BYTES: usize = 512;
+
+/// Addresses of folders by HTTP, and nothing that would mean something else to whoever puts a name behind them.
+fn check_web_seeds(seeds: &[String]) -> Result<(), ManifestError> {
+    if seeds.len() > MAX_WEB_SEEDS {
+        return Err(ManifestError::Invalid("more than 16 web seeds"));
+    }
+    let is_folder = |seed: &String| {
+        let rest = seed
+            .strip_prefix("https://")
+            .or_else(|| seed.strip_prefix("http://"));
+        rest.is_some_and(|rest| rest.len() > 1 && rest.ends_with('/') && !rest.starts_with('/'))
+            && seed.len() <= MAX_WEB_SEED_BYTES
+            && seed.bytes().all(|byte| byte.is_ascii_graphic())
+            && !seed.contains(['?', '#', '@', '\\'])
+    };
+    if !seeds.iter().all(is_folder) {
+        return Err(ManifestError::Invalid(
+            "a web seed is not the address of a folder (http or https, with / at its end)",
+        ));
+    }
+    let mut sorted: Vec<_> = seeds.iter().collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() != seeds.len() {
+        return Err(ManifestError::Invalid("a web seed is named twice"));
+    }
+    Ok(())
 }
 
 /// What a manifest is made of besides the header.
@@ -149,6 +184,7 @@ impl Manifest {
             padding,
             digests: digests.iter().flat_map(|id| id.0).collect(),
             files,
+            web_seeds: Vec::new(),
         };
         if message.padding.iter().all(|&byte| byte == 0) {
             message.padding = Vec::new();
@@ -179,6 +215,22 @@ impl Manifest {
         manifest
     }
 
+    /// The same model with these [web seeds](Self::web_seeds), and so with another id.
+    pub fn with_web_seeds(&self, web_seeds: Vec<String>) -> Result<Self, ManifestError> {
+        check_web_seeds(&web_seeds)?;
+        let mut manifest = self.clone();
+        manifest.message.web_seeds = web_seeds;
+        manifest.id = ModelId::of(&manifest.encode());
+        Ok(manifest)
+    }
+
+    /// Folders on web servers that have the fragments, under the names that [`FolderStore`](crate::FolderStore) gives
+    /// them: `https://example.org/model/` has `https://example.org/model/bafk….fragment`. Whoever made the manifest names
+    /// them; what comes from there is checked like everything else.
+    pub fn web_seeds(&self) -> &[String] {
+        &self.message.web_seeds
+    }
+
     /// Its bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(MAGIC.len() + 1 + self.message.encoded_len());
@@ -201,6 +253,7 @@ impl Manifest {
             Some((&version, _)) => return Err(ManifestError::UnsupportedVersion(version)),
             None => return Err(ManifestError::NotAManifest),
         };
+        check_web_seeds(&message.web_seeds)?;
         let (header, extents) = message.headers()?;
         if message.sha256.len() != 32 * extents.len() {
             return Err(ManifestError::Invalid("the length of the files' digests"));

@@ -17,7 +17,7 @@ use common::model;
 use fragments::{
     CutError, FolderError, FolderStore, FragmentId, JoinError, MANIFEST_FILE, MemoryStore,
     ModelFiles, Progress, Stage, Store, StoreError, Stored, cut, cut_to_folder, join, join_folder,
-    read_manifest, verify_folder,
+    name_web_seeds, read_manifest, verify_folder,
 };
 use tempfile::TempDir;
 
@@ -388,4 +388,69 @@ fn stores_forget_and_list() {
         store.remove(&id).unwrap();
         assert!(!store.contains(&id).unwrap());
     }
+}
+
+#[test]
+fn web_seeds_are_named_by_the_manifest_and_change_nothing_else() {
+    let place = place();
+    let plain = cut_again(&place).unwrap();
+    assert!(plain.web_seeds().is_empty());
+    let seeds = [
+        "https://example.org/models/demo/".to_owned(),
+        "http://10.0.0.1:8080/".to_owned(),
+    ];
+    let named = name_web_seeds(&place.folder, seeds.to_vec()).unwrap();
+    assert_eq!(named.web_seeds(), seeds);
+    assert_ne!(named.id(), plain.id());
+    assert_eq!(named.fragment_ids(), plain.fragment_ids());
+    let read = read_manifest(&place.folder).unwrap();
+    assert_eq!((read.id(), read.web_seeds()), (named.id(), &seeds[..]));
+    // Cutting again forgets nothing.
+    assert_eq!(cut_again(&place).unwrap().id(), named.id());
+    assert!(verify_folder(&place.folder, &mut ()).unwrap().is_complete());
+    let joined = place.root.path().join("joined.gguf");
+    join_folder(&place.folder, &joined, &mut ()).unwrap();
+    assert_eq!(fs::read(&joined).unwrap(), fs::read(&place.model).unwrap());
+    // None again: the model it was.
+    let none = name_web_seeds(&place.folder, Vec::new()).unwrap();
+    assert_eq!(none.id(), plain.id());
+}
+
+#[test]
+fn what_is_no_folder_on_a_web_server_is_refused_as_a_seed() {
+    let place = place();
+    let manifest = cut_again(&place).unwrap();
+    let long = format!("https://{}/", "a".repeat(600));
+    for seed in [
+        "",
+        "https://",
+        "https:///",
+        "https://example.org",
+        "ftp://example.org/",
+        "file:///etc/",
+        "https://user@example.org/",
+        "https://example.org/?file=/",
+        "https://example.org/#/",
+        "https://example.org/a b/",
+        "https://example.org/\n/",
+        "https://exämple.org/",
+        &long,
+    ] {
+        let refused = manifest.with_web_seeds(vec![seed.to_owned()]);
+        assert!(refused.is_err(), "{seed:?}");
+    }
+    let seed = |number: usize| format!("https://example.org/{number}/");
+    assert!(manifest.with_web_seeds(vec![seed(1), seed(1)]).is_err());
+    let many = |count| manifest.with_web_seeds((0..count).map(seed).collect());
+    assert!(many(16).is_ok() && many(17).is_err());
+    // A stranger's manifest is held to the same.
+    let encoded = many(1).unwrap().encode();
+    assert_eq!(
+        fragments::Manifest::decode(&encoded).unwrap().web_seeds(),
+        [seed(0)]
+    );
+    let place = encoded.len() - seed(0).len();
+    let mut hostile = encoded;
+    hostile[place..place + 5].copy_from_slice(b"file:");
+    assert!(fragments::Manifest::decode(&hostile).is_err());
 }

@@ -119,7 +119,11 @@ pub(crate) async fn fetch_manifest(
     let manifest =
         Manifest::decode_verified(&bytes, &id).context("the model's manifest is not usable")?;
     engine
-        .command(Command::Catalogue(catalogue(&manifest), bytes))
+        .command(Command::Catalogue(
+            catalogue(&manifest),
+            bytes,
+            manifest.web_seeds().to_vec(),
+        ))
         .await?;
     Ok(manifest)
 }

@@ -50,7 +50,8 @@ pub(crate) enum Command {
     Reject(RequestId),
     CancelAll,
     Model(ContentId),
-    Catalogue(Catalogue, Bytes),
+    /// The fragments of the model, its manifest, and the web servers it names.
+    Catalogue(Catalogue, Bytes, Vec<String>),
     Hold {
         fragments: Vec<(u32, Arc<Fragment<Bytes>>)>,
         computes: BTreeSet<u32>,

@@ -18,6 +18,7 @@ mod progress;
 mod source;
 mod status;
 mod web;
+mod web_seed;
 
 use clap::Parser;
 use std::process::ExitCode;

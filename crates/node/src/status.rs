@@ -30,6 +30,8 @@ pub(crate) struct Status {
     pub(crate) model: Option<Model>,
     pub(crate) requests: Requests,
     pub(crate) content: Bytes,
+    /// Bytes of fragments that came from web servers.
+    pub(crate) web_received: u64,
     /// Peers banned since the start.
     pub(crate) banned: u64,
     /// Peers that speak another version of the messages; they are not asked.
@@ -214,6 +216,7 @@ impl Reporter {
                 refused: totals.refused,
                 expired: totals.expired,
             },
+            web_received: totals.web_received,
             content: Bytes {
                 sent: totals.content_sent,
                 received: totals.content_received,

@@ -50,6 +50,10 @@ pub struct Config {
     pub max_downloads: usize,
     /// A block not here after this long is asked of somebody else.
     pub block_timeout: Duration,
+    /// What nobody in the network has is fetched from web servers after this long.
+    pub web_after: Duration,
+    /// How many fragments are fetched from web servers at a time.
+    pub max_web_fetches: usize,
     /// The longest content that is fetched when its length is not known beforehand (a manifest).
     pub max_content_bytes: u64,
     /// Blocks of one peer that wait or are read here; further ones are refused.
@@ -92,6 +96,8 @@ impl Config {
             blocks_per_peer: 4,
             max_downloads: 4,
             block_timeout: Duration::from_secs(10),
+            web_after: Duration::from_secs(3),
+            max_web_fetches: 2,
             max_content_bytes: 64 * 1024 * 1024,
             max_reads_per_peer: 32,
             read_slots: 8,

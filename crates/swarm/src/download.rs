@@ -2,6 +2,7 @@
 
 mod ask;
 mod receive;
+mod web;
 
 use crate::timers::Timer;
 use crate::{ContentId, DownloadId, DownloadStats, Node, PeerId, blocks};
@@ -41,6 +42,7 @@ struct Download {
     measuring: bool,
     /// All is written and the shell looks at it.
     verifying: bool,
+    web: web::Web,
 }
 
 impl Download {
@@ -54,6 +56,7 @@ impl Download {
             ahead: BTreeMap::new(),
             measuring: false,
             verifying: false,
+            web: web::Web::default(),
         }
     }
 
@@ -94,6 +97,10 @@ impl Download {
 pub(crate) struct Downloads {
     active: BTreeMap<DownloadId, Download>,
     asked: BTreeMap<u64, Asked>,
+    /// Web servers that have the fragments, too.
+    web_seeds: usize,
+    /// When one of them last had what was asked for.
+    web_helped: Option<Duration>,
 }
 
 impl Downloads {
@@ -110,7 +117,7 @@ impl Downloads {
             content: d.content,
             written: blocks::start(d.written).min(d.total.unwrap_or(u64::MAX)),
             total: d.total,
-            sources: sources(*id).len(),
+            sources: sources(*id).len() + usize::from(d.web.fetching),
         };
         self.active.iter().map(stats).collect()
     }
@@ -150,6 +157,10 @@ impl Node {
         self.pump_downloads(now);
         if self.downloads.starving() {
             self.find(content, now);
+        }
+        if self.downloads.web_seeds > 0 {
+            self.arm_search(now);
+            self.seek_web(now);
         }
         Some(id)
     }

@@ -64,6 +64,14 @@ pub enum Event {
         /// wrong, or was damaged where it is kept.
         good: bool,
     },
+    /// [`Action::FetchWeb`] has ended.
+    WebFetched {
+        /// Which download.
+        download: DownloadId,
+        /// The whole content is there, and is what its name says: the download is done. If not, how many bytes the
+        /// shell has now; another server is tried after a while, unless somebody in the network has it by then.
+        result: Result<(), u64>,
+    },
 }
 
 /// Why a computation has no answer.
@@ -164,5 +172,15 @@ pub enum Action {
     Complete {
         /// Which download.
         download: DownloadId,
+    },
+    /// Nobody in the network has a fragment: fetch what the shell does not have of it from a web server, check the whole,
+    /// and tell [`Event::WebFetched`].
+    FetchWeb {
+        /// Which download.
+        download: DownloadId,
+        /// Of what.
+        content: ContentId,
+        /// From which server, of those that [`Node::set_web_seeds`](crate::Node::set_web_seeds) counted.
+        seed: usize,
     },
 }

@@ -239,7 +239,7 @@ impl Node {
         self.drop_peer(peer, now);
     }
 
-    fn arm_search(&mut self, now: Duration) {
+    pub(crate) fn arm_search(&mut self, now: Duration) {
         if !self.search.armed {
             self.search.armed = true;
             self.timers
@@ -270,6 +270,7 @@ impl Node {
         missing
             .into_iter()
             .for_each(|content| self.find(content, now));
+        self.seek_web(now);
         self.search.armed = false;
         self.arm_search(now);
     }

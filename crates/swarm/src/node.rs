@@ -80,6 +80,7 @@ impl Node {
             }
             Event::Computed { ticket, result } => self.computed(ticket, result, now),
             Event::ContentRead { ticket, result } => self.content_read(ticket, result, now),
+            Event::WebFetched { download, result } => self.web_fetched(download, result, now),
             Event::Verified { download, good } => self.verified(download, good, now),
             Event::Message { peer, message } => {
                 // Messages that were on their way when their sender was banned or lost.

@@ -58,6 +58,8 @@ pub struct Totals {
     pub content_sent: u64,
     /// Bytes of content received from peers.
     pub content_received: u64,
+    /// Bytes of content received from web servers.
+    pub web_received: u64,
     /// Peers banned.
     pub banned: u64,
     /// Peers met that speak another version of the messages; they are not asked.

@@ -5,8 +5,9 @@ use std::{
     time::Duration,
 };
 
-use js_sys::Function;
-use wasm_bindgen::{JsCast, prelude::Closure};
+use js_sys::{Array, Function, Promise};
+use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{DedicatedWorkerGlobalScope, WorkerGlobalScope};
 
 use super::Engine;
@@ -65,13 +66,23 @@ impl Timer {
 
 /// Waits.
 pub(crate) async fn sleep(time: Duration) {
-    let promise = js_sys::Promise::new(&mut |resolve, _| {
+    // Never rejected.
+    let _ = JsFuture::from(after(time)).await;
+}
+
+/// What a promise brings, which is not `undefined`; `None` when it takes too long.
+pub(crate) async fn within(time: Duration, promise: &Promise) -> Result<Option<JsValue>, JsValue> {
+    let first = Promise::race(&Array::of2(promise, &after(time)));
+    let brought = JsFuture::from(first).await?;
+    Ok((!brought.is_undefined()).then_some(brought))
+}
+
+fn after(time: Duration) -> Promise {
+    Promise::new(&mut |resolve, _| {
         if let Some(scope) = scope() {
             let wait = time.as_millis() as i32;
             // Fails only for a function that is none.
             let _ = scope.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, wait);
         }
-    });
-    // Never rejected.
-    let _ = wasm_bindgen_futures::JsFuture::from(promise).await;
+    })
 }

@@ -16,7 +16,7 @@ use web_bridge::{
 use super::{Engine, clock, lending, state::State};
 
 /// A download is stored in pieces of this size while it goes on.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 1 << 18;
 
 /// Content on its way here.
 pub(super) struct Incoming {
@@ -220,6 +220,8 @@ impl State {
             fragments: infos.collect(),
         };
         self.node.set_catalogue(catalogue, now);
+        self.web_seeds = manifest.web_seeds().to_vec();
+        self.node.set_web_seeds(self.web_seeds.len(), now);
         let of_use = |kind: &PartKind| {
             !matches!(
                 kind,
@@ -266,11 +268,24 @@ impl State {
         }
     }
 
+    /// How much of a download is here, whoever it came from; `None` once it was cancelled.
+    pub(super) fn arrived(&self, download: DownloadId) -> Option<u64> {
+        let incoming = self.incoming.get(&download);
+        incoming.map(|incoming| incoming.bytes.len() as u64)
+    }
+
     /// All bytes of a download are here: are they the right ones?
     pub(super) fn complete(&mut self, download: DownloadId) {
-        let Some(mut incoming) = self.incoming.remove(&download) else {
+        let Some(good) = self.hand_over(download) else {
             return;
         };
+        let event = Event::Verified { download, good };
+        self.node.handle_event(event, clock::now());
+    }
+
+    /// Gives what was downloaded to whoever wants it, if it is what its name says; otherwise nothing is left of it.
+    pub(super) fn hand_over(&mut self, download: DownloadId) -> Option<bool> {
+        let mut incoming = self.incoming.remove(&download)?;
         let good = FragmentId::of(&incoming.bytes) == incoming.id;
         if good {
             if let Some(done) = incoming.done.take() {
@@ -285,8 +300,7 @@ impl State {
             incoming.kept = 0;
             self.incoming.insert(download, incoming);
         }
-        let event = Event::Verified { download, good };
-        self.node.handle_event(event, clock::now());
+        Some(good)
     }
 }
 

@@ -12,6 +12,7 @@ mod lending;
 mod library;
 mod report;
 mod state;
+mod web_seed;
 
 use std::{
     cell::{Cell, RefCell},

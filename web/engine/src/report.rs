@@ -109,9 +109,11 @@ impl State {
     fn downloads(&self, stats: &Stats) -> Vec<Download> {
         let download = |one: &swarm::DownloadStats| {
             let incoming = self.incoming.get(&one.download)?;
+            // From a web server comes what the core knows nothing of yet.
+            let arrived = self.arrived(one.download).unwrap_or(0);
             Some(Download {
                 index: incoming.index.map(|index| index.0),
-                have: one.written,
+                have: one.written.max(arrived),
                 total: one.total,
             })
         };

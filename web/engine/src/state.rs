@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) model: Option<Arc<Model>>,
     pub(super) small: Option<Arc<SmallTensors>>,
     pub(super) indices: BTreeMap<FragmentId, FragmentIndex>,
+    /// Folders on web servers that have the fragments, too.
+    pub(super) web_seeds: Vec<String>,
     /// The fragments nobody computes on: not lent, only kept.
     pub(super) not_lent: BTreeSet<FragmentIndex>,
     pub(super) session: Option<Session>,
@@ -94,6 +96,7 @@ impl State {
             model: None,
             small: None,
             indices: BTreeMap::new(),
+            web_seeds: Vec::new(),
             not_lent: BTreeSet::new(),
             session: None,
             asking: None,
@@ -182,6 +185,14 @@ impl State {
                 bytes,
             } => self.write(download, offset, &bytes),
             Action::Complete { download } => self.complete(download),
+            Action::FetchWeb {
+                download,
+                content,
+                seed,
+            } => {
+                let engine = engine.clone();
+                spawn_local(async move { engine.fetch_web(download, content, seed).await });
+            }
         }
     }
 

@@ -18,8 +18,6 @@ pub struct FolderStore {
 }
 
 impl FolderStore {
-    const EXTENSION: &str = "fragment";
-
     /// The store in this folder, which is created if it does not exist.
     pub fn create(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let folder = folder.into();
@@ -51,7 +49,7 @@ impl FolderStore {
 
     /// The file of a fragment, whether it exists or not.
     pub fn path(&self, id: &FragmentId) -> PathBuf {
-        self.folder.join(format!("{id}.{}", Self::EXTENSION))
+        self.folder.join(id.file_name())
     }
 }
 
@@ -108,7 +106,7 @@ impl Store for FolderStore {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             if path
                 .extension()
-                .is_some_and(|extension| extension == Self::EXTENSION)
+                .is_some_and(|extension| extension == FragmentId::EXTENSION)
             {
                 // Files that are named otherwise are somebody else's.
                 ids.extend(stem.and_then(|stem| stem.parse::<FragmentId>().ok()));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Writes one file per fragment and the manifest into a folder. The same file and fragment size give the same
 /// fragments on any machine. An interrupted run is taken up where it stopped; memory stays small whatever the model's
-/// size.
+/// size. What --web-seed has named in DIR stays named until others are.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The model; any file of one that was split into several
@@ -22,6 +22,10 @@ pub(crate) struct Options {
     /// The length of a fragment's file at most
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_FRAGMENT_SIZE)]
     fragment_size: u32,
+    /// A folder on a web server where the fragments will be found, too: copy DIR there, and allow pages of other
+    /// origins to read it (CORS). Its address ends in /. May be given several times. The model gets another id by it
+    #[arg(long = "web-seed", value_name = "URL")]
+    web_seeds: Vec<String>,
 }
 
 impl Options {
@@ -33,6 +37,11 @@ impl Options {
             fragments::cut_to_folder(&self.model, &self.folder, self.fragment_size, &mut bar)
                 .with_context(context)?;
         drop(bar);
+        let manifest = if self.web_seeds.is_empty() {
+            manifest
+        } else {
+            fragments::name_web_seeds(&self.folder, self.web_seeds)?
+        };
         let count = manifest.fragment_ids().len();
         writeln!(
             std::io::stdout(),

@@ -132,6 +132,7 @@ pub(crate) async fn hold_source(
         .command(Command::Catalogue(
             catalogue(&manifest),
             manifest.encode().into(),
+            manifest.web_seeds().to_vec(),
         ))
         .await?;
     let (computing, storing) = (computes.len(), fragments.len());
@@ -177,6 +178,7 @@ async fn fill(
                 .command(Command::Catalogue(
                     catalogue(&manifest),
                     manifest.encode().into(),
+                    manifest.web_seeds().to_vec(),
                 ))
                 .await?;
             manifest

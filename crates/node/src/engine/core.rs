@@ -1,7 +1,7 @@
 //! The task that owns the swarm's core and carries out what it decides.
 
 use super::{Command, Notice, Outcome, network_peer, peer_name, swarm_peer};
-use crate::partial;
+use crate::{partial, web_seed};
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId};
 use futures::StreamExt;
@@ -33,6 +33,12 @@ enum Done {
         good: bool,
         bytes: Vec<u8>,
     },
+    /// A web server had the whole, or this is what there is of it now.
+    FetchedWeb {
+        download: DownloadId,
+        good: bool,
+        bytes: Vec<u8>,
+    },
 }
 
 struct Fetch {
@@ -51,6 +57,7 @@ pub(super) struct Core {
     by_content: HashMap<ContentId, Arc<Content>>,
     replies: HashMap<RequestId, SyncSender<Outcome>>,
     fetches: HashMap<DownloadId, Fetch>,
+    web_seeds: Vec<String>,
     results: mpsc::Sender<Done>,
     results_end: Option<mpsc::Receiver<Done>>,
 }
@@ -71,6 +78,7 @@ impl Core {
             by_content: HashMap::new(),
             replies: HashMap::new(),
             fetches: HashMap::new(),
+            web_seeds: Vec::new(),
             results,
             results_end: Some(results_end),
         }
@@ -188,12 +196,14 @@ impl Core {
                 }
             }
             Command::Model(model) => self.node.set_model(model, now),
-            Command::Catalogue(catalogue, manifest) => {
+            Command::Catalogue(catalogue, manifest, web_seeds) => {
                 if let Some(model) = self.node.config().model {
                     let manifest = Arc::new(Content::new(model, manifest));
                     self.by_content.insert(model, manifest);
                 }
                 self.node.set_catalogue(catalogue, now);
+                self.node.set_web_seeds(web_seeds.len(), now);
+                self.web_seeds = web_seeds;
             }
             Command::Hold {
                 fragments,
@@ -320,6 +330,11 @@ impl Core {
                     }
                 }
                 Action::Complete { download } => self.verify(download),
+                Action::FetchWeb {
+                    download,
+                    content,
+                    seed,
+                } => self.fetch_web(download, content, seed),
             }
         }
     }
@@ -445,9 +460,71 @@ impl Core {
         });
     }
 
+    /// Fetches what is missing of a fragment from a web server.
+    fn fetch_web(&mut self, download: DownloadId, content: ContentId, seed: usize) {
+        let catalogue = self.node.catalogue();
+        let mut known = catalogue.fragments.iter();
+        let total = known.find(|info| info.content == content);
+        let total = total.map(|info| info.bytes);
+        let seed = self.web_seeds.get(seed).cloned();
+        let fetch = self.fetches.get_mut(&download);
+        let mut bytes = fetch.map_or_else(Vec::new, |it| std::mem::take(&mut it.bytes));
+        let results = self.results.clone();
+        let work = move || {
+            let (Some(total), Some(seed)) = (total, seed) else {
+                return (false, bytes);
+            };
+            let id = FragmentId(content.0);
+            match web_seed::fetch(&seed, &id, &mut bytes, total) {
+                Ok(()) => (true, bytes),
+                Err(error) => {
+                    warn!(%seed, %id, %error, "a web seed does not help");
+                    (false, bytes)
+                }
+            }
+        };
+        let fetched = tokio::task::spawn_blocking(work);
+        tokio::spawn(async move {
+            // Should it panic, nothing has come, and nothing is left of what was here.
+            let (good, bytes) = fetched.await.unwrap_or_default();
+            // Fails only when the node stops.
+            let _ = results
+                .send(Done::FetchedWeb {
+                    download,
+                    good,
+                    bytes,
+                })
+                .await;
+        });
+    }
+
+    /// A web server had the rest of a fragment, or some of it, or nothing.
+    fn fetched_web(&mut self, download: DownloadId, good: bool, bytes: Vec<u8>) {
+        let mut result = Err(bytes.len() as u64);
+        if good {
+            result = Ok(());
+            if let Some(fetch) = self.fetches.remove(&download) {
+                // Whoever wanted it may be gone.
+                let _ = fetch.done.send(bytes.into());
+            }
+        } else if let Some(fetch) = self.fetches.get_mut(&download) {
+            if let Some(keep) = &mut fetch.keep {
+                keep.write(0, Bytes::copy_from_slice(&bytes));
+            }
+            fetch.bytes = bytes;
+        }
+        let event = Event::WebFetched { download, result };
+        self.node.handle_event(event, self.now());
+    }
+
     fn done(&mut self, done: Done) {
         let now = self.now();
         match done {
+            Done::FetchedWeb {
+                download,
+                good,
+                bytes,
+            } => self.fetched_web(download, good, bytes),
             Done::Event(event) => self.node.handle_event(event, now),
             Done::Damaged(content) => self.let_go(content, now),
             Done::Checked {

@@ -143,6 +143,11 @@ impl Collector for Status {
                 self.failed_handshakes,
             ),
             (
+                "web_received_bytes",
+                "Bytes of fragments that came from web servers",
+                self.web_received,
+            ),
+            (
                 "stalled",
                 "Peers disconnected because they did not go on with what they had begun",
                 self.stalled,

@@ -1,6 +1,7 @@
 //! Which block is asked of whom.
 
 use super::{Asked, Download};
+use crate::peers::Peer;
 use crate::timers::Timer;
 use crate::{DownloadId, Node, PeerId};
 use protocol::{ContentRequest, Message, RequestId as WireId};
@@ -14,7 +15,8 @@ impl Node {
         for asked in self.downloads.asked.values() {
             *busy.entry(asked.download).or_default() += 1;
         }
-        let open = |(id, d): (&DownloadId, &Download)| (!d.verifying).then_some(*id);
+        let open =
+            |(id, d): (&DownloadId, &Download)| (!d.verifying && !d.web.fetching).then_some(*id);
         let ids: Vec<_> = self.downloads.active.iter().filter_map(open).collect();
         for id in ids {
             // A download nobody has anything for does not take the place of another.
@@ -70,23 +72,25 @@ impl Node {
 
     /// Who sends the next block: of those who have the content and have room, who has least to do for us.
     pub(super) fn choose_source(&self, id: DownloadId, now: Duration) -> Option<PeerId> {
-        let download = self.downloads.active.get(&id)?;
-        let index = self.index_of.get(&download.content).copied();
-        let model = self.config.model;
-        self.peers
-            .connected
-            .iter()
-            .filter(|(_, peer)| {
-                let has = match index {
-                    Some(index) => peer.stores(model, index),
-                    None => model == Some(download.content) && peer.model == model,
-                };
-                // A relay is for words, not for fragments.
-                has && !peer.relayed && !peer.lacks(&download.content)
-            })
+        self.sources(id)
             .filter(|(_, peer)| peer.asked < self.config.blocks_per_peer && peer.busy_until <= now)
             .min_by_key(|(_, peer)| (peer.slow_until > now, peer.asked, peer.latency.headline()))
             .map(|(name, _)| name.clone())
+    }
+
+    /// Everybody who has it and can be asked for it, now or later.
+    pub(super) fn sources(&self, id: DownloadId) -> impl Iterator<Item = (&PeerId, &Peer)> {
+        let content = self.downloads.active.get(&id).map(|it| it.content);
+        let index = content.and_then(|content| self.index_of.get(&content).copied());
+        let model = self.config.model;
+        self.peers.connected.iter().filter(move |(_, peer)| {
+            let has = match index {
+                Some(index) => peer.stores(model, index),
+                None => content.is_some() && model == content && peer.model == model,
+            };
+            // A relay is for words, not for fragments.
+            has && !peer.relayed && content.is_some_and(|content| !peer.lacks(&content))
+        })
     }
 
     pub(crate) fn block_late(&mut self, number: u64, now: Duration) {

@@ -8,7 +8,7 @@ use protocol::{
     ErrorCode, Failure, HoldingsChanged, Message, RequestId as WireId,
 };
 use std::time::Duration;
-use swarm::{Content, Event, FragmentIndex, PeerId, Priority, Ticket};
+use swarm::{Content, DownloadId, Event, FragmentIndex, PeerId, Priority, Ticket};
 
 const FRAGMENTS: u8 = 4;
 /// Of a fragment, where it does not matter.
@@ -170,6 +170,7 @@ enum Blow {
     Read(u64, u64),
     Asked(u32, Priority),
     Wanted(u8, u64),
+    Web(u64, Result<(), u64>),
     Later(u32),
 }
 
@@ -182,6 +183,7 @@ fn blow() -> impl Strategy<Value = Blow> {
         2 => (0u64..40, 0u64..100).prop_map(|(ticket, len)| Blow::Read(ticket, len)),
         3 => (0u32..6, urgent()).prop_map(|(fragment, priority)| Blow::Asked(fragment, priority)),
         1 => (0u8..6, 0u64..3000).prop_map(|(content, have)| Blow::Wanted(content, have)),
+        1 => (0u64..40, any::<Result<(), u64>>()).prop_map(|(download, result)| Blow::Web(download, result)),
         2 => (0u32..40_000).prop_map(Blow::Later),
     ]
 }
@@ -222,6 +224,9 @@ proptest! {
                 Blow::Wanted(seed, have) => {
                     let known = world_fragments.get(usize::from(seed)).copied();
                     node.download(known.unwrap_or(content(seed, BYTES).0), have, now);
+                }
+                Blow::Web(i, result) => {
+                    node.handle_event(Event::WebFetched { download: DownloadId(i), result }, now);
                 }
                 Blow::Later(ms) => now += MS * ms,
             }

@@ -290,3 +290,91 @@ fn who_asks_through_a_relay_nevertheless_is_put_off() {
     assert_eq!(sent(&mut world, &seed), 0);
     assert!(world.get(&seed).banned.is_empty());
 }
+
+#[test]
+fn what_nobody_has_comes_from_the_web_and_what_somebody_has_does_not() {
+    let mut world = World::new(2, LEN);
+    let client = world.join("client", &[]);
+    world.join("seed", &[1]);
+    world.web = vec![Ok(())];
+    let now = world.now;
+    world.get(&client).node.set_web_seeds(1, now);
+    world.run(S);
+    let (nobodys, somebodys) = (world.fetch(&client, 0), world.fetch(&client, 1));
+    assert!(world.run_until(30 * S, |w| {
+        let done = &w.get(&client).done;
+        done.contains(&nobodys) && done.contains(&somebodys)
+    }));
+    world.run(S);
+    let asked: Vec<_> = world.web_asked.iter().map(|it| it.0).collect();
+    assert_eq!(asked, [world.fragment(0)]);
+    let stats = world.get(&client).node.stats();
+    assert!(stats.downloads.is_empty());
+    assert_eq!(
+        (stats.totals.web_received, stats.totals.content_received),
+        (LEN, LEN)
+    );
+}
+
+#[test]
+fn web_servers_that_do_not_help_are_asked_in_turn_and_ever_more_seldom() {
+    let mut world = World::new(1, LEN);
+    let client = world.join("client", &[]);
+    world.web = vec![Err(0), Err(0)];
+    let now = world.now;
+    world.get(&client).node.set_web_seeds(2, now);
+    world.run(S);
+    let id = world.fetch(&client, 0);
+    world.run(120 * S);
+    let servers: Vec<_> = world.web_asked.iter().map(|it| it.1).collect();
+    assert_eq!(servers[..4], [0, 1, 0, 1]);
+    assert!(servers.len() <= 6, "{} times", servers.len());
+    // Somebody has it after all.
+    world.join("late", &[0]);
+    assert!(world.run_until(10 * S, |w| w.get(&client).done.contains(&id)));
+    assert_eq!(world.web_asked.len(), servers.len());
+}
+
+#[test]
+fn few_fragments_come_from_the_web_at_a_time() {
+    let mut world = World::new(6, LEN);
+    let client = world.join("client", &[]);
+    world.web = vec![Ok(())];
+    let now = world.now;
+    world.get(&client).node.set_web_seeds(1, now);
+    world.run(S);
+    let ids: Vec<_> = (0..6).map(|index| world.fetch(&client, index)).collect();
+    assert!(world.run_until(60 * S, |w| {
+        ids.iter().all(|id| w.get(&client).done.contains(id))
+    }));
+    for (_, _, at) in &world.web_asked {
+        let together = world.web_asked.iter().filter(|it| it.2 == *at).count();
+        assert!(together <= 2, "{together}");
+    }
+    // One after the other, without a pause.
+    let times: Vec<_> = world.web_asked.iter().map(|it| it.2).collect();
+    assert!(times[5] - times[0] <= S, "{times:?}");
+}
+
+#[test]
+fn what_came_from_the_web_before_it_broke_off_is_not_fetched_again() {
+    let mut world = World::new(1, LEN);
+    let client = world.join("client", &[]);
+    // Two blocks, and a piece of the third.
+    let came = 2 * u64::from(BLOCK_BYTES) + 5;
+    world.web = vec![Err(came)];
+    let now = world.now;
+    world.get(&client).node.set_web_seeds(1, now);
+    world.run(S);
+    let id = world.fetch(&client, 0);
+    assert!(world.run_until(10 * S, |w| !w.web_asked.is_empty()));
+    world.run(S);
+    world.join("late", &[0]);
+    assert!(world.run_until(10 * S, |w| w.get(&client).done.contains(&id)));
+    let totals = world.get(&client).node.stats().totals;
+    let whole = 2 * u64::from(BLOCK_BYTES);
+    assert_eq!(
+        (totals.web_received, totals.content_received),
+        (whole, LEN - whole)
+    );
+}

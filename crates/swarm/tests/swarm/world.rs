@@ -63,6 +63,10 @@ pub(crate) struct World {
     pub(crate) log: Vec<String>,
     /// So many of the next answers are lost, as when a stream breaks.
     pub(crate) lose: usize,
+    /// Web servers: whether they have what is asked of them.
+    pub(crate) web: Vec<Result<(), u64>>,
+    /// What was asked of which of them, and when.
+    pub(crate) web_asked: Vec<(ContentId, usize, Duration)>,
 }
 
 pub(crate) fn name(name: &str) -> PeerId {
@@ -119,6 +123,8 @@ impl World {
             next_request: 0,
             log: Vec::new(),
             lose: 0,
+            web: Vec::new(),
+            web_asked: Vec::new(),
         }
     }
 
@@ -397,6 +403,23 @@ impl World {
                         i.done.insert(download);
                     }
                     self.plan(who, MS, Happening::Tell(Event::Verified { download, good }));
+                }
+                Action::FetchWeb {
+                    download,
+                    content,
+                    seed,
+                } => {
+                    let result = self.web[seed];
+                    let mut bytes = self.contents[&content].to_vec();
+                    let i = self.get(who);
+                    match result {
+                        Ok(()) => _ = i.done.insert(download),
+                        Err(have) => bytes.truncate(have as usize),
+                    }
+                    i.files.insert(download, bytes);
+                    self.web_asked.push((content, seed, now));
+                    let fetched = Event::WebFetched { download, result };
+                    self.plan(who, 500 * MS, Happening::Tell(fetched));
                 }
                 Action::Ban { peer, .. } => {
                     i.banned.insert(peer.clone());
