@@ -160,7 +160,12 @@ pub(crate) fn a_tab_and_a_native_node_behind_two_routers_connect_directly() -> R
         visitor.be_predictable(QUESTION_TOKENS)?;
         visitor.ask(QUESTION)?;
         same(&visitor.answer()?, &alone)
-    })
+    })?;
+    ensure!(
+        network.through_turn()? < CHECKS,
+        "TURN carries what need not"
+    );
+    Ok(())
 }
 
 fn leaves_the_relay(visitor: &Visitor, peer: &str) -> Result<()> {
@@ -177,11 +182,28 @@ fn leaves_the_relay(visitor: &Visitor, peer: &str) -> Result<()> {
 const LEND: u32 = 16;
 const QUESTION_TOKENS: u32 = 60;
 
+/// Bytes by which both ends try a way before they take another: more of them are messages.
+const CHECKS: u64 = 20_000;
+
 pub(crate) fn tabs_behind_two_routers_compute_for_each_other_directly() -> Result<()> {
+    let turned = tabs_compute_for_each_other(Nat::Cone, (11, 12))?;
+    ensure!(turned < CHECKS, "{turned} bytes by TURN");
+    Ok(())
+}
+
+pub(crate) fn tabs_whose_routers_let_nothing_else_through_compute_for_each_other_by_turn()
+-> Result<()> {
+    let turned = tabs_compute_for_each_other(Nat::Symmetric, (13, 14))?;
+    ensure!(turned > CHECKS, "only {turned} bytes by TURN");
+    Ok(())
+}
+
+/// Says how much went through the entry's TURN server.
+fn tabs_compute_for_each_other(nat: Nat, numbers: (u8, u8)) -> Result<u64> {
     lab::core()?;
     let network = Network::public(CORE)?;
     let alone = network.alone(QUESTION, QUESTION_TOKENS)?;
-    let (one, other) = (Site::new(11, Nat::Cone)?, Site::new(12, Nat::Cone)?);
+    let (one, other) = (Site::new(numbers.0, nat)?, Site::new(numbers.1, nat)?);
     let origin = network.url.trim_end_matches('/');
     Browser::with_at(&one.host, origin, |lending| {
         let lender = Visitor::join(lending, &network.link(), LEND)?;
@@ -211,8 +233,11 @@ pub(crate) fn tabs_behind_two_routers_compute_for_each_other_directly() -> Resul
                 relayed < 256 * answered,
                 "{relayed} bytes through the relay for {answered} requests"
             );
-            println!("{relayed} bytes through the relay, {answered} requests answered directly");
-            Ok(())
+            let turned = network.through_turn()?;
+            println!(
+                "{relayed} bytes through the relay, {turned} by TURN, {answered} requests answered"
+            );
+            Ok(turned)
         })
     })
 }

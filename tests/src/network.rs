@@ -14,11 +14,14 @@ use tempfile::TempDir;
 
 use crate::{
     Identity, Proxy,
+    authority::get_at,
     node::{self, Node, Program},
 };
 
 /// The name of a manifest's file.
 const MANIFEST: &str = "manifest.iap2p";
+/// Where a public entry tells how it is.
+const STATUS: &str = "127.0.0.1:9100";
 /// A size by which the demo model is a handful of fragments, each of many pieces.
 const LARGE_FRAGMENT: &str = "1000000";
 
@@ -48,6 +51,7 @@ struct Kind<'a> {
     ip: &'a str,
     tls: Option<&'a Identity>,
     web: Option<(&'a Path, &'a str)>,
+    turn: bool,
 }
 
 impl Default for Kind<'_> {
@@ -57,6 +61,7 @@ impl Default for Kind<'_> {
             ip: "127.0.0.1",
             tls: None,
             web: None,
+            turn: false,
         }
     }
 }
@@ -91,12 +96,22 @@ impl Network {
         })
     }
 
-    /// The same with an entry at this address.
+    /// The same with an entry at this address, where it has a TURN server, too.
     pub fn public(ip: &str) -> Result<Self> {
         Self::start_with(&Kind {
             ip,
+            turn: true,
             ..Kind::default()
         })
+    }
+
+    /// How many bytes the TURN server of a [public](Self::public) entry has handed on.
+    pub fn through_turn(&self) -> Result<u64> {
+        let metrics = get_at(STATUS.parse()?, STATUS, "/metrics")?;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("iap2p_turn_relayed_bytes_total "));
+        Ok(line.context("the entry has no TURN server")?.parse()?)
     }
 
     /// A network in which nobody has a fragment: they are few and large, and for a web server to give, which the manifest
@@ -114,6 +129,7 @@ impl Network {
             ip,
             tls,
             web,
+            turn,
         } = *kind;
         let program = Program::find()?;
         let folder = tempfile::Builder::new()
@@ -159,6 +175,11 @@ impl Network {
         ];
         if let Some((_, file)) = &secret {
             arguments.extend([&"--secret-file" as &dyn AsRef<OsStr>, file]);
+        }
+        let turn_at = format!("{ip}:3478");
+        if turn {
+            arguments.extend([&"--turn" as &dyn AsRef<OsStr>, &turn_at]);
+            arguments.extend([&"--status" as &dyn AsRef<OsStr>, &STATUS]);
         }
         if let Some(tls) = tls {
             arguments.extend([&"--domain" as &dyn AsRef<OsStr>, &tls.domain]);

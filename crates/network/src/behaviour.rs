@@ -11,7 +11,7 @@ use crate::{
     Config, RelayLimits,
     gate::{Gate, Refusals},
     providers::{Limits, Providers},
-    streams,
+    streams, turn,
 };
 
 /// The project's own DHT, apart from the public ones.
@@ -39,6 +39,7 @@ pub(crate) struct Behaviour {
     pub(crate) ping: ping::Behaviour,
     pub(crate) kad: kad::Behaviour<Providers>,
     pub(crate) streams: streams::Behaviour,
+    pub(crate) turn: turn::Behaviour,
 }
 
 impl Behaviour {
@@ -66,6 +67,7 @@ impl Behaviour {
             ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(15))),
             kad: kad(config),
             streams: streams::Behaviour::new(signalling),
+            turn: turn::behaviour(config.turn.is_some()),
         }
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use protocol::Hello;
 
-use crate::{ConnectionLimits, IceServer, Identity, Secret};
+use crate::{ConnectionLimits, Granter, IceServer, Identity, Secret};
 
 /// How a node takes part in the network.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Config {
     pub direct: bool,
     /// STUN and TURN servers that help to find it.
     pub ice_servers: Vec<IceServer>,
+    /// The node has a TURN server, and lets those use it who ask.
+    pub turn: Option<Granter>,
     /// How many connections there may be; beyond it new ones are refused.
     pub limits: ConnectionLimits,
     /// How long a connection without any open stream is kept. With peers that messages are exchanged with there always
@@ -73,6 +75,7 @@ impl Config {
             webrtc_ip: None,
             direct: true,
             ice_servers: Vec::new(),
+            turn: None,
             limits: ConnectionLimits::default(),
             idle_timeout: Duration::from_secs(30),
         }

@@ -36,7 +36,7 @@ use libp2p::{
 use protocol::Channel;
 
 use crate::{
-    Config, Error, Event,
+    Config, Error, Event, Granter,
     behaviour::Behaviour,
     handle::{Command, Ends, lock},
     reader::Reader,
@@ -82,6 +82,7 @@ struct Settings {
     reserve: bool,
     kad_server: bool,
     direct: bool,
+    turn: Option<Granter>,
 }
 
 /// A task that has ended.
@@ -118,6 +119,8 @@ enum Done {
         /// And then again and again.
         again: bool,
     },
+    /// Time to ask again for credentials for a node's TURN server.
+    Turn { peer: PeerId },
     /// Time to announce everything again.
     Announce,
     /// Time to look who does not go on with what it has begun.
@@ -173,6 +176,7 @@ impl Driver {
                 reserve: config.reserve,
                 kad_server: config.kad_server,
                 direct: config.direct,
+                turn: config.turn,
             },
         })
     }
@@ -290,6 +294,7 @@ impl Driver {
             Done::Upgrade { peer, session } => self.upgrade(peer, session),
             Done::Redial { bootstrap, plan } => self.redial(bootstrap, plan),
             Done::Reserve { bootstrap } => self.reserve(bootstrap),
+            Done::Turn { peer } => self.ask_for_turn(peer),
             Done::Watch => self.watch(),
             Done::Refresh { again } => self.planned_refresh(again),
             Done::Announce => self.announce_again(),

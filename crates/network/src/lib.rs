@@ -46,6 +46,7 @@ mod reader;
 mod secret;
 mod streams;
 mod transport;
+mod turn;
 mod writer;
 
 pub use config::{Config, RelayLimits};
@@ -56,6 +57,7 @@ pub use handle::{Handle, SendError};
 pub use identity::{Identity, InvalidIdentity};
 pub use libp2p::{Multiaddr, PeerId};
 pub use secret::{InvalidSecret, Secret};
+pub use turn::{Grant, Granter};
 pub use webrtc::IceServer;
 #[cfg(not(target_arch = "wasm32"))]
 pub use webrtc::native::{Certificate, InvalidCertificate};

@@ -14,6 +14,7 @@ mod secret;
 mod serve;
 mod status;
 mod tokenize;
+mod turn;
 mod verify;
 mod web;
 
@@ -65,7 +66,7 @@ enum Command {
     Join(join::Options),
     Inspect(inspect::Options),
     Serve(serve::Options),
-    Bootstrap(bootstrap::Options),
+    Bootstrap(Box<bootstrap::Options>),
     Chat(chat::Options),
     Generate(generate::Options),
     Tokenize(tokenize::Options),

@@ -32,6 +32,8 @@ pub(crate) struct Status {
     pub(crate) content: Bytes,
     /// Bytes of fragments that came from web servers.
     pub(crate) web_received: u64,
+    /// What its TURN server has done, if it has one.
+    pub(crate) turn: Option<Turn>,
     /// Peers banned since the start.
     pub(crate) banned: u64,
     /// Peers that speak another version of the messages; they are not asked.
@@ -45,6 +47,20 @@ pub(crate) struct Status {
     pub(crate) downloads: Vec<Download>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) traffic: Vec<Traffic>,
+}
+
+/// What a TURN server does.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Turn {
+    /// Clients now.
+    pub(crate) clients: u64,
+    /// Bytes handed on since the start.
+    pub(crate) relayed: u64,
+    /// Bytes lost because there were too many.
+    pub(crate) dropped: u64,
+    /// Requests not answered because there were too many.
+    pub(crate) refused: u64,
 }
 
 /// Fragments of the model.
@@ -137,16 +153,18 @@ pub(crate) struct Reporter {
     kind: &'static str,
     peer: String,
     started: Instant,
+    turn: Option<turn::Server>,
 }
 
 impl Reporter {
-    pub(crate) fn new(engine: Engine, kind: &'static str) -> Self {
+    pub(crate) fn new(engine: Engine, kind: &'static str, turn: Option<turn::Server>) -> Self {
         let peer = engine.network().local_peer().to_string();
         Self {
             engine,
             kind,
             peer,
             started: Instant::now(),
+            turn,
         }
     }
 
@@ -217,6 +235,15 @@ impl Reporter {
                 expired: totals.expired,
             },
             web_received: totals.web_received,
+            turn: self.turn.as_ref().map(|server| {
+                let did = server.traffic();
+                Turn {
+                    clients: did.clients,
+                    relayed: did.relayed,
+                    dropped: did.dropped,
+                    refused: did.refused,
+                }
+            }),
             content: Bytes {
                 sent: totals.content_sent,
                 received: totals.content_received,

@@ -74,7 +74,7 @@ impl Bootstrap {
         self.remembered
     }
 
-    fn is_connected(&self, peer: PeerId) -> bool {
+    pub(super) fn is_connected(&self, peer: PeerId) -> bool {
         self.state == State::Connected(peer)
     }
 
@@ -219,6 +219,9 @@ impl Driver {
         let protocols = &info.protocols;
         self.helpers
             .met(&self.bootstrap[index].address, &info.listen_addrs);
+        if protocols.contains(&crate::turn::TURN) {
+            self.turn_offered(peer);
+        }
         if protocols.contains(&crate::behaviour::KAD) {
             self.refresh();
             self.refresh_soon();

@@ -1,10 +1,16 @@
 //! Who tells WebRTC by which address it is seen: a native node that listens for WebRTC-direct answers STUN, too, at the
-//! same port. Those that let us in are asked; nobody has to be configured.
+//! same port, and may have a TURN server. Those that let us in are asked; nobody has to be configured.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
 
-use libp2p::{Multiaddr, multiaddr::Protocol};
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, request_response};
 use webrtc::{IceServer, IceServers};
+
+use super::{Done, Driver};
+use crate::turn;
 
 /// How many are asked. One suffices; a second one may still be there when it has gone.
 const MAX_HELPERS: usize = 3;
@@ -15,6 +21,10 @@ pub(super) struct Helpers {
     configured: Vec<IceServer>,
     /// The latest first.
     met: VecDeque<String>,
+    /// The nodes that have a TURN server and are asked for it.
+    asked: HashSet<PeerId>,
+    /// The TURN servers that nodes let us use.
+    granted: HashMap<PeerId, IceServer>,
 }
 
 impl Helpers {
@@ -23,6 +33,8 @@ impl Helpers {
             configured: servers.get().to_vec(),
             servers,
             met: VecDeque::new(),
+            asked: HashSet::new(),
+            granted: HashMap::new(),
         }
     }
 
@@ -34,12 +46,95 @@ impl Helpers {
         self.met.retain(|other| *other != url);
         self.met.push_front(url);
         self.met.truncate(MAX_HELPERS);
+        self.tell();
+    }
+
+    /// A node lets us use its TURN server.
+    fn granted(&mut self, peer: PeerId, server: IceServer) {
+        // Each costs every new connection a few requests.
+        if self.granted.len() < MAX_HELPERS || self.granted.contains_key(&peer) {
+            self.granted.insert(peer, server);
+            self.tell();
+        }
+    }
+
+    /// It does not do so any more.
+    fn expired(&mut self, peer: PeerId) {
+        self.asked.remove(&peer);
+        if self.granted.remove(&peer).is_some() {
+            self.tell();
+        }
+    }
+
+    /// Connections are made with these from now on.
+    fn tell(&self) {
         let met = self.met.iter().map(|url| IceServer {
             urls: vec![url.clone()],
             ..IceServer::default()
         });
+        let all = self.configured.iter().cloned().chain(met);
         self.servers
-            .set(self.configured.iter().cloned().chain(met).collect());
+            .set(all.chain(self.granted.values().cloned()).collect());
+    }
+}
+
+/// The wait after a node that has a TURN server did not say how to use it.
+const PAUSE: Duration = Duration::from_secs(60);
+
+impl Driver {
+    /// A node that lets us in has a TURN server.
+    pub(super) fn turn_offered(&mut self, peer: PeerId) {
+        if self.settings.direct && self.helpers.asked.insert(peer) {
+            self.ask_for_turn(peer);
+        }
+    }
+
+    /// Asks for credentials: at the beginning, before the last ones expire, and when there was no answer.
+    pub(super) fn ask_for_turn(&mut self, peer: PeerId) {
+        if self.bootstrap.iter().any(|it| it.is_connected(peer)) {
+            let turn = &mut self.swarm.behaviour_mut().turn;
+            turn.send_request(&peer, turn::Ask {});
+        } else {
+            self.helpers.expired(peer);
+        }
+    }
+
+    pub(super) fn turn_event(&mut self, event: turn::Event) {
+        match event {
+            request_response::Event::Message {
+                peer,
+                message: request_response::Message::Response { response, .. },
+                ..
+            } => {
+                let read = response.read();
+                let mut pause = PAUSE;
+                if let Some((server, holds)) = read {
+                    tracing::debug!(%peer, urls = ?server.urls, "TURN");
+                    self.helpers.granted(peer, server);
+                    pause = holds * 3 / 4;
+                }
+                self.after(pause, Done::Turn { peer });
+            }
+            request_response::Event::Message {
+                message: request_response::Message::Request { channel, .. },
+                ..
+            } => {
+                if let Some(granter) = &self.settings.turn {
+                    let grant = granter.grant();
+                    // Who has asked may be gone.
+                    let _ = self
+                        .swarm
+                        .behaviour_mut()
+                        .turn
+                        .send_response(channel, grant);
+                }
+            }
+            request_response::Event::OutboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, %error, "TURN");
+                self.after(PAUSE, Done::Turn { peer });
+            }
+            other => tracing::trace!(?other),
+        }
     }
 }
 

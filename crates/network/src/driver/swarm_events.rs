@@ -86,6 +86,7 @@ impl Driver {
         match event {
             BehaviourEvent::Streams(event) => self.stream_event(event),
             BehaviourEvent::Kad(event) => self.kad_event(event),
+            BehaviourEvent::Turn(event) => self.turn_event(event),
             BehaviourEvent::Ping(event) => self.pinged(event.peer, event.connection, event.result),
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.identified(peer_id, &info);

@@ -1,5 +1,6 @@
 use super::node::NodeOptions;
 use super::serve::hold_source;
+use super::turn::TurnOptions;
 use super::web::WebOptions;
 use crate::events::Told;
 use crate::source::{self, Source, Wanted};
@@ -34,7 +35,7 @@ const LISTEN_TO_ALL: [&str; 4] = [
 ///
 /// It computes nothing unless told to (--serve). By default it is reached from this machine only. To be an entry for
 /// everybody, phones included, all it takes is a domain that leads to the machine, and ports 443 and 80 (TCP), 4001 (TCP
-/// and UDP) and 4002 (UDP) open:
+/// and UDP), 4002 and 3478 (UDP) open:
 ///
 ///   iap2p bootstrap --domain swarm.example.org --model fragments/ --web dist/
 #[derive(Args)]
@@ -60,6 +61,8 @@ pub(crate) struct Options {
     hold: Option<String>,
     #[command(flatten)]
     web: WebOptions,
+    #[command(flatten)]
+    turn: TurnOptions,
     #[command(flatten)]
     node: NodeOptions,
 }
@@ -110,12 +113,13 @@ impl Options {
         let teller = self.node.teller();
         let server = self.web.server(&key.path.with_extension("tls"), teller)?;
         let address = server.address()?;
+        let turn = self.turn.start(self.web.domain()).await?;
         let listen = if self.web.has_domain() {
             &LISTEN_TO_ALL
         } else {
             &LISTEN
         };
-        let mut running = self.node.start(key, listen, |network, swarm| {
+        let mut running = self.node.start(key, listen, turn, |network, swarm| {
             if self.web.has_domain() {
                 let named = self.web.addresses(address.port(), &network.listen);
                 network.external.extend(named);

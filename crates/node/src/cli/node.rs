@@ -1,6 +1,7 @@
 //! What the commands that run a node have in common.
 
 use super::secret::Private;
+use super::turn::granter;
 use crate::engine::{Engine, Notice};
 use crate::events::{Teller, Told};
 use crate::key::Key;
@@ -70,7 +71,7 @@ pub(crate) struct NodeOptions {
     json_events: bool,
 }
 
-fn bytes(text: &str) -> Result<NonZeroU64, String> {
+pub(super) fn bytes(text: &str) -> Result<NonZeroU64, String> {
     let bytes: bytesize::ByteSize = text.parse()?;
     NonZeroU64::new(bytes.as_u64()).ok_or_else(|| "it cannot be nothing".into())
 }
@@ -111,6 +112,7 @@ impl NodeOptions {
         &self,
         key: Key,
         listen_by_default: &[&str],
+        turn: Option<turn::Server>,
         adjust: impl FnOnce(&mut network::Config, &mut swarm::Config),
     ) -> Result<Running> {
         let peer = key.identity.peer_id();
@@ -132,6 +134,7 @@ impl NodeOptions {
         network.external = self.external.clone();
         network.reserve |= self.reserve;
         network.bootstrap = self.bootstrap.clone();
+        network.turn = turn.as_ref().map(granter);
         let mut swarm = swarm::Config::new(crate::engine::swarm_peer(&peer));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         swarm.upload_bytes_per_second = self.upload;
@@ -144,7 +147,7 @@ impl NodeOptions {
         teller.tell(&Told::Identity {
             peer: &peer.to_string(),
         })?;
-        let status = self.tell_status(&engine, &key)?;
+        let status = self.tell_status(&engine, &key, turn)?;
         Ok(Running {
             engine,
             teller,
@@ -159,7 +162,12 @@ impl NodeOptions {
 
 impl NodeOptions {
     /// Has the node tell its status to whoever asks.
-    fn tell_status(&self, engine: &Engine, key: &Key) -> Result<Option<StatusFile>> {
+    fn tell_status(
+        &self,
+        engine: &Engine,
+        key: &Key,
+        turn: Option<turn::Server>,
+    ) -> Result<Option<StatusFile>> {
         let address = self
             .status
             .unwrap_or((std::net::Ipv4Addr::LOCALHOST, 0).into());
@@ -176,7 +184,7 @@ impl NodeOptions {
                 IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        let reporter = Reporter::new(engine.clone(), key.kind);
+        let reporter = Reporter::new(engine.clone(), key.kind, turn);
         tokio::spawn(async move {
             if let Err(error) = status::serve(socket, reporter).await {
                 tracing::warn!("the status is not told any longer: {error}");

@@ -79,9 +79,9 @@ impl Options {
                     "{} holds no fragments, only the manifest",
                     dir.display()
                 );
-                let mut running = self
-                    .node
-                    .start(self.node.key("serve")?, &LISTEN, |_, _| {})?;
+                let mut running =
+                    self.node
+                        .start(self.node.key("serve")?, &LISTEN, None, |_, _| {})?;
                 let computes = source.fragments.keys().copied().collect();
                 hold_source(&running, source, computes).await?;
                 running.ready().await?;
@@ -90,7 +90,7 @@ impl Options {
             (None, Some(model), Some(store)) => {
                 let running = self
                     .node
-                    .start(self.node.key("serve")?, &LISTEN, |_, _| {})?;
+                    .start(self.node.key("serve")?, &LISTEN, None, |_, _| {})?;
                 if !self.node.has_bootstrap() {
                     eprintln!("note: without --bootstrap this node waits for others to find it");
                 }

@@ -110,6 +110,14 @@ fn in_words(node: &Status) -> String {
         node.banned,
         node.refused_connections
     ));
+    if let Some(turn) = &node.turn {
+        lines.push(format!(
+            "  TURN: {} clients; {} handed on, {} lost because there was too much",
+            turn.clients,
+            HumanBytes(turn.relayed),
+            HumanBytes(turn.dropped)
+        ));
+    }
     for it in &node.downloads {
         let total = it
             .total

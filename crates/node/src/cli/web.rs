@@ -71,6 +71,11 @@ pub(crate) struct WebOptions {
 
 impl WebOptions {
     /// Whether strangers are expected.
+    /// The first one.
+    pub(crate) fn domain(&self) -> Option<&str> {
+        self.domain.first().map(String::as_str)
+    }
+
     pub(crate) fn has_domain(&self) -> bool {
         !self.domain.is_empty()
     }

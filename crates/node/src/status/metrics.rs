@@ -156,6 +156,33 @@ impl Collector for Status {
             family(e, (name, help, None), [(vec![], counter(count))])?;
         }
 
+        if let Some(turn) = &self.turn {
+            family(
+                e,
+                ("turn_clients", "Clients of the TURN server", None),
+                [(vec![], ConstGauge::new(turn.clients))],
+            )?;
+            for (name, help, count) in [
+                (
+                    "turn_relayed_bytes",
+                    "Bytes the TURN server has handed on",
+                    turn.relayed,
+                ),
+                (
+                    "turn_dropped_bytes",
+                    "Bytes the TURN server has not handed on because there were too many",
+                    turn.dropped,
+                ),
+                (
+                    "turn_refused",
+                    "Requests the TURN server has not answered because there were too many",
+                    turn.refused,
+                ),
+            ] {
+                family(e, (name, help, None), [(vec![], counter(count))])?;
+            }
+        }
+
         let requests = &self.requests;
         family(
             e,
