@@ -1,15 +1,18 @@
 //! Nodes behind routers find a way to each other.
 
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
     Browser, FRAGMENT_SIZE, Network, PeerRow, Program, Visitor,
     lab::{self, CORE, Meter, Nat, Site},
-    model, until,
+    model, through_turn, until,
 };
 
 use crate::answer::{QUESTION, same};
+
+/// Where an entry tells how it is.
+const STATUS: &str = "127.0.0.1:9100";
 
 /// How often the model reads a text: so often that the relay is left on the way.
 const TIMES: usize = 4;
@@ -21,6 +24,8 @@ enum Way {
     Dialled,
     /// Through the relay first, and then directly.
     Punched,
+    /// Through the relay first, and then through the entry's TURN server.
+    Turned,
     /// Through the relay all the time.
     Relayed,
 }
@@ -36,6 +41,7 @@ fn read(
     program: &Program,
     text: &Path,
     (worker, asking): (Nat, Nat),
+    turn: bool,
     numbers: (u8, u8),
 ) -> Result<Answer> {
     let folder = tempfile::tempdir()?;
@@ -43,18 +49,22 @@ fn read(
     program.cut_demo(&fragments)?;
     let listen =
         format!("/ip4/{CORE}/tcp/4001,/ip4/{CORE}/tcp/4002/ws,/ip4/{CORE}/udp/4003/webrtc-direct");
-    let entry = program.start(
-        &folder.path().join("entry.key"),
-        &[
-            &"bootstrap",
-            &"--seed",
-            &fragments,
-            &"--http",
-            &"127.0.0.1:0",
-            &"--listen",
-            &listen,
-        ],
-    )?;
+    let at = format!("{CORE}:3478");
+    let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
+        &"bootstrap",
+        &"--seed",
+        &fragments,
+        &"--http",
+        &"127.0.0.1:0",
+        &"--listen",
+        &listen,
+        &"--status",
+        &STATUS,
+    ];
+    if turn {
+        arguments.extend([&"--turn" as &dyn AsRef<OsStr>, &at]);
+    }
+    let entry = program.start(&folder.path().join("entry.key"), &arguments)?;
     let address = format!("/ip4/{CORE}/tcp/4001/p2p/{}", entry.peer_id()?);
     let (home, other) = (Site::new(numbers.0, worker)?, Site::new(numbers.1, asking)?);
     let listen = format!("/ip4/{}/tcp/0", home.address);
@@ -83,6 +93,7 @@ fn read(
     let changed = |line: &str| line.contains("PathChanged") && line.contains("relayed: false");
     let way = match (log.contains("relayed: true"), log.lines().any(changed)) {
         (false, _) => Way::Dialled,
+        (true, true) if turn && through_turn(STATUS)? > CHECKS => Way::Turned,
         (true, true) => Way::Punched,
         (true, false) => Way::Relayed,
     };
@@ -108,15 +119,18 @@ pub(crate) fn nodes_behind_routers_compute_for_each_other_as_directly_as_can_be(
         &"--file",
         &text,
     ])?;
-    for (worker, asking, way, numbers) in [
-        (Nat::Open, Nat::Symmetric, Way::Dialled, (1, 2)),
-        (Nat::Cone, Nat::Cone, Way::Punched, (3, 4)),
+    let (open, cone, symmetric) = (Nat::Open, Nat::Cone, Nat::Symmetric);
+    for (worker, asking, turn, way, numbers) in [
+        (open, symmetric, true, Way::Dialled, (1, 2)),
+        (cone, cone, true, Way::Punched, (3, 4)),
         // The router of one can say where it will be found, and hears only from where it has sent to: the other one's
-        // next port, which nobody can tell. A relay carries their words.
-        (Nat::Cone, Nat::Symmetric, Way::Relayed, (5, 6)),
-        (Nat::Symmetric, Nat::Symmetric, Way::Relayed, (7, 8)),
+        // next port, which nobody can tell.
+        (cone, symmetric, true, Way::Turned, (5, 6)),
+        (symmetric, symmetric, true, Way::Turned, (7, 8)),
+        // Without a TURN server a relay carries their words.
+        (symmetric, symmetric, false, Way::Relayed, (9, 10)),
     ] {
-        let answer = read(&program, &text, (worker, asking), numbers)?;
+        let answer = read(&program, &text, (worker, asking), turn, numbers)?;
         ensure!(
             answer.figure == alone,
             "{worker:?} and {asking:?}: {} instead of {alone}",

@@ -107,11 +107,7 @@ impl Network {
 
     /// How many bytes the TURN server of a [public](Self::public) entry has handed on.
     pub fn through_turn(&self) -> Result<u64> {
-        let metrics = get_at(STATUS.parse()?, STATUS, "/metrics")?;
-        let line = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix("iap2p_turn_relayed_bytes_total "));
-        Ok(line.context("the entry has no TURN server")?.parse()?)
+        through_turn(STATUS)
     }
 
     /// A network in which nobody has a fragment: they are few and large, and for a web server to give, which the manifest
@@ -349,6 +345,15 @@ impl Network {
         );
         Ok(files)
     }
+}
+
+/// How many bytes the TURN server of a node has handed on that tells its status there.
+pub fn through_turn(status: &str) -> Result<u64> {
+    let metrics = get_at(status.parse()?, status, "/metrics")?;
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("iap2p_turn_relayed_bytes_total "));
+    Ok(line.context("the node has no TURN server")?.parse()?)
 }
 
 /// Turns over one bit in the middle of a file, in place: a process that has it mapped sees it.

@@ -27,15 +27,15 @@ pub struct Limits {
     pub bytes_per_second: NonZeroU32,
 }
 
-/// For some hundred tabs, within what a small server sends in a month.
+/// For some hundred tabs, which are a client for each of their connections.
 impl Default for Limits {
     fn default() -> Self {
         const fn number(of: u32) -> NonZeroU32 {
             NonZeroU32::new(of).expect("not zero")
         }
         Self {
-            clients: 1024,
-            clients_per_address: 64,
+            clients: 8192,
+            clients_per_address: 512,
             requests_per_second: number(100),
             strangers_per_second: number(400),
             client_bytes_per_second: number(1 << 20),

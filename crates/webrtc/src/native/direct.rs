@@ -137,7 +137,7 @@ async fn dial(identity: Arc<Identity>, target: Target) -> Result<(PeerId, Connec
     let session = Session::new(rtc);
     let channel = session.with(noise_channel);
     let source = Source::Own(Box::new(Buffers::small()));
-    tokio::spawn(drive(Arc::clone(&session), socket, source));
+    tokio::spawn(drive(Arc::clone(&session), socket, source, None));
     let connection = Connection::new(Arc::clone(&session), Route::Direct);
     let handshake = Handshake {
         identity,

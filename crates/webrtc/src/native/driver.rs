@@ -11,6 +11,7 @@ use tokio::{sync::mpsc, time::sleep_until};
 use super::{
     session::Session,
     socket::{Buffers, Socket},
+    turn::Relay,
 };
 use crate::core::Liveness;
 
@@ -37,13 +38,26 @@ pub(super) enum Source {
 
 impl Source {
     /// Waits for packets; all that are there are taken at once. `false`: there will be no more.
-    async fn take(&mut self, socket: &Socket, session: &Session) -> bool {
+    async fn take(
+        &mut self,
+        socket: &Socket,
+        session: &Session,
+        relay: &mut Option<Relay>,
+    ) -> bool {
         match self {
             Self::Own(buffers) => {
                 let all = |source, destination, data: &[u8]| {
-                    session
-                        .lock()
-                        .handle(source, destination, data, Instant::now());
+                    let now = Instant::now();
+                    match relay {
+                        Some(relay) if relay.server() == source => {
+                            if let (Some((peer, said)), Some(ours)) =
+                                (relay.received(data), relay.address())
+                            {
+                                session.lock().handle(peer, ours, &said, now);
+                            }
+                        }
+                        _ => session.lock().handle(source, destination, data, now),
+                    }
                 };
                 socket.receive(buffers, all).await.is_ok()
             }
@@ -66,8 +80,16 @@ impl Source {
     }
 }
 
-/// Runs until the connection has ended. One that falls silent is given up.
-pub(super) async fn drive(session: Arc<Session>, socket: Arc<Socket>, mut source: Source) {
+/// Runs until the connection has ended. One that falls silent is given up. A place at a TURN server is given back when it
+/// turns out not to be needed.
+pub(super) async fn drive(
+    session: Arc<Session>,
+    socket: Arc<Socket>,
+    mut source: Source,
+    mut relay: Option<Relay>,
+) {
+    let relayed = relay.as_ref().and_then(Relay::address);
+    let mut wrapped = Vec::new();
     let mut packets = Vec::new();
     let mut liveness = Liveness::new();
     let mut look = Instant::now() + Duration::from_secs(1);
@@ -75,23 +97,48 @@ pub(super) async fn drive(session: Arc<Session>, socket: Arc<Socket>, mut source
     loop {
         let now = Instant::now();
         packets.clear();
-        let (mut next, received, connected, ended, alive) = {
+        let (mut next, received, connected, destination, ended, alive) = {
             let mut state = session.lock();
             let next = state.poll(now, &mut packets, BURST);
             (
                 next,
                 state.received,
                 state.connected,
+                state.destination,
                 state.end.is_some(),
                 state.rtc.is_alive(),
             )
         };
-        socket.send(&packets).await;
-        if ended {
-            let until = *goodbye.get_or_insert(now + GOODBYE);
-            if !alive || now >= until {
-                return;
+        if let Some(address) = relayed {
+            // What is sent from there is sent there first.
+            packets.retain(|packet| {
+                let through = packet.source == address;
+                if through && let Some(relay) = &mut relay {
+                    wrapped.extend(relay.wrap(packet.destination, &packet.contents));
+                }
+                !through
+            });
+        }
+        let until = ended.then(|| *goodbye.get_or_insert(now + GOODBYE));
+        let over = until.is_some_and(|until| !alive || now >= until);
+        if let (Some(mut through), Some(address)) = (relay.take(), relayed) {
+            let direct = connected && destination.is_some_and(|it| it.ip() != address.ip());
+            let leaves = direct || over;
+            if leaves {
+                through.leave(&mut wrapped);
+            } else {
+                next = next.min(through.poll(&mut wrapped));
             }
+            for datagram in wrapped.drain(..) {
+                socket.send_to(through.server(), &datagram).await;
+            }
+            relay = (!leaves).then_some(through);
+        }
+        socket.send(&packets).await;
+        if over {
+            return;
+        }
+        if let Some(until) = until {
             next = next.min(until);
         } else {
             // Until it stands, finding a path takes what it takes; whoever negotiates sets the limit.
@@ -114,7 +161,7 @@ pub(super) async fn drive(session: Arc<Session>, socket: Arc<Socket>, mut source
             continue;
         }
         tokio::select! {
-            more = source.take(&socket, &session) => if !more {
+            more = source.take(&socket, &session, &mut relay) => if !more {
                 // Nothing will be heard any more, not even of a goodbye.
                 return session.lost();
             },

@@ -25,6 +25,7 @@ mod session;
 mod socket;
 mod stream;
 mod stun;
+mod turn;
 
 use crate::Error;
 

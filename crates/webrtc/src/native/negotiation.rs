@@ -23,6 +23,7 @@ use super::{
     paths::{self, ANYWHERE},
     session::{INIT, Session},
     socket::{Buffers, Socket},
+    turn::Relay,
 };
 use crate::{
     IceServer, Role,
@@ -95,9 +96,9 @@ async fn agree(
     let mut signals = Signals::new(reader);
     let mut rtc = config().build(Instant::now());
     let mut theirs = Theirs::default();
-    match role {
+    let relay = match role {
         Role::Offers => {
-            find_ourselves(&mut rtc, &socket, servers).await?;
+            let relay = find_ourselves(&mut rtc, &socket, servers).await?;
             let mut change = rtc.sdp_api();
             change.add_channel(INIT.to_owned());
             let (offer, pending) = change
@@ -109,6 +110,7 @@ async fn agree(
             let answer = SdpAnswer::from_sdp_string(&answer)
                 .map_err(|_| Error::Negotiation("not a description"))?;
             rtc.sdp_api().accept_answer(pending, answer)?;
+            relay
         }
         Role::Answers => {
             // The offer takes a while to come; what is asked meanwhile costs nothing.
@@ -117,18 +119,19 @@ async fn agree(
                 signals.expect(Type::SdpOffer),
             )
             .await;
-            found?;
+            let relay = found?;
             let offer = offer?;
             theirs.read_description(&offer);
             let offer = SdpOffer::from_sdp_string(&offer)
                 .map_err(|_| Error::Negotiation("not a description"))?;
             let answer = rtc.sdp_api().accept_offer(offer)?;
             send(&mut writer, Type::SdpAnswer, answer.to_sdp_string()).await?;
+            relay
         }
-    }
+    };
     let session = Session::new(rtc);
     let source = Source::Own(Box::new(Buffers::small()));
-    tokio::spawn(drive(Arc::clone(&session), socket, source));
+    tokio::spawn(drive(Arc::clone(&session), socket, source, relay));
     // From here on the session is closed if anything fails.
     let mut connection = Connection::new(Arc::clone(&session), crate::core::Route::Punched);
     find_path(&session, signals, &mut theirs).await?;
@@ -143,11 +146,12 @@ async fn find_ourselves(
     rtc: &mut Rtc,
     socket: &Socket,
     servers: &[IceServer],
-) -> Result<(), Error> {
-    for candidate in paths::gather(socket, servers).await? {
+) -> Result<Option<Relay>, Error> {
+    let (candidates, relay) = paths::gather(socket, servers).await?;
+    for candidate in candidates {
         rtc.add_local_candidate(candidate);
     }
-    Ok(())
+    Ok(relay)
 }
 
 /// Takes candidates as they come, until the connection stands.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{
     socket::{Buffers, Socket},
     stun,
+    turn::Relay,
 };
 use crate::{IceServer, core::Route};
 
@@ -59,9 +60,12 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Candidates by which others may reach this socket: the machine's own addresses, and those by which STUN servers see
-/// it. Servers that do not answer in time are not waited for.
-pub(super) async fn gather(socket: &Socket, servers: &[IceServer]) -> io::Result<Vec<Candidate>> {
+/// Candidates by which others may reach this socket: the machine's own addresses, those by which STUN servers see it, and
+/// one at a TURN server, with what it takes to be there. Servers that do not answer in time are not waited for.
+pub(super) async fn gather(
+    socket: &Socket,
+    servers: &[IceServer],
+) -> io::Result<(Vec<Candidate>, Option<Relay>)> {
     let hosts = hosts(socket.local())?;
     let mut candidates: Vec<_> = hosts
         .iter()
@@ -69,28 +73,42 @@ pub(super) async fn gather(socket: &Socket, servers: &[IceServer]) -> io::Result
         .collect();
     // The address it was sent from is not told by the answer; which of our own it was makes no difference to anybody.
     let Some(base) = hosts.iter().copied().find(|host| !host.ip().is_loopback()) else {
-        return Ok(candidates);
+        return Ok((candidates, None));
     };
-    for mapped in reflexive(socket, servers).await {
+    let (mapped, relay) = ask(socket, servers).await;
+    for mapped in mapped {
         // A server on this machine sees what nobody else does.
         if !hosts.contains(&mapped) && !mapped.ip().is_loopback() {
             candidates.extend(Candidate::server_reflexive(mapped, base, "udp").ok());
         }
     }
-    Ok(candidates)
+    if let Some(address) = relay.as_ref().and_then(Relay::address) {
+        candidates.extend(Candidate::relayed(address, base, "udp").ok());
+    }
+    Ok((candidates, relay))
 }
 
-/// The addresses by which STUN servers see this socket.
-async fn reflexive(socket: &Socket, servers: &[IceServer]) -> Vec<SocketAddr> {
+/// The addresses by which STUN servers see this socket, and a place at a TURN server, if one gives it.
+async fn ask(socket: &Socket, servers: &[IceServer]) -> (Vec<SocketAddr>, Option<Relay>) {
     let mut addresses = Vec::new();
-    let urls = servers.iter().flat_map(|server| &server.urls);
-    for host in urls.filter_map(|url| host_of(url)).take(MAX_SERVERS) {
-        if let Ok(Ok(found)) = timeout(PATIENCE, tokio::net::lookup_host(host)).await {
-            addresses.extend(
-                found
-                    .filter(|it| it.is_ipv4() == socket.local().is_ipv4())
-                    .take(1),
-            );
+    let mut relay = None;
+    let mut hosts = Vec::new();
+    for server in servers {
+        hosts.extend(
+            server
+                .urls
+                .iter()
+                .filter_map(|url| Some((server, host_of(url)?))),
+        );
+    }
+    hosts.truncate(MAX_SERVERS);
+    for (server, host) in hosts {
+        let Ok(Ok(mut found)) = timeout(PATIENCE, tokio::net::lookup_host(host)).await else {
+            continue;
+        };
+        if let Some(address) = found.find(|it| it.is_ipv4() == socket.local().is_ipv4()) {
+            addresses.push(address);
+            relay = relay.or_else(|| Relay::new(socket.local(), address, server));
         }
     }
     addresses.sort_unstable();
@@ -102,29 +120,45 @@ async fn reflexive(socket: &Socket, servers: &[IceServer]) -> Vec<SocketAddr> {
     let mut mapped = Vec::new();
     let mut buffers = Buffers::small();
     let deadline = Instant::now() + PATIENCE;
-    let mut ask = Instant::now();
-    while !asked.is_empty() && Instant::now() < deadline {
-        if Instant::now() >= ask {
+    let mut again = Instant::now();
+    let mut said = Vec::new();
+    while Instant::now() < deadline
+        && (!asked.is_empty() || relay.as_ref().is_some_and(Relay::is_pending))
+    {
+        if Instant::now() >= again {
             for (id, server) in &asked {
                 socket.send_to(*server, &stun::request(*id)).await;
             }
-            ask = Instant::now() + AGAIN;
+            again = Instant::now() + AGAIN;
         }
-        let look = |_, _, data: &[u8]| {
+        let mut next = again.min(deadline);
+        if let Some(relay) = &mut relay {
+            next = next.min(relay.poll(&mut said).into());
+            for datagram in said.drain(..) {
+                socket.send_to(relay.server(), &datagram).await;
+            }
+            if asked.is_empty() && !relay.is_pending() {
+                break;
+            }
+        }
+        let look = |source, _, data: &[u8]| {
             if let Some((id, address)) = stun::answer(data)
                 && asked.remove(&id).is_some()
             {
                 mapped.push(address);
+            } else if let Some(relay) = relay.as_mut().filter(|it| it.server() == source) {
+                // Nobody knows yet that we are there.
+                let _ = relay.received(data);
             }
         };
         tokio::select! {
             received = socket.receive(&mut buffers, look) => if received.is_err() {
                 break;
             },
-            () = sleep_until(ask.min(deadline)) => {}
+            () = sleep_until(next) => {}
         }
     }
-    mapped
+    (mapped, relay.filter(|it| it.address().is_some()))
 }
 
 /// Host and port of a server that speaks STUN over UDP, which a TURN server does, too.
@@ -209,6 +243,8 @@ mod tests {
             urls: vec![url],
             ..IceServer::default()
         }];
-        assert_eq!(reflexive(&client, &servers).await, [client.local()]);
+        let (seen, relay) = ask(&client, &servers).await;
+        assert_eq!(seen, [client.local()]);
+        assert!(relay.is_none());
     }
 }

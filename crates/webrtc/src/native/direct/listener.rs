@@ -186,6 +186,7 @@ impl Port {
             Arc::clone(&session),
             Arc::clone(&self.socket),
             Source::Shared(packets),
+            None,
         ));
         let connection = Connection::new(Arc::clone(&session), Route::Direct);
         let handshake = Handshake {
