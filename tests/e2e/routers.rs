@@ -15,7 +15,7 @@ use crate::answer::{QUESTION, same};
 const STATUS: &str = "127.0.0.1:9100";
 
 /// How often the model reads a text: so often that the relay is left on the way.
-const TIMES: usize = 4;
+const TIMES: usize = 2;
 
 /// How who asks reaches the worker in the end.
 #[derive(Debug, PartialEq)]

@@ -38,13 +38,20 @@ impl Default for Limits {
             clients_per_address: 512,
             requests_per_second: number(100),
             strangers_per_second: number(400),
-            client_bytes_per_second: number(1 << 20),
+            client_bytes_per_second: number(2 << 20),
             bytes_per_second: number(8 << 20),
         }
     }
 }
 
 type Keyed<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock>;
+
+/// For so many seconds' worth of bytes one may be silent and send them then: questions and answers come in bursts.
+const BURST: NonZeroU32 = NonZeroU32::new(4).expect("4 is not zero");
+
+fn bytes(per_second: NonZeroU32) -> Quota {
+    Quota::per_second(per_second).allow_burst(per_second.saturating_mul(BURST))
+}
 
 /// Addresses that are remembered at most for their requests. When there are more, somebody invents them.
 const MAX_REMEMBERED: usize = 16_384;
@@ -62,8 +69,8 @@ impl Budgets {
         Self {
             requests: RateLimiter::hashmap(Quota::per_second(limits.requests_per_second)),
             strangers: RateLimiter::direct(Quota::per_second(limits.strangers_per_second)),
-            clients: RateLimiter::hashmap(Quota::per_second(limits.client_bytes_per_second)),
-            all: RateLimiter::direct(Quota::per_second(limits.bytes_per_second)),
+            clients: RateLimiter::hashmap(bytes(limits.client_bytes_per_second)),
+            all: RateLimiter::direct(bytes(limits.bytes_per_second)),
         }
     }
 
@@ -174,10 +181,10 @@ mod tests {
     fn neither_one_client_nor_all_of_them_send_more_than_they_may() {
         let budgets = budgets();
         let send = |client: &str, bytes| budgets.allow_bytes(client.parse().unwrap(), bytes);
-        assert!(send("192.0.2.1:1", 900));
+        assert!(send("192.0.2.1:1", 3900));
         assert!(!send("192.0.2.1:1", 900), "one has had its share");
-        assert!(send("192.0.2.1:2", 500));
-        assert!(!send("192.0.2.1:3", 500), "all have had theirs");
+        assert!(send("192.0.2.1:2", 1900));
+        assert!(!send("192.0.2.1:3", 900), "all have had theirs");
         assert!(send("192.0.2.1:4", 0));
     }
 }

@@ -249,7 +249,7 @@ async fn one_household_does_not_take_every_place() {
 #[tokio::test]
 async fn what_is_too_fast_is_lost() {
     let limits = Limits {
-        client_bytes_per_second: NonZeroU32::new(4000).unwrap(),
+        client_bytes_per_second: NonZeroU32::new(1000).unwrap(),
         ..Limits::default()
     };
     let (server, address) = server(limits).await;
@@ -269,7 +269,7 @@ async fn what_is_too_fast_is_lost() {
         }
     };
     timeout(PATIENCE, lost).await.expect("it is not limited");
-    assert!(server.traffic().relayed <= 8000);
+    assert!(server.traffic().relayed < 20_000);
 }
 
 /// Bytes, many of which look like a message at first.
