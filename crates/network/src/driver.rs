@@ -120,7 +120,10 @@ enum Done {
         again: bool,
     },
     /// Time to ask again for credentials for a node's TURN server.
-    Turn { peer: PeerId },
+    Turn {
+        peer: PeerId,
+        connection: ConnectionId,
+    },
     /// Time to announce everything again.
     Announce,
     /// Time to look who does not go on with what it has begun.
@@ -294,7 +297,7 @@ impl Driver {
             Done::Upgrade { peer, session } => self.upgrade(peer, session),
             Done::Redial { bootstrap, plan } => self.redial(bootstrap, plan),
             Done::Reserve { bootstrap } => self.reserve(bootstrap),
-            Done::Turn { peer } => self.ask_for_turn(peer),
+            Done::Turn { peer, connection } => self.ask_for_turn(peer, connection),
             Done::Watch => self.watch(),
             Done::Refresh { again } => self.planned_refresh(again),
             Done::Announce => self.announce_again(),

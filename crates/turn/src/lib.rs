@@ -11,6 +11,7 @@
 //!
 //! The protocol itself is that of the `turn-server` crate; here is who may use it, and how much.
 
+mod form;
 mod issuer;
 mod limits;
 mod server;

@@ -28,16 +28,13 @@ use turn_server::{
 };
 
 use crate::{
-    Credentials, Issuer, Limits,
+    Credentials, Issuer, Limits, form,
     issuer::REALM,
     limits::{Budgets, Census},
 };
 
 /// Longer than any datagram that comes through the internet in one piece.
 const MAX_DATAGRAM: usize = 2048;
-
-/// What begins every datagram: the head of what came through a channel, of which that of a message is the continuation.
-const MIN_DATAGRAM: usize = 4;
 
 /// The longest time a client may ask to be remembered for without saying anything (RFC 8656, section 7.2).
 const MAX_LIFETIME: u32 = 3600;
@@ -155,8 +152,7 @@ impl Server {
     }
 
     async fn received(&self, datagram: &[u8], source: SocketAddr) {
-        // The decoder takes for granted that there is a head.
-        if datagram.len() < MIN_DATAGRAM {
+        if !form::is_right(datagram) {
             return;
         }
         let counters = &self.clerk.0.counters;

@@ -272,31 +272,37 @@ async fn what_is_too_fast_is_lost() {
     assert!(server.traffic().relayed < 20_000);
 }
 
-/// Bytes, many of which look like a message at first.
+/// Bytes, many of which look like a message at first, and some to the end.
 fn datagrams() -> impl Strategy<Value = Vec<u8>> {
-    let attribute = (
-        any::<u8>(),
+    let kind = prop_oneof![
+        prop::sample::select(vec![
+            0x06_u16, 0x08, 0x09, 0x0c, 0x0d, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x19, 0x1c, 0x1d,
+            0x20, 0x22, 0x8002, 0x8028,
+        ]),
         any::<u16>(),
-        prop::collection::vec(any::<u8>(), 0..40),
+    ];
+    let value = prop::collection::vec(any::<u8>(), 0..40);
+    // A length that is not that of the value, and whether there is padding.
+    let attribute = (
+        kind,
+        prop::option::weighted(0.1, any::<u16>()),
+        value,
+        prop::bool::weighted(0.9),
     );
     let message = (
         prop::sample::select(vec![1_u16, 3, 4, 6, 8, 9, 0x16, 0x17]),
-        any::<Option<u16>>(),
+        prop::option::weighted(0.1, any::<u16>()),
         prop::collection::vec(attribute, 0..8),
     );
     let message = message.prop_map(|(method, length, attributes)| {
         let mut body = Vec::new();
-        for (kind, length, value) in attributes {
-            body.extend(u16::from(kind).to_be_bytes());
-            // Often right.
-            let length = if length % 4 == 0 {
-                length
-            } else {
-                value.len() as u16
-            };
-            body.extend(length.to_be_bytes());
+        for (kind, length, value, padded) in attributes {
+            body.extend(kind.to_be_bytes());
+            body.extend(length.unwrap_or(value.len() as u16).to_be_bytes());
             body.extend(value);
-            body.resize(body.len().next_multiple_of(4), 0);
+            if padded {
+                body.resize(body.len().next_multiple_of(4), 0);
+            }
         }
         let length = length.unwrap_or(body.len() as u16);
         let head = [method.to_be_bytes(), length.to_be_bytes()].concat();
@@ -304,7 +310,7 @@ fn datagrams() -> impl Strategy<Value = Vec<u8>> {
     });
     prop_oneof![
         1 => prop::collection::vec(any::<u8>(), 0..200),
-        4 => message,
+        6 => message,
     ]
 }
 
@@ -320,7 +326,7 @@ fn no_datagram_stops_it() {
     let (server, address) = runtime.block_on(server(limits));
     let stranger = runtime.block_on(UdpSocket::bind("127.0.0.1:0")).unwrap();
     let settings = ProptestConfig {
-        cases: 5000,
+        cases: 10_000,
         ..ProptestConfig::default()
     };
     TestRunner::new(settings)

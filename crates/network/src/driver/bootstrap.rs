@@ -212,7 +212,12 @@ impl Driver {
     }
 
     /// A peer has told which protocols it speaks.
-    pub(super) fn bootstrap_identified(&mut self, peer: PeerId, info: &identify::Info) {
+    pub(super) fn bootstrap_identified(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        info: &identify::Info,
+    ) {
         let Some(index) = self.bootstrap.iter().position(|it| it.is_connected(peer)) else {
             return;
         };
@@ -220,7 +225,7 @@ impl Driver {
         self.helpers
             .met(&self.bootstrap[index].address, &info.listen_addrs);
         if protocols.contains(&crate::turn::TURN) {
-            self.turn_offered(peer);
+            self.turn_offered(peer, connection);
         }
         if protocols.contains(&crate::behaviour::KAD) {
             self.refresh();

@@ -2,11 +2,11 @@
 //! same port, and may have a TURN server. Those that let us in are asked; nobody has to be configured.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     time::Duration,
 };
 
-use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, request_response};
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, request_response, swarm::ConnectionId};
 use webrtc::{IceServer, IceServers};
 
 use super::{Done, Driver};
@@ -21,8 +21,9 @@ pub(super) struct Helpers {
     configured: Vec<IceServer>,
     /// The latest first.
     met: VecDeque<String>,
-    /// The nodes that have a TURN server and are asked for it.
-    asked: HashSet<PeerId>,
+    /// The nodes that have a TURN server, and the connection on which that was said. One that was started anew does not
+    /// know what it has granted before.
+    offered: HashMap<PeerId, ConnectionId>,
     /// The TURN servers that nodes let us use.
     granted: HashMap<PeerId, IceServer>,
 }
@@ -33,7 +34,7 @@ impl Helpers {
             configured: servers.get().to_vec(),
             servers,
             met: VecDeque::new(),
-            asked: HashSet::new(),
+            offered: HashMap::new(),
             granted: HashMap::new(),
         }
     }
@@ -60,7 +61,7 @@ impl Helpers {
 
     /// It does not do so any more.
     fn expired(&mut self, peer: PeerId) {
-        self.asked.remove(&peer);
+        self.offered.remove(&peer);
         if self.granted.remove(&peer).is_some() {
             self.tell();
         }
@@ -83,15 +84,18 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 impl Driver {
     /// A node that lets us in has a TURN server.
-    pub(super) fn turn_offered(&mut self, peer: PeerId) {
-        if self.settings.direct && self.helpers.asked.insert(peer) {
-            self.ask_for_turn(peer);
+    pub(super) fn turn_offered(&mut self, peer: PeerId, connection: ConnectionId) {
+        let known = self.helpers.offered.insert(peer, connection);
+        if self.settings.direct && known != Some(connection) {
+            self.ask_for_turn(peer, connection);
         }
     }
 
     /// Asks for credentials: at the beginning, before the last ones expire, and when there was no answer.
-    pub(super) fn ask_for_turn(&mut self, peer: PeerId) {
-        if self.bootstrap.iter().any(|it| it.is_connected(peer)) {
+    pub(super) fn ask_for_turn(&mut self, peer: PeerId, connection: ConnectionId) {
+        if self.helpers.offered.get(&peer) != Some(&connection) {
+            // It has been asked on another one since.
+        } else if self.bootstrap.iter().any(|it| it.is_connected(peer)) {
             let turn = &mut self.swarm.behaviour_mut().turn;
             turn.send_request(&peer, turn::Ask {});
         } else {
@@ -113,7 +117,7 @@ impl Driver {
                     self.helpers.granted(peer, server);
                     pause = holds * 3 / 4;
                 }
-                self.after(pause, Done::Turn { peer });
+                self.ask_later(peer, pause);
             }
             request_response::Event::Message {
                 message: request_response::Message::Request { channel, .. },
@@ -131,9 +135,15 @@ impl Driver {
             }
             request_response::Event::OutboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, %error, "TURN");
-                self.after(PAUSE, Done::Turn { peer });
+                self.ask_later(peer, PAUSE);
             }
             other => tracing::trace!(?other),
+        }
+    }
+
+    fn ask_later(&mut self, peer: PeerId, pause: Duration) {
+        if let Some(connection) = self.helpers.offered.get(&peer).copied() {
+            self.after(pause, Done::Turn { peer, connection });
         }
     }
 }

@@ -88,9 +88,11 @@ impl Driver {
             BehaviourEvent::Kad(event) => self.kad_event(event),
             BehaviourEvent::Turn(event) => self.turn_event(event),
             BehaviourEvent::Ping(event) => self.pinged(event.peer, event.connection, event.result),
-            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
-                self.identified(peer_id, &info);
-            }
+            BehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                connection_id,
+                info,
+            }) => self.identified(peer_id, connection_id, &info),
             BehaviourEvent::RelayClient(relay::client::Event::ReservationReqAccepted {
                 relay_peer_id,
                 ..
@@ -101,7 +103,7 @@ impl Driver {
         }
     }
 
-    fn identified(&mut self, peer: PeerId, info: &identify::Info) {
+    fn identified(&mut self, peer: PeerId, connection: ConnectionId, info: &identify::Info) {
         if info.protocols.contains(&crate::behaviour::KAD) {
             let usable = info
                 .listen_addrs
@@ -110,7 +112,7 @@ impl Driver {
             self.route(peer, usable.take(MAX_ADDRESSES).cloned());
             self.note_listener(peer, info);
         }
-        self.bootstrap_identified(peer, info);
+        self.bootstrap_identified(peer, connection, info);
         self.upgrade_identified(peer, info);
     }
 
