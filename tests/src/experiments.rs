@@ -1,6 +1,7 @@
 //! Experiments: each says what it has measured as a table, and fails when what it must show does not hold. `cargo xtask
 //! lab NAME` runs them at full length, the tests in a short form.
 
+pub mod connect;
 pub mod dht;
 pub mod hostile;
 

@@ -4,8 +4,8 @@ mod bigfile;
 mod fullsize;
 mod peak;
 
-use crate::setup;
 use crate::shell::{self, Shell};
+use crate::{setup, web};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
@@ -15,6 +15,8 @@ pub(crate) enum Experiment {
     Bigfile(bigfile::Options),
     /// Cut and join a model of the real size, and compare with copying and hashing it.
     Fullsize(fullsize::Options),
+    /// Native nodes and tabs connect, whatever routers they are behind, as directly as these let them.
+    Connect(Passed),
     /// 200 nodes find 1,000 fragments through the DHT, with and without the bootstrap node.
     Dht(Passed),
     /// A node is attacked in every way that costs the attacker little, and goes on.
@@ -28,10 +30,26 @@ pub(crate) struct Passed {
     arguments: Vec<String>,
 }
 
-/// An experiment with the network, which is part of the end-to-end tests' crate; with the program, if it starts nodes.
-fn network(name: &str, starts_nodes: bool, passed: &Passed) -> Result<()> {
-    let shell = Shell::with_tools(setup::tool_folders()?)?;
-    if starts_nodes {
+/// What an experiment needs.
+enum Needs {
+    /// Only itself: its nodes are in its own process.
+    Nothing,
+    /// The program.
+    Nodes,
+    /// The program, Chromium and the page.
+    Tabs,
+}
+
+/// An experiment with the network, which is part of the end-to-end tests' crate.
+fn network(name: &str, needs: &Needs, passed: &Passed) -> Result<()> {
+    let shell = match needs {
+        Needs::Tabs => setup::prepare(setup::Purpose::Test)?,
+        Needs::Nothing | Needs::Nodes => Shell::with_tools(setup::tool_folders()?)?,
+    };
+    if matches!(needs, Needs::Tabs) {
+        web::build(&shell)?;
+    }
+    if !matches!(needs, Needs::Nothing) {
         shell::run(&mut shell.cargo(&["build", "--release", "-p", "node"]))?;
     }
     let mut arguments = vec!["run", "--release", "-p", "e2e", "--bin", "lab", "--", name];
@@ -43,7 +61,8 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
     match experiment {
         Experiment::Bigfile(options) => bigfile::run(options),
         Experiment::Fullsize(options) => fullsize::run(options),
-        Experiment::Dht(passed) => network("dht", false, passed),
-        Experiment::Hostile(passed) => network("hostile", true, passed),
+        Experiment::Connect(passed) => network("connect", &Needs::Tabs, passed),
+        Experiment::Dht(passed) => network("dht", &Needs::Nothing, passed),
+        Experiment::Hostile(passed) => network("hostile", &Needs::Nodes, passed),
     }
 }

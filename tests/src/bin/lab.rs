@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use e2e::experiments::{dht, hostile};
+use e2e::experiments::{connect, dht, hostile};
 use std::path::Path;
 
 /// Experiments with the network.
@@ -17,6 +17,8 @@ struct Lab {
 
 #[derive(Subcommand)]
 enum Experiment {
+    /// Native nodes and tabs connect, whatever routers they are behind.
+    Connect,
     /// Many nodes find many fragments through the DHT, the bootstrap node or not.
     Dht {
         /// Nodes besides the bootstrap node
@@ -49,6 +51,7 @@ fn main() -> Result<()> {
         .with_writer(std::io::stderr)
         .init();
     let (name, table) = match lab.experiment {
+        Experiment::Connect => ("connect", connect::run_blocking()?.to_string()),
         Experiment::Dht { nodes, fragments } => {
             let options = dht::Options { nodes, fragments };
             ("dht", dht::run_blocking(options)?.to_string())

@@ -1,0 +1,224 @@
+//! Native nodes and tabs, each with an address of its own or behind a router: every pair of them connects, as directly as
+//! their routers let it.
+
+use std::{fmt, path::PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::{Table, progress};
+use crate::{
+    Browser, Network, Node, Program, Visitor,
+    lab::{self, CORE, Nat, Site},
+    until,
+};
+
+/// What is at one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// `iap2p serve`.
+    Native,
+    /// The page in Chromium.
+    Tab,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct End {
+    kind: Kind,
+    nat: Nat,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Native => "native",
+            Kind::Tab => "tab",
+        };
+        let nat = match self.nat {
+            Nat::Open => "own address",
+            Nat::Cone => "router",
+            Nat::Symmetric => "router with a port for each connection",
+        };
+        write!(f, "{kind}, {nat}")
+    }
+}
+
+/// How the two are connected in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// One has dialled the other one's address.
+    Dialled,
+    /// They have arranged it over the relay, and what they send goes from the one to the other.
+    Punched,
+    /// The same, and what they send goes through the entry's TURN server.
+    Turned,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dialled => "dialled",
+            Self::Punched => "directly",
+            Self::Turned => "by TURN",
+        })
+    }
+}
+
+/// The most direct way that their routers let them find.
+fn best(one: End, other: End) -> Way {
+    let ends = [one, other];
+    let behind_symmetric = ends.iter().any(|end| end.nat == Nat::Symmetric);
+    let open = ends.iter().any(|end| end.nat == Nat::Open);
+    if ends.contains(&End {
+        kind: Kind::Native,
+        nat: Nat::Open,
+    }) {
+        Way::Dialled
+    } else if behind_symmetric && !open {
+        // Nobody can say where the one will be found, and the other one's router lets in only whom it has sent to.
+        Way::Turned
+    } else {
+        Way::Punched
+    }
+}
+
+/// More bytes than it takes to find out that a way through the TURN server is not needed, and fewer than a handshake has.
+const CHECKS: u64 = 4_000;
+
+/// One end, as it runs.
+enum Running<'a> {
+    Native {
+        /// To be run on the same machine.
+        program: &'a Program,
+        key: &'a PathBuf,
+        node: &'a Node,
+    },
+    Tab(&'a Visitor),
+}
+
+impl Running<'_> {
+    fn peer_id(&self) -> Result<String> {
+        match self {
+            Self::Native { node, .. } => node.peer_id(),
+            Self::Tab(visitor) => visitor.peer_id(),
+        }
+    }
+
+    /// Whether it is connected with a peer other than through the relay, and if so, whether that was arranged.
+    fn arranged(&self, peer: &str) -> Result<Option<bool>> {
+        match self {
+            Self::Native { program, key, .. } => {
+                let status = program.run(&[&"status", &"--json", &"--key", key])?;
+                let status: Value = serde_json::from_str(&status)?;
+                let connections = status["connections"].as_array().context("no list")?;
+                let direct = connections.iter().find(|it| {
+                    it["peer"] == peer && it["usage"] == "messages" && it["relayed"] == false
+                });
+                Ok(direct.map(|it| it["transport"] == "webrtc"))
+            }
+            Self::Tab(visitor) => {
+                let rows = visitor.peers()?;
+                let direct = rows
+                    .iter()
+                    .find(|row| row.peer == peer && !row.relayed && row.transport.is_some());
+                Ok(direct.map(|row| row.transport.as_deref() == Some("WebRTC")))
+            }
+        }
+    }
+}
+
+/// Starts one end, and stops it again.
+fn with_end<T>(
+    network: &Network,
+    end: End,
+    number: u8,
+    test: impl FnOnce(&Running) -> Result<T>,
+) -> Result<T> {
+    let site = Site::new(number, end.nat)?;
+    match end.kind {
+        Kind::Native => {
+            let folder = tempfile::tempdir()?;
+            let key = folder.path().join("node.key");
+            let program = Program::find()?.at(&site.host);
+            let ip = &site.address;
+            let listen =
+                format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws,/ip4/{ip}/udp/0/webrtc-direct");
+            let node = program.start(
+                &key,
+                &[
+                    &"serve",
+                    &"--dir",
+                    &network.folder(),
+                    &"--bootstrap",
+                    &network.address,
+                    &"--reserve",
+                    &"--listen",
+                    &listen,
+                ],
+            )?;
+            test(&Running::Native {
+                program: &program,
+                key: &key,
+                node: &node,
+            })
+        }
+        Kind::Tab => {
+            let origin = network.url.trim_end_matches('/');
+            Browser::with_at(&site.host, origin, |browser| {
+                test(&Running::Tab(&Visitor::join(browser, &network.link(), 1)?))
+            })
+        }
+    }
+}
+
+/// Has two of them meet, and says how they are connected in the end.
+fn connect(one: End, other: End, numbers: (u8, u8)) -> Result<Way> {
+    let network = Network::public(CORE)?;
+    with_end(&network, one, numbers.0, |a| {
+        with_end(&network, other, numbers.1, |b| {
+            let peer = b.peer_id()?;
+            let arranged = until("the two are connected without the relay", || {
+                a.arranged(&peer)
+            })?;
+            let turned = network.through_turn()? > CHECKS;
+            Ok(match (arranged, turned) {
+                (false, _) => Way::Dialled,
+                (true, false) => Way::Punched,
+                (true, true) => Way::Turned,
+            })
+        })
+    })
+    .with_context(|| format!("{one} and {other}"))
+}
+
+/// Every pair.
+///
+/// # Errors
+/// If one does not connect, or not in the most direct way there is.
+pub fn run_blocking() -> Result<Table> {
+    lab::core()?;
+    let ends: Vec<End> = [Kind::Native, Kind::Tab]
+        .into_iter()
+        .flat_map(|kind| [Nat::Open, Nat::Cone, Nat::Symmetric].map(move |nat| End { kind, nat }))
+        .collect();
+    let pairs: Vec<(usize, usize)> = (0..ends.len())
+        .flat_map(|i| (i..ends.len()).map(move |j| (i, j)))
+        .collect();
+    let bar = progress("pairs", pairs.len());
+    let mut table = Table::new(["one", "the other", "how, in the end"]);
+    // Those of the tests are below.
+    let mut numbers = (100_u8..).step_by(2);
+    for (i, j) in pairs {
+        let (one, other) = (ends[i], ends[j]);
+        let number = numbers.next().context("too many pairs")?;
+        let way = connect(one, other, (number, number + 1))?;
+        ensure!(
+            way == best(one, other),
+            "{one} and {other} are connected {way}"
+        );
+        table.row([one.to_string(), other.to_string(), way.to_string()]);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(table)
+}
