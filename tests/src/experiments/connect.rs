@@ -64,8 +64,8 @@ impl fmt::Display for Way {
     }
 }
 
-/// The most direct way that their routers let them find.
-fn best(one: End, other: End) -> Way {
+/// The ways of which their routers let them find one, and none that is less direct.
+fn best(one: End, other: End) -> &'static [Way] {
     let ends = [one, other];
     let behind_symmetric = ends.iter().any(|end| end.nat == Nat::Symmetric);
     let open = ends.iter().any(|end| end.nat == Nat::Open);
@@ -73,12 +73,13 @@ fn best(one: End, other: End) -> Way {
         kind: Kind::Native,
         nat: Nat::Open,
     }) {
-        Way::Dialled
+        // Whichever is quicker: the tab may have met it through the relay first.
+        &[Way::Dialled, Way::Punched]
     } else if behind_symmetric && !open {
         // Nobody can say where the one will be found, and the other one's router lets in only whom it has sent to.
-        Way::Turned
+        &[Way::Turned]
     } else {
-        Way::Punched
+        &[Way::Punched]
     }
 }
 
@@ -206,14 +207,14 @@ pub fn run_blocking() -> Result<Table> {
         .collect();
     let bar = progress("pairs", pairs.len());
     let mut table = Table::new(["one", "the other", "how, in the end"]);
-    // Those of the tests are below.
+    // Those below are the tests'.
     let mut numbers = (100_u8..).step_by(2);
     for (i, j) in pairs {
         let (one, other) = (ends[i], ends[j]);
         let number = numbers.next().context("too many pairs")?;
         let way = connect(one, other, (number, number + 1))?;
         ensure!(
-            way == best(one, other),
+            best(one, other).contains(&way),
             "{one} and {other} are connected {way}"
         );
         table.row([one.to_string(), other.to_string(), way.to_string()]);
