@@ -1,6 +1,5 @@
 //! Fragments from web servers: plain files in a folder, which a manifest names.
 
-use std::cmp::Ordering;
 use std::io::Read;
 use std::time::Duration;
 
@@ -34,24 +33,9 @@ pub(crate) fn fetch(
     have: &mut Vec<u8>,
     total: u64,
 ) -> Result<(), Error> {
-    if !have.is_empty() {
-        go_on(seed, id, have, total)?;
-        if FragmentId::of(have) == *id {
-            return Ok(());
-        }
-        // What was here was perhaps not the beginning of it.
+    if have.len() as u64 >= total {
         have.clear();
     }
-    go_on(seed, id, have, total)?;
-    if FragmentId::of(have) == *id {
-        return Ok(());
-    }
-    have.clear();
-    Err(Error::Other)
-}
-
-/// Fetches what comes after `have`, never more than the whole.
-fn go_on(seed: &str, id: &FragmentId, have: &mut Vec<u8>, total: u64) -> Result<(), Error> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_connect(Some(PATIENCE))
         .timeout_recv_response(Some(PATIENCE))
@@ -70,18 +54,18 @@ fn go_on(seed: &str, id: &FragmentId, have: &mut Vec<u8>, total: u64) -> Result<
         200 => have.clear(),
         other => return Err(Error::Status(other)),
     }
-    let rest = total.saturating_sub(have.len() as u64);
+    let rest = total - have.len() as u64;
     // One byte more would show a file that is too long.
     let mut body = answer.body_mut().as_reader().take(rest + 1);
     body.read_to_end(have)?;
-    match (have.len() as u64).cmp(&total) {
-        Ordering::Equal => Ok(()),
-        Ordering::Less => Err(Error::Short),
-        Ordering::Greater => {
-            have.clear();
-            Err(Error::Other)
-        }
+    if (have.len() as u64) < total {
+        return Err(Error::Short);
     }
+    if FragmentId::of(have) != *id {
+        have.clear();
+        return Err(Error::Other);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -91,20 +75,17 @@ mod tests {
     use std::net::TcpListener;
     use std::thread::JoinHandle;
 
-    /// A server that answers so many requests, and gives the last one's lines.
-    fn server(answers: Vec<Vec<u8>>) -> (String, JoinHandle<Vec<String>>) {
+    /// A server that answers one request, and gives the request's lines.
+    fn server(answer: Vec<u8>) -> (String, JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let seed = format!("http://{}/model/", listener.local_addr().unwrap());
         let serving = std::thread::spawn(move || {
-            let mut request = Vec::new();
-            for answer in answers {
-                let (mut stream, _) = listener.accept().unwrap();
-                let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let lines = lines.map(Result::unwrap);
-                request = lines.take_while(|line| !line.is_empty()).collect();
-                // Whoever asked may have hung up when it had heard enough.
-                let _ = stream.write_all(&answer);
-            }
+            let (mut stream, _) = listener.accept().unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let lines = lines.map(Result::unwrap);
+            let request = lines.take_while(|line| !line.is_empty()).collect();
+            // Whoever asked may have hung up when it had heard enough.
+            let _ = stream.write_all(&answer);
             request
         });
         (seed, serving)
@@ -127,7 +108,7 @@ mod tests {
     fn a_fragment_is_fetched_from_where_it_stopped() {
         let (id, bytes) = whole();
         let total = bytes.len() as u64;
-        let (seed, serving) = server(vec![answer("206 Partial Content", &bytes[1000..])]);
+        let (seed, serving) = server(answer("206 Partial Content", &bytes[1000..]));
         let mut have = bytes[..1000].to_vec();
         fetch(&seed, &id, &mut have, total).unwrap();
         assert!(have == bytes);
@@ -136,18 +117,23 @@ mod tests {
         let range = |line: &String| line.eq_ignore_ascii_case("range: bytes=1000-");
         assert!(request.iter().any(range), "{request:?}");
         // One that knows no ranges.
-        let (seed, _serving) = server(vec![answer("200 OK", &bytes)]);
+        let (seed, _serving) = server(answer("200 OK", &bytes));
         let mut have = bytes[..1000].to_vec();
         fetch(&seed, &id, &mut have, total).unwrap();
         assert!(have == bytes);
     }
 
     #[test]
-    fn a_wrong_beginning_is_not_held_against_the_server() {
+    fn nothing_is_left_of_a_wrong_beginning() {
         let (id, bytes) = whole();
         let rest = answer("206 Partial Content", &bytes[1000..]);
-        let (seed, _serving) = server(vec![rest, answer("200 OK", &bytes)]);
+        let (seed, _serving) = server(rest);
         let mut have = vec![9; 1000];
+        assert!(fetch(&seed, &id, &mut have, bytes.len() as u64).is_err());
+        assert!(have.is_empty());
+        // One that is too long is none.
+        let (seed, _serving) = server(answer("200 OK", &bytes));
+        let mut have = vec![9; bytes.len() + 1];
         fetch(&seed, &id, &mut have, bytes.len() as u64).unwrap();
         assert!(have == bytes);
     }
@@ -157,7 +143,7 @@ mod tests {
         let (id, bytes) = whole();
         let mut broken = answer("200 OK", &bytes);
         broken.truncate(broken.len() - 500);
-        let (seed, _serving) = server(vec![broken]);
+        let (seed, _serving) = server(broken);
         let mut have = Vec::new();
         assert!(fetch(&seed, &id, &mut have, bytes.len() as u64).is_err());
         assert!(have == bytes[..bytes.len() - 500]);
@@ -178,7 +164,7 @@ mod tests {
             ("nothing", Vec::new()),
             ("endless", [endless, bytes.repeat(3)].concat()),
         ] {
-            let (seed, _serving) = server(vec![sent]);
+            let (seed, _serving) = server(sent);
             let mut have = Vec::new();
             assert!(fetch(&seed, &id, &mut have, total).is_err(), "{what}");
             assert!(have.is_empty(), "{what}");

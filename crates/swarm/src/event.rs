@@ -69,7 +69,8 @@ pub enum Event {
         /// Which download.
         download: DownloadId,
         /// The whole content is there, and is what its name says: the download is done. If not, how many bytes the
-        /// shell has now; another server is tried after a while, unless somebody in the network has it by then.
+        /// shell has now: none, if what came does not go with what was here or is not what its name says. Another server
+        /// is tried after a while, unless somebody in the network has it by then.
         result: Result<(), u64>,
     },
 }

@@ -8,8 +8,8 @@ use js_sys::Uint8Array;
 use swarm::{ContentId, DownloadId, Event};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
-    ReadableStreamDefaultReader, ReadableStreamReadResult, ReferrerPolicy, Request,
-    RequestCredentials, RequestInit, Response, WorkerGlobalScope,
+    AbortController, ReadableStreamDefaultReader, ReadableStreamReadResult, ReferrerPolicy,
+    Request, RequestCredentials, RequestInit, Response, WorkerGlobalScope,
 };
 
 use super::{Engine, clock};
@@ -62,38 +62,20 @@ impl Engine {
         });
     }
 
+    /// Fetches what comes after what is here, never more than the whole, and hands it over.
     async fn fetch_from(
         &self,
         download: DownloadId,
         address: &str,
         total: u64,
     ) -> Result<(), Error> {
-        let begun = self.arrived(download)?;
-        self.go_on(download, address, begun, total).await?;
-        if self.hand_over(download)? {
-            return Ok(());
-        }
-        if begun > 0 {
-            // What was here was perhaps not the beginning of it.
-            self.go_on(download, address, 0, total).await?;
-            if self.hand_over(download)? {
-                return Ok(());
-            }
-        }
-        Err(Error::Other)
-    }
-
-    /// Fetches what comes after so many bytes, never more than the whole.
-    async fn go_on(
-        &self,
-        download: DownloadId,
-        address: &str,
-        begun: u64,
-        total: u64,
-    ) -> Result<(), Error> {
+        let begun = Some(self.arrived(download)?).filter(|begun| *begun < total);
+        let begun = begun.unwrap_or(0);
+        let under_way = UnderWay(AbortController::new()?);
         let options = RequestInit::new();
         options.set_credentials(RequestCredentials::Omit);
         options.set_referrer_policy(ReferrerPolicy::NoReferrer);
+        options.set_signal(Some(&under_way.0.signal()));
         let request = Request::new_with_str_and_init(address, &options)?;
         if begun > 0 {
             request.headers().set("Range", &format!("bytes={begun}-"))?;
@@ -110,23 +92,22 @@ impl Engine {
         let body = response.body().ok_or(Error::Short)?;
         let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
         while let Some(bytes) = next(&reader).await? {
+            self.arrived(download)?;
             if bytes.len() as u64 > total - at {
-                // It is not the fragment; what has come of it is of no use, and how it ends of no interest.
+                // It is not the fragment, and what has come of it is of no use.
                 self.update(|state| state.write(download, 0, &[]));
-                let _ = reader.cancel();
                 return Err(Error::Other);
-            }
-            if self.arrived(download).is_err() {
-                let _ = reader.cancel();
-                return Err(Error::Cancelled);
             }
             self.update(|state| state.write(download, at, &bytes));
             at += bytes.len() as u64;
         }
-        if at == total {
-            Ok(())
-        } else {
-            Err(Error::Short)
+        if at < total {
+            return Err(Error::Short);
+        }
+        match self.update(|state| state.hand_over(download)).flatten() {
+            Some(true) => Ok(()),
+            Some(false) => Err(Error::Other),
+            None => Err(Error::Cancelled),
         }
     }
 
@@ -134,21 +115,21 @@ impl Engine {
         let arrived = self.update(|state| state.arrived(download));
         arrived.flatten().ok_or(Error::Cancelled)
     }
+}
 
-    fn hand_over(&self, download: DownloadId) -> Result<bool, Error> {
-        let good = self.update(|state| state.hand_over(download));
-        good.flatten().ok_or(Error::Cancelled)
+/// A request, which ends when nobody cares for it any more.
+struct UnderWay(AbortController);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
 /// The next bytes of a stream, until it ends.
 async fn next(reader: &ReadableStreamDefaultReader) -> Result<Option<Vec<u8>>, Error> {
     let read = clock::within(PATIENCE, &reader.read()).await?;
-    let Some(read) = read else {
-        let _ = reader.cancel();
-        return Err(Error::Late);
-    };
-    let read: ReadableStreamReadResult = read.unchecked_into();
+    let read: ReadableStreamReadResult = read.ok_or(Error::Late)?.unchecked_into();
     if read.get_done() == Some(true) {
         return Ok(None);
     }

@@ -92,8 +92,12 @@ impl Node {
                 let whole = have.min(total.saturating_sub(1)) / u64::from(BLOCK_BYTES);
                 let whole = u32::try_from(whole).unwrap_or(u32::MAX);
                 let mut web = std::mem::take(&mut download.web);
-                web.not_before = now + PAUSE * (1 << web.tries.min(4));
-                web.tries += 1;
+                // If nothing is left of what was here, that was perhaps not the beginning of it: the server is asked
+                // once more, for the whole.
+                if whole > 0 || download.written == 0 {
+                    web.not_before = now + PAUSE * (1 << web.tries.min(4));
+                    web.tries += 1;
+                }
                 if whole != download.written {
                     *download = Download::new(download.content, download.total, whole);
                 }

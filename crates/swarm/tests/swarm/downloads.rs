@@ -378,3 +378,22 @@ fn what_came_from_the_web_before_it_broke_off_is_not_fetched_again() {
         (whole, LEN - whole)
     );
 }
+
+#[test]
+fn a_wrong_beginning_is_not_held_against_the_web_server() {
+    let mut world = World::new(1, LEN);
+    let client = world.join("client", &[]);
+    // Nothing is left, since the whole was not what its name says.
+    world.web = vec![Err(0)];
+    let now = world.now;
+    world.get(&client).node.set_web_seeds(1, now);
+    world.run(S);
+    let content = world.fragment(0);
+    let id = world.get(&client).node.download(content, 1_000_000, now);
+    assert!(id.is_some());
+    world.run(10 * S);
+    // At once for the whole, then after five seconds.
+    let times: Vec<_> = world.web_asked.iter().map(|it| it.2).collect();
+    assert!(times[1] - times[0] < S, "{times:?}");
+    assert!(times[2] - times[1] >= 5 * S, "{times:?}");
+}
