@@ -1,21 +1,18 @@
 //! Nodes behind routers find a way to each other.
 
-use std::{ffi::OsStr, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
     Browser, FRAGMENT_SIZE, Network, PeerRow, Program, Visitor,
     lab::{self, CORE, Meter, Nat, Site},
-    model, through_turn, until,
+    model, until,
 };
 
 use crate::answer::{QUESTION, same};
 
-/// Where an entry tells how it is.
-const STATUS: &str = "127.0.0.1:9100";
-
 /// How often the model reads a text: so often that the relay is left on the way.
-const TIMES: usize = 2;
+const TIMES: usize = 4;
 
 /// How who asks reaches the worker in the end.
 #[derive(Debug, PartialEq)]
@@ -44,56 +41,23 @@ fn read(
     turn: bool,
     numbers: (u8, u8),
 ) -> Result<Answer> {
-    let folder = tempfile::tempdir()?;
-    let fragments = folder.path().join("fragments");
-    program.cut_demo(&fragments)?;
-    let listen =
-        format!("/ip4/{CORE}/tcp/4001,/ip4/{CORE}/tcp/4002/ws,/ip4/{CORE}/udp/4003/webrtc-direct");
-    let at = format!("{CORE}:3478");
-    let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
-        &"bootstrap",
-        &"--seed",
-        &fragments,
-        &"--http",
-        &"127.0.0.1:0",
-        &"--listen",
-        &listen,
-        &"--status",
-        &STATUS,
-    ];
-    if turn {
-        arguments.extend([&"--turn" as &dyn AsRef<OsStr>, &at]);
-    }
-    let entry = program.start(&folder.path().join("entry.key"), &arguments)?;
-    let address = format!("/ip4/{CORE}/tcp/4001/p2p/{}", entry.peer_id()?);
+    let network = Network::public(CORE, turn)?;
     let (home, other) = (Site::new(numbers.0, worker)?, Site::new(numbers.1, asking)?);
-    let listen = format!("/ip4/{}/tcp/0", home.address);
-    let _worker = program.at(&home.host).start(
-        &folder.path().join("worker.key"),
-        &[
-            &"serve",
-            &"--dir",
-            &fragments,
-            &"--bootstrap",
-            &address,
-            &"--reserve",
-            &"--listen",
-            &listen,
-        ],
-    )?;
+    let folder = tempfile::tempdir()?;
+    let _worker = network.worker_at(&home, &folder.path().join("worker.key"))?;
     let (report, log) = program.at(&other.host).run_and_log(&[
         &"--log",
         &"network=debug",
         &"perplexity",
         &"--peer",
-        &address,
+        &network.plain_address()?,
         &"--file",
         &text,
     ])?;
     let changed = |line: &str| line.contains("PathChanged") && line.contains("relayed: false");
     let way = match (log.contains("relayed: true"), log.lines().any(changed)) {
         (false, _) => Way::Dialled,
-        (true, true) if turn && through_turn(STATUS)? > CHECKS => Way::Turned,
+        (true, true) if turn && network.through_turn()? > CHECKS => Way::Turned,
         (true, true) => Way::Punched,
         (true, false) => Way::Relayed,
     };
@@ -147,24 +111,11 @@ pub(crate) fn nodes_behind_routers_compute_for_each_other_as_directly_as_can_be(
 
 pub(crate) fn a_tab_and_a_native_node_behind_two_routers_connect_directly() -> Result<()> {
     lab::core()?;
-    let network = Network::public(CORE)?;
+    let network = Network::public(CORE, true)?;
     let alone = network.alone(QUESTION, QUESTION_TOKENS)?;
     let (one, other) = (Site::new(21, Nat::Cone)?, Site::new(22, Nat::Cone)?);
     let folder = tempfile::tempdir()?;
-    let listen = format!("/ip4/{}/tcp/0", one.address);
-    let worker = Program::find()?.at(&one.host).start(
-        &folder.path().join("worker.key"),
-        &[
-            &"serve",
-            &"--dir",
-            &network.folder(),
-            &"--bootstrap",
-            &network.address,
-            &"--reserve",
-            &"--listen",
-            &listen,
-        ],
-    )?;
+    let worker = network.worker_at(&one, &folder.path().join("worker.key"))?;
     let name = worker.peer_id()?;
     let origin = network.url.trim_end_matches('/');
     Browser::with_at(&other.host, origin, |browser| {
@@ -215,7 +166,7 @@ pub(crate) fn tabs_whose_routers_let_nothing_else_through_compute_for_each_other
 /// Says how much went through the entry's TURN server.
 fn tabs_compute_for_each_other(nat: Nat, numbers: (u8, u8)) -> Result<u64> {
     lab::core()?;
-    let network = Network::public(CORE)?;
+    let network = Network::public(CORE, true)?;
     let alone = network.alone(QUESTION, QUESTION_TOKENS)?;
     let (one, other) = (Site::new(numbers.0, nat)?, Site::new(numbers.1, nat)?);
     let origin = network.url.trim_end_matches('/');

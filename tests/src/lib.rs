@@ -25,7 +25,7 @@ mod web_server;
 pub use authority::{Authority, get, get_plainly};
 pub use browser::Browser;
 pub use identity::Identity;
-pub use network::{Answer, Network, flip_a_bit, through_turn};
+pub use network::{Answer, Network, flip_a_bit};
 pub use node::{FRAGMENT_SIZE, Node, Program, dist, model};
 pub use page::{Page, Screen};
 pub use proxy::Proxy;

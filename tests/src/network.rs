@@ -9,17 +9,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use fragments::MANIFEST_FILE;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
     Identity, Proxy,
     authority::get_at,
+    lab::Site,
     node::{self, Node, Program},
 };
 
-/// The name of a manifest's file.
-const MANIFEST: &str = "manifest.iap2p";
 /// Where a public entry tells how it is.
 const STATUS: &str = "127.0.0.1:9100";
 /// A size by which the demo model is a handful of fragments, each of many pieces.
@@ -96,18 +96,22 @@ impl Network {
         })
     }
 
-    /// The same with an entry at this address, where it has a TURN server, too.
-    pub fn public(ip: &str) -> Result<Self> {
+    /// The same with an entry at this address, where it has a TURN server, too, if it is to have one.
+    pub fn public(ip: &str, turn: bool) -> Result<Self> {
         Self::start_with(&Kind {
             ip,
-            turn: true,
+            turn,
             ..Kind::default()
         })
     }
 
     /// How many bytes the TURN server of a [public](Self::public) entry has handed on.
     pub fn through_turn(&self) -> Result<u64> {
-        through_turn(STATUS)
+        let metrics = get_at(STATUS.parse()?, STATUS, "/metrics")?;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("iap2p_turn_relayed_bytes_total "));
+        Ok(line.context("the entry has no TURN server")?.parse()?)
     }
 
     /// A network in which nobody has a fragment: they are few and large, and for a web server to give, which the manifest
@@ -151,7 +155,7 @@ impl Network {
                     &seed,
                 ])?;
                 std::fs::create_dir(&fragments)?;
-                std::fs::copy(elsewhere.join(MANIFEST), fragments.join(MANIFEST))?;
+                std::fs::copy(elsewhere.join(MANIFEST_FILE), fragments.join(MANIFEST_FILE))?;
             }
             None => program.cut_demo(&fragments)?,
         }
@@ -269,6 +273,32 @@ impl Network {
         self.worker("full", &Vec::from_iter(0..self.fragments))
     }
 
+    /// Where native nodes reach the entry.
+    pub fn plain_address(&self) -> Result<String> {
+        let plain = |address: &str| address.contains("/tcp/") && !address.contains("/ws");
+        self.entry.listens(plain)
+    }
+
+    /// Starts a worker that computes on all of them, on another machine, where it is reached only by those whom its router
+    /// lets through.
+    pub fn worker_at(&self, site: &Site, key: &Path) -> Result<Node> {
+        let (folder, ip, entry) = (self.folder(), &site.address, self.plain_address()?);
+        let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws,/ip4/{ip}/udp/0/webrtc-direct");
+        self.program.at(&site.host).start(
+            key,
+            &[
+                &"serve",
+                &"--dir",
+                &folder,
+                &"--bootstrap",
+                &entry,
+                &"--reserve",
+                &"--listen",
+                &listen,
+            ],
+        )
+    }
+
     /// The link that invites to this network.
     #[must_use]
     pub fn link(&self) -> String {
@@ -345,15 +375,6 @@ impl Network {
         );
         Ok(files)
     }
-}
-
-/// How many bytes the TURN server of a node has handed on that tells its status there.
-pub fn through_turn(status: &str) -> Result<u64> {
-    let metrics = get_at(status.parse()?, status, "/metrics")?;
-    let line = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("iap2p_turn_relayed_bytes_total "));
-    Ok(line.context("the node has no TURN server")?.parse()?)
 }
 
 /// Turns over one bit in the middle of a file, in place: a process that has it mapped sees it.

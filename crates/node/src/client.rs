@@ -1,6 +1,6 @@
 //! Joining a swarm as somebody who asks: find the model, fetch what the executor needs, hold nothing.
 
-use crate::backend::{Backend, catalogue};
+use crate::backend::Backend;
 use crate::engine::{Command, Engine, Notice, content};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -118,13 +118,7 @@ pub(crate) async fn fetch_manifest(
     })??;
     let manifest =
         Manifest::decode_verified(&bytes, &id).context("the model's manifest is not usable")?;
-    engine
-        .command(Command::Catalogue(
-            catalogue(&manifest),
-            bytes,
-            manifest.web_seeds().to_vec(),
-        ))
-        .await?;
+    engine.command(Command::catalogue(&manifest)).await?;
     Ok(manifest)
 }
 

@@ -5,9 +5,10 @@
 
 mod core;
 
+use crate::backend::catalogue;
 use crate::partial;
 use bytes::Bytes;
-use fragments::{Fragment, FragmentId};
+use fragments::{Fragment, FragmentId, Manifest};
 use network::{Handle, Multiaddr};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -50,8 +51,12 @@ pub(crate) enum Command {
     Reject(RequestId),
     CancelAll,
     Model(ContentId),
-    /// The fragments of the model, its manifest, and the web servers it names.
-    Catalogue(Catalogue, Bytes, Vec<String>),
+    Catalogue {
+        fragments: Catalogue,
+        /// Encoded, as others ask for it.
+        manifest: Bytes,
+        web_seeds: Vec<String>,
+    },
     Hold {
         fragments: Vec<(u32, Arc<Fragment<Bytes>>)>,
         computes: BTreeSet<u32>,
@@ -69,6 +74,17 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Vec<FragmentIndex>>,
     },
     Stats(oneshot::Sender<Stats>),
+}
+
+impl Command {
+    /// The model's manifest is known.
+    pub(crate) fn catalogue(manifest: &Manifest) -> Self {
+        Self::Catalogue {
+            fragments: catalogue(manifest),
+            manifest: manifest.encode().into(),
+            web_seeds: manifest.web_seeds().to_vec(),
+        }
+    }
 }
 
 /// Something people may want to know.

@@ -33,7 +33,7 @@ pub(crate) struct Status {
     /// Bytes of fragments that came from web servers.
     pub(crate) web_received: u64,
     /// What its TURN server has done, if it has one.
-    pub(crate) turn: Option<Turn>,
+    pub(crate) turn: Option<turn::Traffic>,
     /// Peers banned since the start.
     pub(crate) banned: u64,
     /// Peers that speak another version of the messages; they are not asked.
@@ -47,20 +47,6 @@ pub(crate) struct Status {
     pub(crate) downloads: Vec<Download>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) traffic: Vec<Traffic>,
-}
-
-/// What a TURN server does.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Turn {
-    /// Clients now.
-    pub(crate) clients: u64,
-    /// Bytes handed on since the start.
-    pub(crate) relayed: u64,
-    /// Bytes lost because there were too many.
-    pub(crate) dropped: u64,
-    /// Requests not answered because there were too many.
-    pub(crate) refused: u64,
 }
 
 /// Fragments of the model.
@@ -235,15 +221,7 @@ impl Reporter {
                 expired: totals.expired,
             },
             web_received: totals.web_received,
-            turn: self.turn.as_ref().map(|server| {
-                let did = server.traffic();
-                Turn {
-                    clients: did.clients,
-                    relayed: did.relayed,
-                    dropped: did.dropped,
-                    refused: did.refused,
-                }
-            }),
+            turn: self.turn.as_ref().map(turn::Server::traffic),
             content: Bytes {
                 sent: totals.content_sent,
                 received: totals.content_received,

@@ -12,12 +12,10 @@ use protocol::{Bitmap, ComputeResponse, Hello, Message, Role};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
@@ -268,21 +266,7 @@ fn a_node_fetches_its_share_and_finds_it_again() {
     let store = world.lab.path("store");
     let half = world.fragments.div_ceil(2).to_string();
     let (model, address) = (world.model.clone(), world.address.clone());
-    let path = store.to_str().unwrap().to_owned();
-    let start = |lab: &Lab, count: &str| {
-        let arguments = [
-            "serve",
-            "--model",
-            &model,
-            "--store",
-            &path,
-            "--count",
-            count,
-            "--bootstrap",
-            &address,
-        ];
-        lab.start(arguments.into_iter().chain(LOCAL))
-    };
+    let start = |lab: &Lab, count: &str| lab.fetch(&model, &store, count, &address);
     let mut first = start(&world.lab, &half);
     first.wait_until_ready();
     assert_eq!(first.stop(), Some(0));
@@ -434,18 +418,7 @@ fn a_fetch_that_was_cut_short_goes_on_where_it_stopped() {
         });
         files.max()
     };
-    let serve = [
-        "serve",
-        "--model",
-        &model,
-        "--store",
-        store.to_str().unwrap(),
-        "--count",
-        "1000",
-        "--bootstrap",
-        &address,
-    ];
-    let start = || lab.start(serve.into_iter().chain(LOCAL));
+    let start = || lab.fetch(&model, &store, "1000", &address);
     let mut first = start();
     let end = Instant::now() + PATIENCE;
     while begun().is_none_or(|(bytes, _)| bytes < 500_000) {
@@ -462,73 +435,6 @@ fn a_fetch_that_was_cut_short_goes_on_where_it_stopped() {
     second.wait_until_ready();
     assert_eq!(begun(), None, "the beginning is in the way");
     assert_eq!(entry.stop(), Some(0));
-}
-
-/// A web server of the plainest kind, and how often it was asked for something it has.
-fn web_server(folder: &Path) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    let (folder, asked) = (folder.to_owned(), Arc::new(AtomicUsize::new(0)));
-    let count = asked.clone();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            let first = lines.next().unwrap().unwrap();
-            while lines
-                .next()
-                .is_some_and(|line| line.is_ok_and(|it| !it.is_empty()))
-            {}
-            let name = first.split(' ').nth(1).unwrap().trim_start_matches('/');
-            let (status, body) = match fs::read(folder.join(name)) {
-                Ok(body) => ("200 OK", body),
-                Err(_) => ("404 Not Found", Vec::new()),
-            };
-            count.fetch_add(usize::from(!body.is_empty()), Ordering::Relaxed);
-            let len = body.len();
-            let head =
-                format!("HTTP/1.1 {status}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n");
-            // Who has asked may be gone.
-            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
-        }
-    });
-    (url, asked)
-}
-
-#[test]
-fn fragments_that_no_node_has_come_from_the_web_server_that_the_manifest_names() {
-    let lab = Lab::new();
-    let folder = lab.cut_demo();
-    let (url, asked) = web_server(&folder);
-    let seeds = ["--fragment-size", "256000", "--web-seed", &url];
-    let paths = [demo_model(), folder.clone()];
-    let paths = paths.iter().map(|path| path.to_str().unwrap());
-    lab.good(["cut"].into_iter().chain(paths).chain(seeds));
-    let holder = ["serve", "--dir", folder.to_str().unwrap(), "--hold", "0,2"];
-    let mut holder = lab.start(holder.into_iter().chain(LOCAL));
-    holder.wait_until_ready();
-    let address = holder.address("/tcp/");
-    let (model, fragments) = holder.wait_for("model", |event| {
-        Some((
-            event["model"].as_str()?.to_owned(),
-            event["fragments"].as_u64()? as usize,
-        ))
-    });
-    let store = lab.path("store");
-    let serve = [
-        "serve",
-        "--model",
-        &model,
-        "--store",
-        store.to_str().unwrap(),
-        "--count",
-        "1000",
-        "--bootstrap",
-        &address,
-    ];
-    let mut node = lab.start(serve.into_iter().chain(LOCAL));
-    node.wait_until_ready();
-    assert_eq!(asked.load(Ordering::Relaxed), fragments - 2);
-    lab.good([Path::new("verify"), &store]);
 }
 
 #[test]

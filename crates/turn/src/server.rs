@@ -9,16 +9,15 @@ use std::{
 };
 
 use bytes::BytesMut;
+use serde::{Deserialize, Serialize};
 use tokio::{net::UdpSocket, time::MissedTickBehavior};
 use turn_server::{
     codec::{
-        DecodeResult, Decoder,
-        channel_data::ChannelData,
         crypto::Password,
         message::{
             MessageEncoder,
-            attributes::{Data, Lifetime, PasswordAlgorithm, XorPeerAddress},
-            methods::{DATA_INDICATION, SEND_INDICATION},
+            attributes::{Data, PasswordAlgorithm, XorPeerAddress},
+            methods::DATA_INDICATION,
         },
     },
     service::{
@@ -28,7 +27,8 @@ use turn_server::{
 };
 
 use crate::{
-    Credentials, Issuer, Limits, form,
+    Credentials, Issuer, Limits,
+    form::{self, Datagram},
     issuer::REALM,
     limits::{Budgets, Census},
 };
@@ -39,11 +39,15 @@ const MAX_DATAGRAM: usize = 2048;
 /// The longest time a client may ask to be remembered for without saying anything (RFC 8656, section 7.2).
 const MAX_LIFETIME: u32 = 3600;
 
+/// The type of a message by which a client has something sent to a peer (RFC 8656, section 17).
+const SEND_INDICATION: u16 = 0x0016;
+
 /// How often is forgotten what is of no use any more.
 const TIDY: Duration = Duration::from_secs(10);
 
 /// What a server has done since it was started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Traffic {
     /// Clients now.
     pub clients: u64,
@@ -152,9 +156,9 @@ impl Server {
     }
 
     async fn received(&self, datagram: &[u8], source: SocketAddr) {
-        if !form::is_right(datagram) {
+        let Some(form) = form::read(datagram) else {
             return;
-        }
+        };
         let counters = &self.clerk.0.counters;
         let id = Identifier {
             source,
@@ -162,36 +166,27 @@ impl Server {
             interface: self.external,
             transport: Transport::Udp,
         };
-        let mut decoder = Decoder::default();
-        let channel = match decoder.decode(datagram) {
-            Ok(DecodeResult::ChannelData(data)) => Some(data),
-            Ok(DecodeResult::Message(message)) => {
-                // What lasted for ever would be a place that nobody else gets.
-                if message
-                    .get::<Lifetime>()
-                    .is_some_and(|it| it > MAX_LIFETIME)
-                {
-                    return;
-                }
-                if message.method() != SEND_INDICATION {
-                    let sessions = self.service.get_session_manager();
-                    let known = sessions.get_session(&id).get_ref().is_some();
-                    if !self.budgets.allow_request(source, known) {
-                        counters.refused.fetch_add(1, Ordering::Relaxed);
-                        return;
-                    }
-                }
-                None
+        if let Datagram::Message { kind, lifetime } = form {
+            // What lasted for ever would be a place that nobody else gets.
+            if lifetime.is_some_and(|seconds| seconds > MAX_LIFETIME) {
+                return;
             }
-            Err(_) => return,
-        };
+            let known = || {
+                let sessions = self.service.get_session_manager();
+                sessions.get_session(&id).get_ref().is_some()
+            };
+            if kind != SEND_INDICATION && !self.budgets.allow_request(source, known()) {
+                counters.refused.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        }
         let mut answer = BytesMut::new();
         let mut router = self.service.make_router(id);
         let routed = router.route(datagram, &mut answer).await;
-        let peer = match (routed, channel) {
+        let peer = match (routed, form) {
             (Ok(Some(routed)), _) => routed.relay,
-            (Ok(None), Some(data)) => {
-                let Some(peer) = self.indicate(&id, &data, &mut answer) else {
+            (Ok(None), Datagram::Channel { number, data }) => {
+                let Some(peer) = self.indicate(&id, number, data, &mut answer) else {
                     return;
                 };
                 Some(peer)
@@ -216,7 +211,8 @@ impl Server {
     fn indicate(
         &self,
         id: &Identifier,
-        data: &ChannelData<'_>,
+        channel: u16,
+        data: &[u8],
         answer: &mut BytesMut,
     ) -> Option<Identifier> {
         let sessions = self.service.get_session_manager();
@@ -229,12 +225,12 @@ impl Server {
         else {
             return None;
         };
-        let peer = *channel_relay_table.get(&data.number())?;
+        let peer = *channel_relay_table.get(&channel)?;
         // Nobody answers an indication, so its number is nobody's.
         let transaction: [u8; 12] = rand::random();
         let mut message = MessageEncoder::new(DATA_INDICATION, &transaction, answer);
         message.append::<XorPeerAddress>(SocketAddr::new(self.external.ip(), *port));
-        message.append::<Data>(data.bytes());
+        message.append::<Data>(data);
         message.flush(None).ok()?;
         Some(peer)
     }

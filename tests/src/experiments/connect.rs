@@ -140,23 +140,8 @@ fn with_end<T>(
         Kind::Native => {
             let folder = tempfile::tempdir()?;
             let key = folder.path().join("node.key");
+            let node = network.worker_at(&site, &key)?;
             let program = Program::find()?.at(&site.host);
-            let ip = &site.address;
-            let listen =
-                format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws,/ip4/{ip}/udp/0/webrtc-direct");
-            let node = program.start(
-                &key,
-                &[
-                    &"serve",
-                    &"--dir",
-                    &network.folder(),
-                    &"--bootstrap",
-                    &network.address,
-                    &"--reserve",
-                    &"--listen",
-                    &listen,
-                ],
-            )?;
             test(&Running::Native {
                 program: &program,
                 key: &key,
@@ -174,7 +159,7 @@ fn with_end<T>(
 
 /// Has two of them meet, and says how they are connected in the end.
 fn connect(one: End, other: End, numbers: (u8, u8)) -> Result<Way> {
-    let network = Network::public(CORE)?;
+    let network = Network::public(CORE, true)?;
     with_end(&network, one, numbers.0, |a| {
         with_end(&network, other, numbers.1, |b| {
             let peer = b.peer_id()?;

@@ -1,6 +1,14 @@
-use network::{Config, Event, Multiaddr, Path, PeerId};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use crate::node::{Node, config, request};
+use network::{Config, Event, Grant, Granter, Identity, Multiaddr, Path, PeerId};
+
+use crate::node::{Node, PATIENCE, WEBSOCKET, config, request};
 
 /// A node that listens nowhere, and its address through the relay.
 async fn hidden(bootstrap: &Multiaddr) -> (Node, Multiaddr) {
@@ -222,4 +230,77 @@ async fn two_that_listen_nowhere_end_with_a_connection_of_their_own() {
     let path = one.settled(other_id).await;
     assert!(!path.relayed, "{path:?}");
     assert!(path.address.to_string().contains("/webrtc"), "{path:?}");
+}
+
+/// A TURN server that nobody ever asks for anything; each of its credentials is one more question.
+fn granter() -> (Granter, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let granter = Granter::new(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        Grant {
+            url: "turn:127.0.0.1:9?transport=udp".into(),
+            username: "u".into(),
+            password: "p".into(),
+            seconds: 3600,
+        }
+    });
+    (granter, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_is_asked_once_for_the_use_of_its_turn_server_and_again_when_it_was_started_anew()
+{
+    let identity = Identity::generate();
+    let entry = |listen: Multiaddr, granter| {
+        Node::start(Config {
+            listen: vec![listen],
+            turn: Some(granter),
+            direct: true,
+            ..Config::new(identity.clone())
+        })
+    };
+    let until = async |asked: &AtomicUsize, times| {
+        let all = async {
+            while asked.load(Ordering::Relaxed) < times {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, all).await;
+        waited.expect("nobody asks");
+    };
+    let (first, asked) = granter();
+    let mut node = entry(WEBSOCKET.parse().unwrap(), first);
+    let address = node.address().await;
+    let _client = Node::start(Config {
+        bootstrap: vec![address.clone()],
+        direct: true,
+        ..config()
+    })
+    .in_background();
+    until(&asked, 1).await;
+    // Gone, and back at the same place without any memory of what it has granted.
+    let handle = node.in_background();
+    handle.shutdown();
+    drop(handle);
+    let (second, again) = granter();
+    let mut address = address;
+    address.pop();
+    let restarted = loop {
+        let mut node = entry(address.clone(), second.clone());
+        let listens = node
+            .wait(|event| match event {
+                Event::Listening { .. } => Some(true),
+                Event::ListenFailed { .. } => Some(false),
+                _ => None,
+            })
+            .await;
+        if listens {
+            break node;
+        }
+    };
+    let _restarted = restarted.in_background();
+    until(&again, 1).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!(again.load(Ordering::Relaxed), 1);
 }

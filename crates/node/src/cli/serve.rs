@@ -1,5 +1,4 @@
 use super::node::{NodeOptions, Running};
-use crate::backend::catalogue;
 use crate::client;
 use crate::engine::{Command, Engine, content};
 use crate::events::Told;
@@ -128,13 +127,7 @@ pub(crate) async fn hold_source(
     engine
         .command(Command::Model(ContentId(manifest.id().0)))
         .await?;
-    engine
-        .command(Command::Catalogue(
-            catalogue(&manifest),
-            manifest.encode().into(),
-            manifest.web_seeds().to_vec(),
-        ))
-        .await?;
+    engine.command(Command::catalogue(&manifest)).await?;
     let (computing, storing) = (computes.len(), fragments.len());
     engine
         .command(Command::Hold {
@@ -174,13 +167,7 @@ async fn fill(
     let manifest = match fragments::read_manifest(store) {
         Ok(manifest) if manifest.id() == model => {
             engine.command(Command::Model(ContentId(model.0))).await?;
-            engine
-                .command(Command::Catalogue(
-                    catalogue(&manifest),
-                    manifest.encode().into(),
-                    manifest.web_seeds().to_vec(),
-                ))
-                .await?;
+            engine.command(Command::catalogue(&manifest)).await?;
             manifest
         }
         Ok(other) => bail!(

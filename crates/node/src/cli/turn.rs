@@ -2,12 +2,16 @@ use anyhow::{Context, Result};
 use clap::Args;
 use network::{Grant, Granter};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::num::NonZeroU64;
-use std::time::SystemTime;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::time::{Duration, SystemTime};
+use tokio::time::timeout;
 use turn::{Issuer, Limits, Server};
 
 /// The port that TURN servers usually have.
 const PORT: u16 = 3478;
+
+/// How long it may take to learn what address a domain has.
+const RESOLVING: Duration = Duration::from_secs(5);
 
 /// Help for those whose routers let no direct connection through.
 #[derive(Args)]
@@ -39,12 +43,13 @@ impl TurnOptions {
             },
             (None, _) => return Ok(None),
         };
-        let bytes = u32::try_from(self.turn_limit.get()).unwrap_or(u32::MAX);
-        let mut limits = Limits::default();
-        // NonZero in, NonZero out.
-        limits.bytes_per_second = bytes.try_into().unwrap_or(limits.bytes_per_second);
-        limits.client_bytes_per_second =
-            limits.client_bytes_per_second.min(limits.bytes_per_second);
+        let most = NonZeroU32::try_from(self.turn_limit).unwrap_or(NonZeroU32::MAX);
+        let usual = Limits::default();
+        let limits = Limits {
+            bytes_per_second: most,
+            client_bytes_per_second: usual.client_bytes_per_second.min(most),
+            ..usual
+        };
         let server = Server::bind(address, Issuer::random(), limits)
             .await
             .with_context(|| format!("cannot serve TURN at {address}; choose another --turn"))?;
@@ -55,7 +60,9 @@ impl TurnOptions {
 
 async fn resolve(domain: &str) -> Result<SocketAddr> {
     let name = (domain.to_owned(), PORT);
-    let found = tokio::task::spawn_blocking(move || name.to_socket_addrs()).await??;
+    // The node has better things to do than to wait for a resolver.
+    let found = tokio::task::spawn_blocking(move || name.to_socket_addrs());
+    let found = timeout(RESOLVING, found).await.context("nobody says")???;
     let mut found: Vec<SocketAddr> = found.collect();
     // Every client has an IPv4 address, if only behind a router.
     found.sort_by_key(SocketAddr::is_ipv6);

@@ -1,7 +1,8 @@
 //! The task that owns the swarm's core and carries out what it decides.
 
+mod fetches;
+
 use super::{Command, Notice, Outcome, network_peer, peer_name, swarm_peer};
-use crate::{partial, web_seed};
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId};
 use futures::StreamExt;
@@ -16,7 +17,7 @@ use swarm::{
     Action, ComputeError, Content, ContentId, DownloadId, Event, FragmentIndex, Node, PeerId,
     RequestId, Ticket,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -41,13 +42,6 @@ enum Done {
     },
 }
 
-struct Fetch {
-    content: ContentId,
-    bytes: Vec<u8>,
-    keep: Option<partial::Writer>,
-    done: oneshot::Sender<Bytes>,
-}
-
 pub(super) struct Core {
     node: Node,
     network: Handle,
@@ -56,7 +50,7 @@ pub(super) struct Core {
     fragments: BTreeMap<u32, Arc<Fragment<Bytes>>>,
     by_content: HashMap<ContentId, Arc<Content>>,
     replies: HashMap<RequestId, SyncSender<Outcome>>,
-    fetches: HashMap<DownloadId, Fetch>,
+    fetches: HashMap<DownloadId, fetches::Fetch>,
     web_seeds: Vec<String>,
     results: mpsc::Sender<Done>,
     results_end: Option<mpsc::Receiver<Done>>,
@@ -196,12 +190,16 @@ impl Core {
                 }
             }
             Command::Model(model) => self.node.set_model(model, now),
-            Command::Catalogue(catalogue, manifest, web_seeds) => {
+            Command::Catalogue {
+                fragments,
+                manifest,
+                web_seeds,
+            } => {
                 if let Some(model) = self.node.config().model {
                     let manifest = Arc::new(Content::new(model, manifest));
                     self.by_content.insert(model, manifest);
                 }
-                self.node.set_catalogue(catalogue, now);
+                self.node.set_catalogue(fragments, now);
                 self.node.set_web_seeds(web_seeds.len(), now);
                 self.web_seeds = web_seeds;
             }
@@ -214,18 +212,7 @@ impl Core {
                 have,
                 keep,
                 done,
-            } => {
-                // Refused only when tens of thousands wait; dropping `done` says so.
-                if let Some(id) = self.node.download(content, have.len() as u64, now) {
-                    let fetch = Fetch {
-                        content,
-                        bytes: have,
-                        keep,
-                        done,
-                    };
-                    self.fetches.insert(id, fetch);
-                }
-            }
+            } => self.fetch(content, have, keep, done),
             Command::Assign { count, reply } => {
                 _ = reply.send(self.node.assign(count, &Default::default()))
             }
@@ -317,18 +304,7 @@ impl Core {
                     download,
                     offset,
                     bytes,
-                } => {
-                    if let Some(fetch) = self.fetches.get_mut(&download) {
-                        // What came after this place is void.
-                        fetch
-                            .bytes
-                            .truncate(usize::try_from(offset).unwrap_or(usize::MAX));
-                        fetch.bytes.extend_from_slice(&bytes);
-                        if let Some(keep) = &mut fetch.keep {
-                            keep.write(offset, bytes);
-                        }
-                    }
-                }
+                } => self.write(download, offset, bytes),
                 Action::Complete { download } => self.verify(download),
                 Action::FetchWeb {
                     download,
@@ -439,84 +415,6 @@ impl Core {
             .handle_event(Event::ContentRead { ticket, result }, now);
     }
 
-    fn verify(&mut self, download: DownloadId) {
-        let Some(fetch) = self.fetches.get_mut(&download) else {
-            return;
-        };
-        let (bytes, content) = (std::mem::take(&mut fetch.bytes), fetch.content);
-        let results = self.results.clone();
-        let check = move || (FragmentId::of(&bytes).0 == content.0, bytes);
-        let checked = tokio::task::spawn_blocking(check);
-        tokio::spawn(async move {
-            // A check that panics would leave the download in limbo: call it bad.
-            let (good, bytes) = checked.await.unwrap_or_default();
-            let _ = results
-                .send(Done::Checked {
-                    download,
-                    good,
-                    bytes,
-                })
-                .await;
-        });
-    }
-
-    /// Fetches what is missing of a fragment from a web server.
-    fn fetch_web(&mut self, download: DownloadId, content: ContentId, seed: usize) {
-        let catalogue = self.node.catalogue();
-        let mut known = catalogue.fragments.iter();
-        let total = known.find(|info| info.content == content);
-        let total = total.map(|info| info.bytes);
-        let seed = self.web_seeds.get(seed).cloned();
-        let fetch = self.fetches.get_mut(&download);
-        let mut bytes = fetch.map_or_else(Vec::new, |it| std::mem::take(&mut it.bytes));
-        let results = self.results.clone();
-        let work = move || {
-            let (Some(total), Some(seed)) = (total, seed) else {
-                return (false, bytes);
-            };
-            let id = FragmentId(content.0);
-            match web_seed::fetch(&seed, &id, &mut bytes, total) {
-                Ok(()) => (true, bytes),
-                Err(error) => {
-                    warn!(%seed, %id, %error, "a web seed does not help");
-                    (false, bytes)
-                }
-            }
-        };
-        let fetched = tokio::task::spawn_blocking(work);
-        tokio::spawn(async move {
-            // Should it panic, nothing has come, and nothing is left of what was here.
-            let (good, bytes) = fetched.await.unwrap_or_default();
-            // Fails only when the node stops.
-            let _ = results
-                .send(Done::FetchedWeb {
-                    download,
-                    good,
-                    bytes,
-                })
-                .await;
-        });
-    }
-
-    /// A web server had the rest of a fragment, or some of it, or nothing.
-    fn fetched_web(&mut self, download: DownloadId, good: bool, bytes: Vec<u8>) {
-        let mut result = Err(bytes.len() as u64);
-        if good {
-            result = Ok(());
-            if let Some(fetch) = self.fetches.remove(&download) {
-                // Whoever wanted it may be gone.
-                let _ = fetch.done.send(bytes.into());
-            }
-        } else if let Some(fetch) = self.fetches.get_mut(&download) {
-            if let Some(keep) = &mut fetch.keep {
-                keep.write(0, Bytes::copy_from_slice(&bytes));
-            }
-            fetch.bytes = bytes;
-        }
-        let event = Event::WebFetched { download, result };
-        self.node.handle_event(event, self.now());
-    }
-
     fn done(&mut self, done: Done) {
         let now = self.now();
         match done {
@@ -531,15 +429,7 @@ impl Core {
                 download,
                 good,
                 bytes,
-            } => {
-                if good && let Some(fetch) = self.fetches.remove(&download) {
-                    debug!(bytes = bytes.len(), "fetched");
-                    // Whoever wanted it may be gone.
-                    let _ = fetch.done.send(bytes.into());
-                }
-                self.node
-                    .handle_event(Event::Verified { download, good }, now);
-            }
+            } => self.checked(download, good, bytes),
         }
     }
 }

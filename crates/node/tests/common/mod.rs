@@ -117,6 +117,23 @@ impl Lab {
         folder
     }
 
+    /// Starts a node that fetches so many fragments of a model into a folder, from whoever is found through `entry`.
+    pub(crate) fn fetch(&self, model: &str, store: &Path, count: &str, entry: &str) -> Node {
+        self.start([
+            "serve",
+            "--model",
+            model,
+            "--store",
+            store.to_str().expect("UTF-8"),
+            "--count",
+            count,
+            "--bootstrap",
+            entry,
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+        ])
+    }
+
     /// Starts a node that tells its events as JSON.
     pub(crate) fn start<A: AsRef<std::ffi::OsStr>>(
         &self,
