@@ -391,7 +391,7 @@ fn a_wrong_beginning_is_not_held_against_the_web_server() {
     let content = world.fragment(0);
     let id = world.get(&client).node.download(content, 1_000_000, now);
     assert!(id.is_some());
-    world.run(10 * S);
+    world.run(20 * S);
     // At once for the whole, then after five seconds.
     let times: Vec<_> = world.web_asked.iter().map(|it| it.2).collect();
     assert!(times[1] - times[0] < S, "{times:?}");
