@@ -12,7 +12,7 @@ use e2e::{
 use crate::answer::{QUESTION, same};
 
 /// How often the model reads a text: so often that the relay is left on the way.
-const TIMES: usize = 4;
+const TIMES: usize = 2;
 
 /// How who asks reaches the worker in the end.
 #[derive(Debug, PartialEq)]
@@ -54,6 +54,11 @@ fn read(
         &"--file",
         &text,
     ])?;
+    // What was found lasts.
+    ensure!(
+        !log.contains("event=Disconnected"),
+        "a connection was lost:\n{log}"
+    );
     let changed = |line: &str| line.contains("PathChanged") && line.contains("relayed: false");
     let way = match (log.contains("relayed: true"), log.lines().any(changed)) {
         (false, _) => Way::Dialled,

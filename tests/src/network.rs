@@ -179,6 +179,8 @@ impl Network {
         let turn_at = format!("{ip}:3478");
         if turn {
             arguments.extend([&"--turn" as &dyn AsRef<OsStr>, &turn_at]);
+            // What a test sends is to be limited by the machine only.
+            arguments.extend([&"--turn-limit" as &dyn AsRef<OsStr>, &"1G"]);
             arguments.extend([&"--status" as &dyn AsRef<OsStr>, &STATUS]);
         }
         if let Some(tls) = tls {

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
+use socket2::{Domain, Socket, Type};
 use tokio::{net::UdpSocket, time::MissedTickBehavior};
 use turn_server::{
     codec::{
@@ -42,6 +43,9 @@ const MAX_LIFETIME: u32 = 3600;
 /// The type of a message by which a client has something sent to a peer (RFC 8656, section 17).
 const SEND_INDICATION: u16 = 0x0016;
 
+/// What the system keeps of what comes faster than it is handed on: bursts of several clients.
+const SYSTEM_BUFFER: usize = 4 << 20;
+
 /// How often is forgotten what is of no use any more.
 const TIDY: Duration = Duration::from_secs(10);
 
@@ -73,13 +77,13 @@ impl Server {
     /// Listens at `external`, by which others reach this machine; if that is an address of a router in front of it, at the
     /// same port of all its addresses. Must be called within a Tokio runtime.
     pub async fn bind(external: SocketAddr, issuer: Issuer, limits: Limits) -> io::Result<Self> {
-        let socket = match UdpSocket::bind(external).await {
+        let socket = match listen(external) {
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
                 let any: IpAddr = match external {
                     SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
                     SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
                 };
-                UdpSocket::bind((any, external.port())).await?
+                listen(SocketAddr::new(any, external.port()))?
             }
             bound => bound?,
         };
@@ -234,6 +238,16 @@ impl Server {
         message.flush(None).ok()?;
         Some(peer)
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    // As much as the system allows. What does not fit is lost, and its sender may wait a second before it says it again.
+    let _ = socket.set_recv_buffer_size(SYSTEM_BUFFER);
+    let _ = socket.set_send_buffer_size(SYSTEM_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 #[derive(Default)]

@@ -24,7 +24,7 @@ pub(crate) struct TurnOptions {
     /// With --domain: do not
     #[arg(long, conflicts_with = "turn")]
     no_turn: bool,
-    /// Hand on at most so many bytes a second altogether
+    /// Hand on at most so many bytes a second altogether, and a quarter of that for one client
     #[arg(long, value_name = "BYTES", env = "IAP2P_TURN_LIMIT", value_parser = super::node::bytes, default_value = "8M")]
     turn_limit: NonZeroU64,
 }
@@ -44,11 +44,11 @@ impl TurnOptions {
             (None, _) => return Ok(None),
         };
         let most = NonZeroU32::try_from(self.turn_limit).unwrap_or(NonZeroU32::MAX);
-        let usual = Limits::default();
+        let quarter = NonZeroU32::new(most.get() / 4).unwrap_or(NonZeroU32::MIN);
         let limits = Limits {
             bytes_per_second: most,
-            client_bytes_per_second: usual.client_bytes_per_second.min(most),
-            ..usual
+            client_bytes_per_second: quarter,
+            ..Limits::default()
         };
         let server = Server::bind(address, Issuer::random(), limits)
             .await

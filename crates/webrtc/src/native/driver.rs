@@ -88,7 +88,6 @@ pub(super) async fn drive(
     mut source: Source,
     mut relay: Option<Relay>,
 ) {
-    let relayed = relay.as_ref().and_then(Relay::address);
     let mut wrapped = Vec::new();
     let mut packets = Vec::new();
     let mut liveness = Liveness::new();
@@ -97,33 +96,23 @@ pub(super) async fn drive(
     loop {
         let now = Instant::now();
         packets.clear();
-        let (mut next, received, connected, destination, ended, alive) = {
+        let (mut next, received, connected, way, ended, alive) = {
             let mut state = session.lock();
             let next = state.poll(now, &mut packets, BURST);
             (
                 next,
                 state.received,
                 state.connected,
-                state.destination,
+                state.way,
                 state.end.is_some(),
                 state.rtc.is_alive(),
             )
         };
-        if let Some(address) = relayed {
-            // What is sent from there is sent there first.
-            packets.retain(|packet| {
-                let through = packet.source == address;
-                if through && let Some(relay) = &mut relay {
-                    wrapped.extend(relay.wrap(packet.destination, &packet.contents));
-                }
-                !through
-            });
-        }
         let until = ended.then(|| *goodbye.get_or_insert(now + GOODBYE));
         let over = until.is_some_and(|until| !alive || now >= until);
-        if let (Some(mut through), Some(address)) = (relay.take(), relayed) {
-            let direct = connected && destination.is_some_and(|it| it.ip() != address.ip());
-            let leaves = direct || over;
+        if let Some(mut through) = relay.take() {
+            through.carry(&mut packets, &mut wrapped);
+            let leaves = over || (connected && through.is_spare(way, now));
             if leaves {
                 through.leave(&mut wrapped);
             } else {

@@ -137,7 +137,7 @@ async fn agree(
     find_path(&session, signals, &mut theirs).await?;
     // Connected; nothing depends on the other side's hearing it here.
     let _ = writer.close().await;
-    connection.set_route(paths::route(session.lock().destination, &theirs.kinds));
+    connection.set_route(paths::route(session.lock().way, &theirs.kinds));
     Ok(connection)
 }
 

@@ -11,6 +11,7 @@ use str0m::{Candidate, CandidateKind};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
+    session::Way,
     socket::{Buffers, Socket},
     stun,
     turn::Relay,
@@ -180,12 +181,9 @@ fn host_of(url: &str) -> Option<String> {
     })
 }
 
-/// How packets to `destination` travel, by what the peer has said of its addresses.
-pub(super) fn route(
-    destination: Option<SocketAddr>,
-    theirs: &HashMap<SocketAddr, CandidateKind>,
-) -> Route {
-    match destination.and_then(|address| theirs.get(&address)) {
+/// How packets travel, by what the peer has said of its addresses.
+pub(super) fn route(way: Option<Way>, theirs: &HashMap<SocketAddr, CandidateKind>) -> Route {
+    match way.and_then(|way| theirs.get(&way.destination)) {
         Some(CandidateKind::Host) => Route::Direct,
         Some(CandidateKind::Relayed) => Route::Turn,
         // One that was not told either: a router made it up, or a browser keeps its own address to itself.

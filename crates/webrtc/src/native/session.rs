@@ -54,6 +54,18 @@ impl From<End> for Error {
     }
 }
 
+/// From where and to where packets travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) source: SocketAddr,
+    pub(super) destination: SocketAddr,
+}
+
+/// Whether a packet only tries a way, of which there may be many besides the one that was chosen (RFC 7983, section 7).
+fn is_check(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| *first <= 3)
+}
+
 pub(super) struct Session {
     state: Mutex<State>,
     /// Tells the task that there may be something to send.
@@ -72,8 +84,8 @@ pub(super) struct State {
     /// Datagrams that came.
     pub(super) received: u64,
     pub(super) connected: bool,
-    /// Where the last packet was sent to.
-    pub(super) destination: Option<SocketAddr>,
+    /// The way that was chosen: from where and to where what is said goes.
+    pub(super) way: Option<Way>,
     pub(super) end: Option<End>,
     /// Whoever waits for the connection: to stand, to end, or for a channel.
     watchers: Vec<Waker>,
@@ -91,7 +103,7 @@ impl Session {
                 outbox: VecDeque::new(),
                 received: 0,
                 connected: false,
-                destination: None,
+                way: None,
                 end: None,
                 watchers: Vec::new(),
             }),
@@ -289,7 +301,12 @@ impl State {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(at)) => return at,
                 Ok(Output::Transmit(packet)) => {
-                    self.destination = Some(packet.destination);
+                    if !is_check(&packet.contents) {
+                        self.way = Some(Way {
+                            source: packet.source,
+                            destination: packet.destination,
+                        });
+                    }
                     self.outbox.push_back(packet);
                 }
                 Ok(Output::Event(event)) => self.event(event),

@@ -6,19 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
+use str0m::net::Transmit;
 use turn_client_proto::{
     api::{TurnClientApi, TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet},
-    stun::agent::Transmit,
+    stun::agent,
     types::{TransportType, TurnCredentials, transmit::DelayedTransmitBuild},
     udp::TurnClientUdp,
 };
 
+use super::session::Way;
 use crate::IceServer;
 
 const UDP: TransportType = TransportType::Udp;
 
 /// How many are sent to through it: a peer has as many addresses at the server as it was asked for.
 const MAX_PEERS: usize = 8;
+
+/// For so long the place is kept when another way was found: the peer may not know of that yet.
+const SPARE: Duration = Duration::from_secs(2);
 
 /// When there is nothing to do.
 const LONG: Duration = Duration::from_secs(60);
@@ -32,6 +37,7 @@ pub(super) struct Relay {
     failed: bool,
     /// Who is sent to through a channel, or soon will be.
     peers: HashSet<SocketAddr>,
+    spare_since: Option<Instant>,
 }
 
 impl Relay {
@@ -46,6 +52,7 @@ impl Relay {
             address: None,
             failed: false,
             peers: HashSet::new(),
+            spare_since: None,
         })
     }
 
@@ -89,7 +96,7 @@ impl Relay {
 
     /// What the server says; what comes of it is what a peer says, and which one.
     pub(super) fn received(&mut self, data: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
-        let transmit = Transmit {
+        let transmit = agent::Transmit {
             data,
             transport: UDP,
             from: self.server,
@@ -101,9 +108,36 @@ impl Relay {
         }
     }
 
+    /// Takes the packets that go through it, and adds what the server is to be sent instead.
+    pub(super) fn carry(&mut self, packets: &mut Vec<Transmit>, datagrams: &mut Vec<Vec<u8>>) {
+        let Some(address) = self.address else {
+            return;
+        };
+        packets.retain(|packet| {
+            let through = packet.source == address;
+            if through {
+                datagrams.extend(self.wrap(packet.destination, &packet.contents));
+            }
+            !through
+        });
+    }
+
+    /// Whether it has not been needed for a while, since what is said goes another way.
+    pub(super) fn is_spare(&mut self, way: Option<Way>, now: Instant) -> bool {
+        match way {
+            Some(way) if self.address != Some(way.source) => {
+                now >= *self.spare_since.get_or_insert(now) + SPARE
+            }
+            _ => {
+                self.spare_since = None;
+                false
+            }
+        }
+    }
+
     /// What the server is sent for a peer to get this. Nothing at first, when the server has yet to learn of the peer:
     /// whoever looks for a way tries again.
-    pub(super) fn wrap(&mut self, peer: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
+    fn wrap(&mut self, peer: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
         // The swarm's servers hand on between their clients only.
         if self.address?.ip() != peer.ip() {
             return None;
