@@ -4,6 +4,7 @@
 pub mod connect;
 pub mod dht;
 pub mod hostile;
+pub mod overhead;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;

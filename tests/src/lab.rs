@@ -26,7 +26,7 @@ pub enum Nat {
 pub struct Host(Child);
 
 impl Host {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let holder = bound_to_us("unshare")
             .args(["--net", "--", "sleep", "infinity"])
             .stdin(Stdio::null())
@@ -47,7 +47,7 @@ impl Host {
         format!("/proc/{}/ns/net", self.0.id()).into()
     }
 
-    fn ip(&self, line: &str) -> Result<()> {
+    pub(crate) fn ip(&self, line: &str) -> Result<()> {
         self.run("ip", line)
     }
 

@@ -12,6 +12,7 @@ mod browser;
 pub mod experiments;
 mod identity;
 pub mod lab;
+pub mod link;
 pub mod namespace;
 mod network;
 mod node;

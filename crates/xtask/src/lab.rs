@@ -17,6 +17,8 @@ pub(crate) enum Experiment {
     Fullsize(fullsize::Options),
     /// Native nodes and tabs connect, whatever routers they are behind, as directly as these let them.
     Connect(Passed),
+    /// What the network adds to a round trip and to the time a fragment takes, beside a plain socket.
+    Overhead(Passed),
     /// 200 nodes find 1,000 fragments through the DHT, with and without the bootstrap node.
     Dht(Passed),
     /// A node is attacked in every way that costs the attacker little, and goes on.
@@ -62,6 +64,7 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Bigfile(options) => bigfile::run(options),
         Experiment::Fullsize(options) => fullsize::run(options),
         Experiment::Connect(passed) => network("connect", &Needs::Tabs, passed),
+        Experiment::Overhead(passed) => network("overhead", &Needs::Nothing, passed),
         Experiment::Dht(passed) => network("dht", &Needs::Nothing, passed),
         Experiment::Hostile(passed) => network("hostile", &Needs::Nodes, passed),
     }

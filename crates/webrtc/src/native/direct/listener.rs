@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Packets of one connection that wait for its task. When there are more they are lost, and sent again.
-const INBOX: usize = 512;
+const INBOX: usize = 1024;
 
 /// Connections that wait for the swarm to look at them.
 const WAITING: usize = 64;
