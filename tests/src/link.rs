@@ -2,12 +2,10 @@
 //! emulation (netem) is a module that few machines have; here packets pass through this program.
 
 use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
     io,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
     time::{Duration, Instant},
@@ -106,10 +104,11 @@ fn device(host: &Host) -> Result<SyncDevice> {
 fn carry(from: Arc<SyncDevice>, to: Arc<SyncDevice>, conditions: Conditions, seed: u64) {
     let (sender, receiver) = sync_channel(ON_THE_WAY);
     thread::spawn(move || take(&from, &sender, conditions, seed));
-    thread::spawn(move || give(&to, &receiver));
+    thread::spawn(move || give(&to, receiver));
 }
 
-type Packet = (Instant, u64, Vec<u8>);
+/// When it is due at the other end, and what it is.
+type Packet = (Instant, Vec<u8>);
 
 fn take(
     from: &SyncDevice,
@@ -120,7 +119,7 @@ fn take(
     let mut random = StdRng::seed_from_u64(seed);
     let mut buffer = [0; MTU as usize + 64];
     let mut latest = Instant::now();
-    for number in 0.. {
+    loop {
         let length = from.recv(&mut buffer)?;
         if random.random_bool(conditions.loss) {
             continue;
@@ -129,28 +128,15 @@ fn take(
         // A link is one behind the other: what is late holds up what comes after it.
         latest = latest.max(Instant::now() + conditions.delay + late);
         // Full: lost.
-        let _ = packets.try_send((latest, number, buffer[..length].to_vec()));
+        let _ = packets.try_send((latest, buffer[..length].to_vec()));
     }
-    Ok(())
 }
 
-fn give(to: &SyncDevice, packets: &Receiver<Packet>) -> io::Result<()> {
-    let mut waiting: BinaryHeap<Reverse<Packet>> = BinaryHeap::new();
-    loop {
-        let now = Instant::now();
-        while waiting.peek().is_some_and(|Reverse((due, ..))| *due <= now) {
-            if let Some(Reverse((_, _, packet))) = waiting.pop() {
-                to.send(&packet)?;
-            }
-        }
-        let next = waiting.peek().map(|Reverse((due, ..))| *due);
-        let patience = next.map_or(Duration::from_secs(1), |due| {
-            due.saturating_duration_since(Instant::now())
-        });
-        match packets.recv_timeout(patience) {
-            Ok(packet) => waiting.push(Reverse(packet)),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
-        }
+/// Each waits for the one before it, and none is due before that.
+fn give(to: &SyncDevice, packets: Receiver<Packet>) -> io::Result<()> {
+    for (due, packet) in packets {
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        to.send(&packet)?;
     }
+    Ok(())
 }
