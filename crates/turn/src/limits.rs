@@ -27,6 +27,19 @@ pub struct Limits {
     pub bytes_per_second: NonZeroU32,
 }
 
+impl Limits {
+    /// The usual ones, but for so many bytes a second altogether, and a quarter of that for one client.
+    #[must_use]
+    pub fn handing_on(bytes_per_second: NonZeroU32) -> Self {
+        let quarter = NonZeroU32::new(bytes_per_second.get() / 4);
+        Self {
+            client_bytes_per_second: quarter.unwrap_or(NonZeroU32::MIN),
+            bytes_per_second,
+            ..Self::default()
+        }
+    }
+}
+
 /// For some hundred tabs, which are a client for each of their connections.
 impl Default for Limits {
     fn default() -> Self {

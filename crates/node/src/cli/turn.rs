@@ -44,13 +44,7 @@ impl TurnOptions {
             (None, _) => return Ok(None),
         };
         let most = NonZeroU32::try_from(self.turn_limit).unwrap_or(NonZeroU32::MAX);
-        let quarter = NonZeroU32::new(most.get() / 4).unwrap_or(NonZeroU32::MIN);
-        let limits = Limits {
-            bytes_per_second: most,
-            client_bytes_per_second: quarter,
-            ..Limits::default()
-        };
-        let server = Server::bind(address, Issuer::random(), limits)
+        let server = Server::bind(address, Issuer::random(), Limits::handing_on(most))
             .await
             .with_context(|| format!("cannot serve TURN at {address}; choose another --turn"))?;
         tokio::spawn(server.clone().run());
