@@ -12,6 +12,7 @@ mod overhead;
 mod routers;
 mod screenshots;
 mod secure;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
     // Routers and the usual ports of servers can only be had in a network of our own.
     let alone = tests![
         hostile::a_node_under_attack_answers_and_says_what_it_has_kept_off,
+        soak::nothing_stays_behind_of_those_that_come_and_go,
         secure::an_authority_certifies_the_domain_once,
         routers::nodes_behind_routers_compute_for_each_other_as_directly_as_can_be,
         routers::a_tab_and_a_native_node_behind_two_routers_connect_directly,

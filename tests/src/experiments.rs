@@ -5,9 +5,15 @@ pub mod connect;
 pub mod dht;
 pub mod hostile;
 pub mod overhead;
+pub mod soak;
 
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::time::Duration;
+use serde_json::Value;
+
+use crate::Program;
 
 /// A table as documents have it.
 #[derive(Debug)]
@@ -55,6 +61,36 @@ pub(crate) fn percentile(times: &[Duration], share: f64) -> Option<Duration> {
     sorted.sort_unstable();
     let place = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(place.saturating_sub(1)).copied()
+}
+
+/// What came of a question.
+pub(crate) struct Asked {
+    pub(crate) tokens: Value,
+    /// Requests whose answers the text is made of.
+    pub(crate) parts: u64,
+    pub(crate) time: Duration,
+}
+
+/// Has nodes compute an answer, those that are found by way of this one; a new process each time.
+pub(crate) fn ask(program: &Program, node: &str, question: &str, max_tokens: u32) -> Result<Asked> {
+    let start = Instant::now();
+    let report = program.run(&[
+        &"generate",
+        &"--peer",
+        &node,
+        &"--chat",
+        &"--json",
+        &"--max-tokens",
+        &max_tokens.to_string(),
+        &"--prompt",
+        &question,
+    ])?;
+    let report: Value = serde_json::from_str(&report)?;
+    Ok(Asked {
+        tokens: report["tokens"].clone(),
+        parts: report["parts"].as_u64().context("no number of parts")?,
+        time: start.elapsed(),
+    })
 }
 
 #[cfg(test)]

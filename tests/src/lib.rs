@@ -21,6 +21,7 @@ mod pipe;
 mod proxy;
 mod visitor;
 mod wait;
+mod watch;
 mod web_server;
 
 pub use authority::{Authority, get, get_plainly};

@@ -15,13 +15,13 @@ use tempfile::TempDir;
 
 use crate::{
     Identity, Proxy,
-    authority::get_at,
     lab::Site,
     node::{self, Node, Program},
+    watch::metric,
 };
 
 /// Where a public entry tells how it is.
-const STATUS: &str = "127.0.0.1:9100";
+pub(crate) const STATUS: &str = "127.0.0.1:9100";
 /// A size by which the demo model is a handful of fragments, each of many pieces.
 const LARGE_FRAGMENT: &str = "1000000";
 
@@ -107,11 +107,25 @@ impl Network {
 
     /// How many bytes the TURN server of a [public](Self::public) entry has handed on.
     pub fn through_turn(&self) -> Result<u64> {
-        let metrics = get_at(STATUS.parse()?, STATUS, "/metrics")?;
-        let line = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix("iap2p_turn_relayed_bytes_total "));
-        Ok(line.context("the entry has no TURN server")?.parse()?)
+        metric(STATUS, "iap2p_turn_relayed_bytes_total")
+    }
+
+    /// What a [public](Self::public) entry with a TURN server says of itself.
+    pub fn status(&self) -> Result<Value> {
+        let status = self.program.run(&[&"status", &STATUS, &"--json"])?;
+        Ok(serde_json::from_str(&status)?)
+    }
+
+    /// The node by which one enters.
+    #[must_use]
+    pub fn entry(&self) -> &Node {
+        &self.entry
+    }
+
+    /// The program it runs.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
     }
 
     /// A network in which nobody has a fragment: they are few and large, and for a web server to give, which the manifest
@@ -273,6 +287,26 @@ impl Network {
     /// Starts a worker that computes on all of them.
     pub fn full_worker(&self) -> Result<Node> {
         self.worker("full", &Vec::from_iter(0..self.fragments))
+    }
+
+    /// The same, and it tells at `status` how it is.
+    pub fn watched_worker(&self, status: &str) -> Result<Node> {
+        let (ip, folder) = (&self.ip, self.folder());
+        let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws");
+        self.program.start(
+            &self.folder.path().join("watched.key"),
+            &[
+                &"serve",
+                &"--dir",
+                &folder,
+                &"--bootstrap",
+                &self.address,
+                &"--listen",
+                &listen,
+                &"--status",
+                &status,
+            ],
+        )
     }
 
     /// Where native nodes reach the entry.

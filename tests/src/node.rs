@@ -12,6 +12,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -224,6 +228,16 @@ impl Node {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .id()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(&self) -> Result<()> {
+        let process = Pid::from_raw(self.process().try_into()?);
+        kill(process, Signal::SIGTERM)?;
+        until("the node has ended", || {
+            let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(child.try_wait()?.map(drop))
+        })
     }
 
     /// Kills it, with no farewell to its peers.

@@ -44,6 +44,8 @@ pub(crate) struct Status {
     pub(crate) failed_handshakes: u64,
     /// Peers disconnected because they did not go on with what they had begun.
     pub(crate) stalled: u64,
+    /// Tasks that the program has under way.
+    pub(crate) tasks: usize,
     pub(crate) downloads: Vec<Download>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) traffic: Vec<Traffic>,
@@ -231,6 +233,9 @@ impl Reporter {
             refused_connections: refused.connections,
             failed_handshakes: refused.handshakes,
             stalled: refused.stalled,
+            tasks: tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks(),
             downloads: stats.downloads.iter().map(download).collect(),
             connections: network.connections().into_iter().map(connection).collect(),
             traffic: network.traffic().into_iter().map(traffic).collect(),

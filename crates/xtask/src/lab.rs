@@ -23,6 +23,8 @@ pub(crate) enum Experiment {
     Dht(Passed),
     /// A node is attacked in every way that costs the attacker little, and goes on.
     Hostile(Passed),
+    /// Nodes and tabs come and go for an hour while somebody asks: all is answered, and nothing stays behind.
+    Soak(Passed),
 }
 
 /// What the experiment is given; `-- --help` says what it takes, and `-- --write` puts its table into the document.
@@ -67,5 +69,6 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Overhead(passed) => network("overhead", &Needs::Nothing, passed),
         Experiment::Dht(passed) => network("dht", &Needs::Nothing, passed),
         Experiment::Hostile(passed) => network("hostile", &Needs::Nodes, passed),
+        Experiment::Soak(passed) => network("soak", &Needs::Tabs, passed),
     }
 }

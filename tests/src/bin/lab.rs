@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
-use e2e::experiments::{connect, dht, hostile, overhead};
-use std::path::Path;
+use e2e::experiments::{connect, dht, hostile, overhead, soak};
+use std::{path::Path, time::Duration};
 
 /// Experiments with the network.
 #[derive(Parser)]
@@ -33,6 +33,15 @@ enum Experiment {
         /// Fragments, each announced by one node
         #[arg(long, default_value_t = 1000)]
         fragments: usize,
+    },
+    /// Nodes and tabs come and go while somebody asks: all is answered, and nothing stays behind.
+    Soak {
+        /// Requests that are answered, at least
+        #[arg(long, default_value_t = 100_000)]
+        requests: u64,
+        /// Minutes that it lasts, at least
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
     },
     /// A node is attacked in every way that costs the attacker little, and goes on.
     Hostile {
@@ -67,6 +76,11 @@ fn main() -> Result<()> {
         Experiment::Dht { nodes, fragments } => {
             let options = dht::Options { nodes, fragments };
             ("dht", dht::run_blocking(options)?.to_string())
+        }
+        Experiment::Soak { requests, minutes } => {
+            let time = Duration::from_secs(60 * minutes);
+            let options = soak::Options { requests, time };
+            ("soak", soak::run_blocking(options)?.to_string())
         }
         Experiment::Hostile {
             attempts,

@@ -21,8 +21,11 @@ use protocol::{Channel, FrameEncoder, Hello, Message};
 use serde_json::Value;
 use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpSocket};
 
-use super::{Table, percentile, progress};
-use crate::{Program, authority::get_at, namespace, until};
+use super::{Asked, Table, ask, percentile, progress};
+use crate::{
+    Program, namespace, until,
+    watch::{memory, metric},
+};
 
 /// How large the experiment is.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +47,7 @@ const AT_ONCE: usize = 300;
 const SILENT: usize = 100;
 /// What the node may take in addition while it is attacked.
 const MEMORY: u64 = 128 << 20;
-const TOKENS: &str = "40";
+const TOKENS: u32 = 40;
 const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
 
 /// What a stranger does once it is connected.
@@ -236,12 +239,7 @@ struct KeptOff {
 
 impl KeptOff {
     fn read() -> Result<Self> {
-        let text = get_at(STATUS.parse()?, STATUS, "/metrics")?;
-        let figure = |name: &str| -> Result<u64> {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            let value = line.with_context(|| format!("no {name} in the metrics"))?;
-            Ok(value.trim().parse()?)
-        };
+        let figure = |name| metric(STATUS, name);
         Ok(Self {
             refused: figure("iap2p_connections_refused_total")?,
             handshakes: figure("iap2p_handshakes_failed_total")?,
@@ -250,33 +248,6 @@ impl KeptOff {
             other_versions: figure("iap2p_other_versions_total")?,
         })
     }
-}
-
-/// A figure of the node's memory, in bytes.
-fn memory(process: u32, name: &str) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let value = line.and_then(|line| line.trim_start_matches(':').split_whitespace().next());
-    let kilobytes: u64 = value.context("no such figure")?.parse()?;
-    Ok(kilobytes << 10)
-}
-
-/// Has the node compute a text; gives its tokens and how long it took.
-fn ask(program: &Program, node: &str) -> Result<(Value, Duration)> {
-    let start = Instant::now();
-    let report = program.run(&[
-        &"generate",
-        &"--peer",
-        &node,
-        &"--chat",
-        &"--json",
-        &"--max-tokens",
-        &TOKENS,
-        &"--prompt",
-        &QUESTION,
-    ])?;
-    let report: Value = serde_json::from_str(&report)?;
-    Ok((report["tokens"].clone(), start.elapsed()))
 }
 
 fn start(program: &Program, folder: &Path) -> Result<crate::Node> {
@@ -313,9 +284,10 @@ pub fn run_blocking(options: Options) -> Result<Table> {
     let address = node.listens(|address| address.starts_with(&format!("/ip4/{NODE}/tcp/")))?;
 
     let mut before = Vec::new();
-    let (expected, _) = ask(&program, &address)?;
+    let question = || ask(&program, &address, QUESTION, TOKENS);
+    let expected = question()?.tokens;
     for _ in 0..options.questions {
-        let (tokens, time) = ask(&program, &address)?;
+        let Asked { tokens, time, .. } = question()?;
         ensure!(tokens == expected, "another text without an attack");
         before.push(time);
     }
@@ -338,7 +310,7 @@ pub fn run_blocking(options: Options) -> Result<Table> {
     let unwanted = of_each * (MISCHIEF.len() - 1);
     let end = Instant::now() + Duration::from_secs(600);
     loop {
-        let (tokens, time) = ask(&program, &address)?;
+        let Asked { tokens, time, .. } = question()?;
         ensure!(tokens == expected, "another text under attack");
         during.push(time);
         most = most.max(memory(node.process(), "VmHWM")?);

@@ -233,6 +233,11 @@ impl Collector for Status {
             family(e, (name, help, None), [(vec![], counter(count))])?;
         }
 
+        family(
+            e,
+            ("tasks", "Tasks that the program has under way", None),
+            [(vec![], gauge(self.tasks))],
+        )?;
         if let Some(model) = &self.model {
             for (name, help, count) in [
                 ("model_fragments", "Fragments of the model", model.fragments),

@@ -1,0 +1,287 @@
+//! A day in an hour: nodes and tabs come and go all the time while somebody asks. Every question is answered, and of those
+//! that have gone nothing stays behind.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+
+use super::{Table, ask, progress};
+use crate::{
+    Browser, Network, Node, Page, Visitor, namespace, network, until,
+    watch::{memory, metric},
+};
+
+/// How large the experiment is.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Requests to be answered, at least.
+    pub requests: u64,
+    /// How long it lasts, at least.
+    pub time: Duration,
+}
+
+/// The network of [`namespace`] has this one.
+const IP: &str = "10.99.0.1";
+/// Where the worker that stays tells how it is; the entry does so at [`crate::network::STATUS`].
+const STATUS: &str = "127.0.0.1:9101";
+const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
+const TOKENS: u32 = 40;
+/// Native nodes that come and go, at a time.
+const WORKERS: u64 = 2;
+/// Fragments that each tab lends.
+const LENT: u32 = 8;
+/// How long they stay, in milliseconds.
+const STAY: std::ops::Range<u64> = 1000..6000;
+/// Before anything is measured, so that what is made once has been made.
+const WARM_UP: Options = Options {
+    requests: 2000,
+    time: Duration::from_secs(20),
+};
+
+/// What may be more afterwards than before.
+const MORE_MEMORY: u64 = 32 << 20;
+const MORE_FILES: u64 = 4;
+const MORE_TASKS: u64 = 4;
+const MORE_LISTENERS: u64 = 20;
+
+/// What somebody who stays has, when all others have gone.
+#[derive(Debug, Clone, Copy)]
+struct Holding {
+    memory: u64,
+    /// Files and sockets; a tab's event listeners, of which each connection and channel has some.
+    open: u64,
+    tasks: Option<u64>,
+}
+
+impl Holding {
+    fn of_node(node: &Node, status: &str) -> Result<Self> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", node.process()))?;
+        Ok(Self {
+            memory: memory(node.process(), "VmRSS")?,
+            open: files.count() as u64,
+            tasks: Some(metric(status, "iap2p_tasks")?),
+        })
+    }
+
+    fn of_tab(page: &Page) -> Result<Self> {
+        page.call("HeapProfiler.collectGarbage", json!({}))?;
+        let metrics = page.call("Performance.getMetrics", json!({}))?;
+        let figure = |name: &str| {
+            let mut all = metrics["metrics"].as_array().into_iter().flatten();
+            let one = all.find(|it| it["name"] == name);
+            let value = one.and_then(|it| it["value"].as_f64());
+            Ok::<_, anyhow::Error>(value.with_context(|| format!("no {name}"))? as u64)
+        };
+        Ok(Self {
+            memory: figure("JSHeapUsedSize")?,
+            open: figure("JSEventListeners")?,
+            tasks: None,
+        })
+    }
+}
+
+/// What came and went.
+#[derive(Default)]
+struct Count {
+    workers: AtomicU64,
+    tabs: AtomicU64,
+    over: AtomicBool,
+}
+
+impl Count {
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Stays for so long, or until all is over.
+    fn stay(&self, random: &mut StdRng) {
+        let end = Instant::now() + Duration::from_millis(random.random_range(STAY));
+        while Instant::now() < end && !self.is_over() {
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Native nodes, one after the other, each with other fragments. One in two is killed without a farewell.
+fn workers(network: &Network, number: u64, count: &Count) -> Result<()> {
+    let mut random = StdRng::seed_from_u64(number);
+    while !count.is_over() {
+        let fragments = 0..network.fragments;
+        let some: Vec<_> = fragments.filter(|_| random.random()).collect();
+        let worker = network.worker(&format!("soak-{number}"), &some)?;
+        count.stay(&mut random);
+        if random.random() {
+            worker.terminate()?;
+        }
+        drop(worker);
+        count.workers.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Tabs, one after the other. One in two is loaded again in between.
+fn tabs(network: &Network, browser: &Browser, count: &Count) -> Result<()> {
+    let mut random = StdRng::seed_from_u64(WORKERS);
+    while !count.is_over() {
+        let visitor = Visitor::join(browser, &network.link(), LENT)?;
+        count.stay(&mut random);
+        if random.random() {
+            visitor.reload()?;
+            visitor.wait_until_it_lends(LENT)?;
+            count.stay(&mut random);
+        }
+        visitor.into_page().close()?;
+        count.tabs.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Comings and goings, and questions all the time; gives how many requests were answered and how long the slowest question
+/// took.
+fn turmoil(
+    network: &Network,
+    browser: &Browser,
+    expected: &Value,
+    options: Options,
+    count: &Count,
+) -> Result<(u64, Duration)> {
+    count.over.store(false, Ordering::Relaxed);
+    thread::scope(|scope| {
+        let mut threads: Vec<_> = (0..WORKERS)
+            .map(|number| scope.spawn(move || workers(network, number, count)))
+            .collect();
+        threads.push(scope.spawn(|| tabs(network, browser, count)));
+        let asked = questions(network, expected, options, || {
+            threads.iter().any(thread::ScopedJoinHandle::is_finished)
+        });
+        count.over.store(true, Ordering::Relaxed);
+        for thread in threads {
+            thread
+                .join()
+                .map_err(|_| anyhow!("a thread has panicked"))??;
+        }
+        asked
+    })
+}
+
+fn questions(
+    network: &Network,
+    expected: &Value,
+    options: Options,
+    failed: impl Fn() -> bool,
+) -> Result<(u64, Duration)> {
+    let bar = progress("requests", usize::try_from(options.requests)?);
+    let address = network.plain_address()?;
+    let started = Instant::now();
+    let (mut answered, mut slowest) = (0, Duration::ZERO);
+    while (answered < options.requests || started.elapsed() < options.time) && !failed() {
+        let asked = ask(network.program(), &address, QUESTION, TOKENS)?;
+        ensure!(asked.tokens == *expected, "another text: {}", asked.tokens);
+        answered += asked.parts;
+        slowest = slowest.max(asked.time);
+        bar.set_position(answered);
+    }
+    bar.finish_and_clear();
+    Ok((answered, slowest))
+}
+
+/// Waits until only those are connected with the entry that stay.
+fn alone(network: &Network, stay: usize) -> Result<()> {
+    until("those who went are gone for the others, too", || {
+        let status = network.status()?;
+        let connections = status["connections"].as_array().context("no list")?;
+        Ok((connections.len() == stay).then_some(()))
+    })
+}
+
+/// Runs the experiment, in a network of its own only ([`namespace::enter`]).
+///
+/// # Errors
+/// If a question is not answered or otherwise than alone, or something stays behind.
+pub fn run_blocking(options: Options) -> Result<Table> {
+    ensure!(
+        namespace::is_entered(),
+        "this takes a network namespace of its own, which cannot be made here"
+    );
+    let network = Network::public(IP, true)?;
+    let steady = network.watched_worker(STATUS)?;
+    let expected = json!(network.alone(QUESTION, TOKENS)?.tokens);
+    Browser::with(|browser| {
+        let tab = Visitor::join(browser, &network.link(), LENT)?;
+        tab.call("Performance.enable", json!({}))?;
+        let look = || -> Result<[Holding; 3]> {
+            alone(&network, 2)?;
+            Ok([
+                Holding::of_node(network.entry(), network::STATUS)?,
+                Holding::of_node(&steady, STATUS)?,
+                Holding::of_tab(&tab)?,
+            ])
+        };
+        let count = Count::default();
+        turmoil(&network, browser, &expected, WARM_UP, &count)?;
+        let before = look()?;
+        let count = Count::default();
+        let (answered, slowest) = turmoil(&network, browser, &expected, options, &count)?;
+        let after = look()?;
+
+        let mut table = Table::new(["what", "before", "after"]);
+        let mut more = Vec::new();
+        let names = ["the entry", "the worker that stayed", "the tab that stayed"];
+        for ((name, before), after) in names.into_iter().zip(before).zip(after) {
+            let is_tab = before.tasks.is_none();
+            let (open, most) = if is_tab {
+                ("event listeners", MORE_LISTENERS)
+            } else {
+                ("files and sockets", MORE_FILES)
+            };
+            let mut row = |what: &str, before: u64, after: u64, most: u64, shift: u32| {
+                let place = format!("{name}: {what}");
+                if after > before + most {
+                    more.push(place.clone());
+                }
+                let [before, after] = [before, after].map(|it| (it >> shift).to_string());
+                table.row([place, before, after]);
+            };
+            row(
+                "MiB of memory",
+                before.memory,
+                after.memory,
+                MORE_MEMORY,
+                20,
+            );
+            row(open, before.open, after.open, most, 0);
+            if let (Some(before), Some(after)) = (before.tasks, after.tasks) {
+                row("tasks", before, after, MORE_TASKS, 0);
+            }
+        }
+        for (what, figure) in [
+            ("requests answered", answered.to_string()),
+            (
+                "native nodes that came and went",
+                count.workers.load(Ordering::Relaxed).to_string(),
+            ),
+            (
+                "tabs that came and went",
+                count.tabs.load(Ordering::Relaxed).to_string(),
+            ),
+            (
+                "the slowest question",
+                format!("{:.1} s", slowest.as_secs_f64()),
+            ),
+        ] {
+            table.row([what.to_owned(), String::new(), figure]);
+        }
+        ensure!(
+            more.is_empty(),
+            "something has stayed behind ({}):\n{table}",
+            more.join(", ")
+        );
+        Ok(table)
+    })
+}
