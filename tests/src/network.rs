@@ -328,7 +328,6 @@ impl Network {
                 &folder,
                 &"--bootstrap",
                 &entry,
-                &"--reserve",
                 &"--listen",
                 &listen,
             ],

@@ -11,6 +11,7 @@ use crate::{
     Config, RelayLimits,
     gate::{Gate, Refusals},
     providers::{Limits, Providers},
+    reachability::{self, Probed, Probing, Punching},
     streams, turn,
 };
 
@@ -40,6 +41,9 @@ pub(crate) struct Behaviour {
     pub(crate) kad: kad::Behaviour<Providers>,
     pub(crate) streams: streams::Behaviour,
     pub(crate) turn: turn::Behaviour,
+    pub(crate) punching: Punching,
+    pub(crate) probing: Probing,
+    pub(crate) probed: Probed,
 }
 
 impl Behaviour {
@@ -54,6 +58,11 @@ impl Behaviour {
             identify::Config::new("/iap2p/1".to_owned(), config.identity.keypair().public())
                 .with_agent_version(config.hello.agent.clone())
                 .with_push_listen_addr_updates(true);
+        let reachability::Parts {
+            punching,
+            probing,
+            probed,
+        } = reachability::parts(config);
         Self {
             gate: Gate::new(config.limits, refusals),
             blocked: allow_block_list::Behaviour::default(),
@@ -68,6 +77,9 @@ impl Behaviour {
             kad: kad(config),
             streams: streams::Behaviour::new(signalling),
             turn: turn::behaviour(config.turn.is_some()),
+            punching,
+            probing,
+            probed,
         }
     }
 }

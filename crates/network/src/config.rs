@@ -3,7 +3,7 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use protocol::Hello;
 
-use crate::{ConnectionLimits, Granter, IceServer, Identity, Secret};
+use crate::{ConnectionLimits, Granter, IceServer, Identity, Reserve, Secret};
 
 /// How a node takes part in the network.
 #[derive(Clone, Debug)]
@@ -24,9 +24,9 @@ pub struct Config {
     /// Addresses of peers that were met another time ([`crate::Handle::known`]), each ending in `/p2p/<id>`. They are
     /// dialled when no bootstrap node has answered after some seconds, and then serve as such.
     pub remembered: Vec<Multiaddr>,
-    /// Have the bootstrap nodes relay for this node, so that peers reach it where no direct connection is possible.
-    /// Always wanted in browsers, and for native nodes behind a router.
-    pub reserve: bool,
+    /// When to have the bootstrap nodes relay for this node, so that peers reach it where no direct connection is possible.
+    /// Always wanted in browsers.
+    pub reserve: Reserve,
     /// Relay for others.
     pub relay_server: Option<RelayLimits>,
     /// Keep a part of the DHT for others. Without it (browsers) the node only asks and announces.
@@ -65,7 +65,11 @@ impl Config {
             external: Vec::new(),
             bootstrap: Vec::new(),
             remembered: Vec::new(),
-            reserve: browser,
+            reserve: if browser {
+                Reserve::Always
+            } else {
+                Reserve::WhenTranslated
+            },
             relay_server: None,
             kad_server: !browser,
             secret: None,

@@ -36,7 +36,7 @@ use libp2p::{
 use protocol::Channel;
 
 use crate::{
-    Config, Error, Event, Granter,
+    Config, Error, Event, Granter, Reserve,
     behaviour::Behaviour,
     handle::{Command, Ends, lock},
     reader::Reader,
@@ -72,6 +72,8 @@ pub(crate) struct Driver {
     /// Dials of [`crate::Handle::dial`], to report their failure.
     dials: HashMap<ConnectionId, Multiaddr>,
     listeners: HashMap<ListenerId, Multiaddr>,
+    /// Others see us by an address that we do not have.
+    translated: bool,
     closing: bool,
 }
 
@@ -79,7 +81,7 @@ pub(crate) struct Driver {
 struct Settings {
     listen: Vec<Multiaddr>,
     external: Vec<Multiaddr>,
-    reserve: bool,
+    reserve: Reserve,
     kad_server: bool,
     direct: bool,
     turn: Option<Granter>,
@@ -172,6 +174,7 @@ impl Driver {
             helpers: Helpers::new(servers),
             dials: HashMap::new(),
             listeners: HashMap::new(),
+            translated: false,
             closing: false,
             settings: Settings {
                 listen: config.listen,

@@ -5,7 +5,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt, channel::mpsc};
-use libp2p::{Multiaddr, PeerId};
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use protocol::Message;
 
 use crate::{Key, Transport};
@@ -106,6 +106,11 @@ impl Path {
     #[must_use]
     pub fn transport(&self) -> Transport {
         Transport::of(&self.address)
+    }
+
+    /// Whether a connection through a relay was needed to arrange it.
+    pub(crate) fn is_arranged(&self) -> bool {
+        self.address.iter().any(|part| part == Protocol::WebRTC)
     }
 }
 

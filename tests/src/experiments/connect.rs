@@ -28,6 +28,13 @@ struct End {
     nat: Nat,
 }
 
+impl End {
+    /// Whether anybody can dial it.
+    fn is_dialable(self) -> bool {
+        self.kind == Kind::Native && self.nat == Nat::Open
+    }
+}
+
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
@@ -48,7 +55,8 @@ impl fmt::Display for End {
 enum Way {
     /// One has dialled the other one's address.
     Dialled,
-    /// They have arranged it over the relay, and what they send goes from the one to the other.
+    /// They have met through the relay and arranged that what they send goes from the one to the other: by WebRTC, or by
+    /// dialling each other at the same time.
     Punched,
     /// The same, and what they send goes through the entry's TURN server.
     Turned,
@@ -69,10 +77,7 @@ fn best(one: End, other: End) -> &'static [Way] {
     let ends = [one, other];
     let behind_symmetric = ends.iter().any(|end| end.nat == Nat::Symmetric);
     let open = ends.iter().any(|end| end.nat == Nat::Open);
-    if ends.contains(&End {
-        kind: Kind::Native,
-        nat: Nat::Open,
-    }) {
+    if ends.iter().any(|end| end.is_dialable()) {
         // Whichever is quicker: the tab may have met it through the relay first.
         &[Way::Dialled, Way::Punched]
     } else if behind_symmetric && !open {
@@ -105,8 +110,8 @@ impl Running<'_> {
         }
     }
 
-    /// Whether it is connected with a peer other than through the relay, and if so, whether that was arranged.
-    fn arranged(&self, peer: &str) -> Result<Option<bool>> {
+    /// Whether it is connected with a peer other than through the relay, and if so, whether by WebRTC.
+    fn by_webrtc(&self, peer: &str) -> Result<Option<bool>> {
         match self {
             Self::Native { program, key, .. } => {
                 let status = program.run(&[&"status", &"--json", &"--key", key])?;
@@ -163,14 +168,14 @@ fn connect(one: End, other: End, numbers: (u8, u8)) -> Result<Way> {
     with_end(&network, one, numbers.0, |a| {
         with_end(&network, other, numbers.1, |b| {
             let peer = b.peer_id()?;
-            let arranged = until("the two are connected without the relay", || {
-                a.arranged(&peer)
+            let webrtc = until("the two are connected without the relay", || {
+                a.by_webrtc(&peer)
             })?;
             let turned = network.through_turn()? > CHECKS;
-            Ok(match (arranged, turned) {
-                (false, _) => Way::Dialled,
-                (true, false) => Way::Punched,
+            Ok(match (webrtc, turned) {
+                (false, _) if one.is_dialable() || other.is_dialable() => Way::Dialled,
                 (true, true) => Way::Turned,
+                _ => Way::Punched,
             })
         })
     })

@@ -15,7 +15,7 @@ use libp2p::{
 };
 
 use super::{Done, Driver, describe};
-use crate::{Event, transport};
+use crate::{Event, Reserve, transport};
 
 /// The wait before a bootstrap node is dialled again, doubled each time.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,6 +30,8 @@ pub(super) struct Bootstrap {
     plan: u64,
     /// Failures in a row.
     failures: u32,
+    /// It relays for others.
+    relays: bool,
     reservation: Reservation,
     /// Failures to have it relay for us, in a row.
     refusals: u32,
@@ -58,6 +60,7 @@ impl Bootstrap {
             state: State::Waiting,
             plan: 0,
             failures: 0,
+            relays: false,
             reservation: Reservation::None,
             refusals: 0,
         }
@@ -231,7 +234,8 @@ impl Driver {
             self.refresh();
             self.refresh_soon();
         }
-        if protocols.contains(&relay::HOP_PROTOCOL_NAME) {
+        self.bootstrap[index].relays = protocols.contains(&relay::HOP_PROTOCOL_NAME);
+        if self.bootstrap[index].relays {
             self.reserve(index);
         }
     }
@@ -242,7 +246,7 @@ impl Driver {
             return;
         };
         let listens = |it: &super::Bootstrap| matches!(it.reservation, Reservation::Listening(_));
-        if !self.settings.reserve
+        if !self.wants_relays()
             || self
                 .bootstrap
                 .iter()
@@ -260,6 +264,27 @@ impl Driver {
                 address: relay,
                 reason: describe(&error),
             }),
+        }
+    }
+
+    fn wants_relays(&self) -> bool {
+        match self.settings.reserve {
+            Reserve::Always => true,
+            Reserve::WhenTranslated => self.translated,
+            Reserve::Never => false,
+        }
+    }
+
+    /// Others see us by an address that we do not have: has the bootstrap nodes relay that can.
+    pub(super) fn seen_elsewhere(&mut self, address: &Multiaddr) {
+        if std::mem::replace(&mut self.translated, true) {
+            return;
+        }
+        tracing::debug!(%address, "there is a router in between");
+        for index in 0..self.bootstrap.len() {
+            if self.bootstrap[index].relays {
+                self.reserve(index);
+            }
         }
     }
 

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use libp2p::{PeerId, core::ConnectedPoint, multiaddr::Protocol, swarm::ConnectionId};
+use libp2p::{
+    PeerId,
+    core::{ConnectedPoint, Endpoint},
+    multiaddr::Protocol,
+    swarm::ConnectionId,
+};
 
 use super::{
     Done, Driver,
@@ -27,7 +32,15 @@ impl Driver {
         let sought = self.discovery.connected(id, peer);
         self.note_known(peer, endpoint);
         let path = path(endpoint, peer);
-        let (dialler, other) = if endpoint.is_dialer() {
+        // Of two that dial each other at the same time, one takes the part of the listener.
+        let dialler_here = matches!(
+            endpoint,
+            ConnectedPoint::Dialer {
+                role_override: Endpoint::Dialer,
+                ..
+            }
+        );
+        let (dialler, other) = if dialler_here {
             (self.local(), peer)
         } else {
             (peer, self.local())

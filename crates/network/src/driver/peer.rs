@@ -130,12 +130,12 @@ impl Peer {
     }
 
     /// Chooses the connection to use; gives its path if that is news. Both sides choose alike: direct before relayed,
-    /// then the one that the lower peer id dialled, then the oldest.
+    /// dialled before arranged, which costs more, then the one that the lower peer id dialled, then the oldest.
     pub(super) fn choose(&mut self) -> Option<Path> {
         let best = self
             .connections
             .iter()
-            .min_by_key(|it| (it.path.relayed, !it.dialled_by_lower))?;
+            .min_by_key(|it| (it.path.relayed, it.path.is_arranged(), !it.dialled_by_lower))?;
         let changed = best.id != self.preferred;
         self.preferred = best.id;
         changed.then(|| best.path.clone())

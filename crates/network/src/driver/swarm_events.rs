@@ -78,6 +78,11 @@ impl Driver {
                 tracing::debug!(%address, "reachable");
                 self.plan_announcements();
             }
+            SwarmEvent::NewExternalAddrCandidate { address } => {
+                if !is_relayed(&address) {
+                    self.seen_elsewhere(&address);
+                }
+            }
             other => tracing::trace!(?other),
         }
     }
@@ -87,6 +92,10 @@ impl Driver {
             BehaviourEvent::Streams(event) => self.stream_event(event),
             BehaviourEvent::Kad(event) => self.kad_event(event),
             BehaviourEvent::Turn(event) => self.turn_event(event),
+            #[cfg(not(target_arch = "wasm32"))]
+            BehaviourEvent::Probing(event) => tracing::debug!(?event),
+            #[cfg(not(target_arch = "wasm32"))]
+            BehaviourEvent::Punching(event) => tracing::debug!(?event),
             BehaviourEvent::Ping(event) => self.pinged(event.peer, event.connection, event.result),
             BehaviourEvent::Identify(identify::Event::Received {
                 peer_id,

@@ -76,7 +76,7 @@ async fn browsers_meet_through_a_native_node() {
     let key = hex::decode(HIDDEN_KEY).unwrap();
     let mut config = Config::new(Identity::from_bytes(&key).unwrap());
     config.bootstrap = vec![BOOTSTRAP.parse().unwrap()];
-    config.reserve = true;
+    config.reserve = network::Reserve::Always;
     config.kad_server = false;
     echo(config, 1).await;
 

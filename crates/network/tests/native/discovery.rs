@@ -1,4 +1,4 @@
-use network::{Config, Event};
+use network::{Config, Event, Reserve};
 
 use crate::node::{Node, PATIENCE, TCP, WEBSOCKET, config};
 
@@ -52,7 +52,11 @@ async fn ten_nodes_that_all_search_at_once_end_with_one_connection_per_pair() {
     let nodes: Vec<_> = (0..10)
         .map(|index| {
             let listen = vec![kinds[index % 3].parse().unwrap()];
-            let reserve = index % 2 == 0;
+            let reserve = if index % 2 == 0 {
+                Reserve::Always
+            } else {
+                Reserve::Never
+            };
             let node = Node::start(Config {
                 listen,
                 reserve,

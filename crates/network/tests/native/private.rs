@@ -1,6 +1,6 @@
 //! A private swarm: only those who know its secret get in.
 
-use network::{Config, Event, Secret};
+use network::{Config, Event, Reserve, Secret};
 
 use crate::node::{Node, TCP, WEBRTC, WEBSOCKET, config};
 
@@ -75,7 +75,7 @@ async fn members_meet_through_their_relay_and_a_stranger_does_not_even_reach_it(
         Node::start(Config {
             secret: Some(secret.clone()),
             bootstrap: vec![address.clone()],
-            reserve: true,
+            reserve: Reserve::Always,
             kad_server: false,
             ..config()
         })

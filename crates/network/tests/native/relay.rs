@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use network::{Config, Event, Grant, Granter, Identity, Multiaddr, Path, PeerId};
+use network::{Config, Event, Grant, Granter, Identity, Multiaddr, Path, PeerId, Reserve};
 
 use crate::node::{Node, PATIENCE, WEBSOCKET, config, request};
 
@@ -14,7 +14,7 @@ use crate::node::{Node, PATIENCE, WEBSOCKET, config, request};
 async fn hidden(bootstrap: &Multiaddr) -> (Node, Multiaddr) {
     let mut node = Node::start(Config {
         bootstrap: vec![bootstrap.clone()],
-        reserve: true,
+        reserve: Reserve::Always,
         kad_server: false,
         ..config()
     });
@@ -121,7 +121,7 @@ async fn a_peer_met_through_the_relay_is_then_reached_directly_and_nothing_is_lo
     let mut other = Node::start(Config {
         listen: vec![crate::node::TCP.parse().unwrap()],
         bootstrap: vec![address],
-        reserve: true,
+        reserve: Reserve::Always,
         kad_server: false,
         ..config()
     });
@@ -194,7 +194,7 @@ async fn two_that_listen_nowhere_end_with_a_connection_of_their_own() {
     let start = || {
         Node::start(Config {
             bootstrap: vec![address.clone()],
-            reserve: true,
+            reserve: Reserve::Always,
             kad_server: false,
             direct: true,
             webrtc_ip: Some(std::net::Ipv4Addr::LOCALHOST.into()),

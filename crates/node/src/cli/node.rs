@@ -45,8 +45,8 @@ pub(crate) struct NodeOptions {
         value_delimiter = ','
     )]
     bootstrap: Vec<Multiaddr>,
-    /// Have the nodes it enters through relay for it until a direct way is found: for machines behind a router, which
-    /// others cannot dial
+    /// Have the nodes it enters through relay for it until a direct way is found. By itself it does so when they see it
+    /// by an address that it does not have
     #[arg(long, env = "IAP2P_RESERVE")]
     reserve: bool,
     /// The file with this node's key, made if it does not exist. By default one in your data folder that no other
@@ -132,7 +132,9 @@ impl NodeOptions {
                 .collect();
         }
         network.external = self.external.clone();
-        network.reserve |= self.reserve;
+        if self.reserve {
+            network.reserve = network::Reserve::Always;
+        }
         network.bootstrap = self.bootstrap.clone();
         network.turn = turn.as_ref().map(granter);
         let mut swarm = swarm::Config::new(crate::engine::swarm_peer(&peer));
