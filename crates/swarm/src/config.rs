@@ -1,6 +1,6 @@
 //! Every limit and patience of a node, in one place.
 
-use crate::{ContentId, PeerId};
+use crate::{ContentId, PeerId, WindowLimits};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -44,8 +44,8 @@ pub struct Config {
 
     /// Blocks under way for one download.
     pub blocks_per_download: usize,
-    /// Blocks under way at one peer, over all downloads.
-    pub blocks_per_peer: usize,
+    /// Blocks under way at one peer, over all downloads. At most as many as others allow, see `max_reads_per_peer`.
+    pub blocks_per_peer: WindowLimits,
     /// Downloads under way; further ones wait their turn.
     pub max_downloads: usize,
     /// A block not here after this long is asked of somebody else.
@@ -92,8 +92,8 @@ impl Config {
             repeat_after: Duration::from_secs(10),
             grace: Duration::from_secs(20),
             give_up: Duration::from_secs(120),
-            blocks_per_download: 8,
-            blocks_per_peer: 4,
+            blocks_per_download: 32,
+            blocks_per_peer: WindowLimits::default(),
             max_downloads: 4,
             block_timeout: Duration::from_secs(10),
             web_after: Duration::from_secs(3),

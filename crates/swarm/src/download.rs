@@ -3,6 +3,9 @@
 mod ask;
 mod receive;
 mod web;
+mod window;
+
+pub use window::{Window, WindowLimits};
 
 use crate::timers::Timer;
 use crate::{ContentId, DownloadId, DownloadStats, Node, PeerId, blocks};
@@ -21,6 +24,7 @@ struct Asked {
     peer: PeerId,
     /// None for the last one, asked for to learn how long the content is.
     block: Option<u32>,
+    since: Duration,
     deadline: Duration,
     patience: Duration,
 }

@@ -72,6 +72,7 @@ mod types;
 
 pub use blocks::Content;
 pub use config::Config;
+pub use download::{Window, WindowLimits};
 pub use event::{Action, ComputeError, Event};
 pub use failure::{Failure, SubmitError};
 pub use node::Node;

@@ -173,9 +173,10 @@ impl Node {
             self.actions.push_back(Action::Disconnect { peer });
             return;
         }
-        self.peers
-            .connected
-            .insert(peer.clone(), Peer::new(relayed));
+        self.peers.connected.insert(
+            peer.clone(),
+            Peer::new(relayed, self.config.blocks_per_peer),
+        );
         self.arm_search(now);
     }
 

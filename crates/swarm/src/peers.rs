@@ -1,5 +1,6 @@
 //! What is known of every peer, bounded by what is connected.
 
+use crate::download::{Window, WindowLimits};
 use crate::latency::Latency;
 use crate::{ContentId, FragmentIndex, PeerId};
 use protocol::{Bitmap, Role};
@@ -49,6 +50,8 @@ pub(crate) struct Peer {
 
     /// Blocks of content under way here.
     pub(crate) asked: usize,
+    /// How many of them may be.
+    pub(crate) window: Window,
     /// The latest of them it has sent, by its number.
     pub(crate) newest_block: u64,
     /// It let a block of content lie: others are preferred until then.
@@ -64,9 +67,10 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(relayed: bool) -> Self {
+    pub(crate) fn new(relayed: bool, window: WindowLimits) -> Self {
         Self {
             relayed,
+            window: Window::new(window),
             ..Self::default()
         }
     }

@@ -24,6 +24,12 @@ enum Experiment {
         /// Round trips measured under each condition
         #[arg(long, default_value_t = 100)]
         rounds: usize,
+        /// What the links delay in each direction, in milliseconds
+        #[arg(long, value_delimiter = ',', default_values_t = [0, 20, 100])]
+        delays: Vec<u64>,
+        /// What they lose, in per cent
+        #[arg(long, value_delimiter = ',', default_values_t = [0.0, 1.0])]
+        losses: Vec<f64>,
     },
     /// Many nodes find many fragments through the DHT, the bootstrap node or not.
     Dht {
@@ -68,8 +74,16 @@ fn main() -> Result<()> {
     let mut worse = Vec::new();
     let (name, table) = match lab.experiment {
         Experiment::Connect => ("connect", connect::run_blocking()?.to_string()),
-        Experiment::Overhead { rounds } => {
-            let outcome = overhead::run_blocking(&overhead::Options::full(rounds))?;
+        Experiment::Overhead {
+            rounds,
+            delays,
+            losses,
+        } => {
+            let links = delays
+                .iter()
+                .flat_map(|delay| losses.iter().map(|loss| (*delay, loss / 100.0)))
+                .collect();
+            let outcome = overhead::run_blocking(&overhead::Options { rounds, links })?;
             worse = outcome.worse;
             ("overhead", outcome.table.to_string())
         }

@@ -1,6 +1,7 @@
 //! What the network adds to the round trip and to the time a fragment takes, beside a plain TCP socket over the same link.
 
 use std::{
+    collections::VecDeque,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     sync::mpsc::{Receiver, sync_channel},
@@ -26,20 +27,6 @@ pub struct Options {
     pub rounds: usize,
     /// What the link does in each direction: milliseconds that a packet takes, and the share of them that are lost.
     pub links: Vec<(u64, f64)>,
-}
-
-impl Options {
-    /// All of them, as the documents have them.
-    #[must_use]
-    pub fn full(rounds: usize) -> Self {
-        let links = [0, 20, 100]
-            .into_iter()
-            .flat_map(|delay| [0.0, 0.01].map(|loss| (delay, loss)));
-        Self {
-            rounds,
-            links: links.collect(),
-        }
-    }
 }
 
 /// What came of it.
@@ -249,21 +236,28 @@ async fn ask(address: Multiaddr, rounds: usize) -> Result<Measured> {
         times.push(begun.elapsed());
     }
     // As many blocks at a time as a download asks of one peer.
-    let at_once = swarm::Config::new(swarm::PeerId::new(b"any")).blocks_per_peer;
+    let limits = swarm::Config::new(swarm::PeerId::new(b"any")).blocks_per_peer;
+    let mut window = swarm::Window::new(limits);
+    let mut since = VecDeque::new();
     let blocks = FRAGMENT.div_ceil(BLOCK_BYTES as usize);
     let begun = Instant::now();
     let (mut asked, mut here) = (0, 0);
     while here < blocks {
-        while asked < blocks && asked < here + at_once {
+        while asked < blocks && asked < here + window.blocks() {
             let request = ContentRequest {
                 id: RequestId(asked as u64),
                 content: protocol::Digest::default(),
                 block: Some(asked as u32),
             };
             handle.send(peer, Message::ContentRequest(request))?;
+            since.push_back(Instant::now());
             asked += 1;
         }
         answered(&mut events).await?;
+        // One stream carries them all, in order.
+        if let Some(since) = since.pop_front() {
+            window.block_came(since.elapsed(), asked - here);
+        }
         here += 1;
     }
     let fragment = begun.elapsed();

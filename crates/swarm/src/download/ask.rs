@@ -51,6 +51,7 @@ impl Node {
             download: id,
             peer: peer.clone(),
             block,
+            since: now,
             deadline: now,
             patience: self.config.block_timeout,
         };
@@ -72,9 +73,11 @@ impl Node {
 
     /// Who sends the next block: of those who have the content and have room, who has least to do for us.
     pub(super) fn choose_source(&self, id: DownloadId, now: Duration) -> Option<PeerId> {
+        // Who answers quickly has a large window, and is as busy with it as others with a small one.
+        let share = |peer: &Peer| peer.asked * 1024 / peer.window.blocks().max(1);
         self.sources(id)
-            .filter(|(_, peer)| peer.asked < self.config.blocks_per_peer && peer.busy_until <= now)
-            .min_by_key(|(_, peer)| (peer.slow_until > now, peer.asked, peer.latency.headline()))
+            .filter(|(_, peer)| peer.asked < peer.window.blocks() && peer.busy_until <= now)
+            .min_by_key(|(_, peer)| (peer.slow_until > now, share(peer), peer.latency.headline()))
             .map(|(name, _)| name.clone())
     }
 
@@ -101,6 +104,7 @@ impl Node {
         let mut overtaken = false;
         if let Some(known) = self.peers.get_mut(&peer) {
             known.slow_until = now + Duration::from_secs(30);
+            known.window.back_off();
             overtaken = known.newest_block > number;
         }
         let other = self.choose_source(id, now).filter(|other| *other != peer);

@@ -3,7 +3,7 @@
 use super::Download;
 use crate::timers::Timer;
 use crate::{Action, DownloadId, Node, PeerId, blocks};
-use protocol::{ContentBlock, ContentResponse, ErrorCode};
+use protocol::{BLOCK_BYTES, ContentBlock, ContentResponse, ErrorCode};
 use std::time::Duration;
 
 impl Node {
@@ -22,6 +22,7 @@ impl Node {
         {
             return;
         }
+        let on_the_way = self.peers.get(peer).map_or(0, |known| known.asked);
         let Some(asked) = self.take_asked(number) else {
             return;
         };
@@ -39,6 +40,7 @@ impl Node {
                 if let Some(known) = self.peers.get_mut(peer) {
                     match failure.code {
                         ErrorCode::Busy => {
+                            known.window.back_off();
                             known.busy_until = now + Duration::from_millis(200);
                             self.timers.set(known.busy_until, Timer::Retry);
                         }
@@ -49,6 +51,12 @@ impl Node {
             Ok(sent) => match take(download, asked.block, &sent, self.config.max_content_bytes) {
                 Ok(block) => {
                     self.totals.content_received += sent.bytes.len() as u64;
+                    if sent.bytes.len() == BLOCK_BYTES as usize
+                        && let Some(known) = self.peers.get_mut(peer)
+                    {
+                        let took = now.saturating_sub(asked.since);
+                        known.window.block_came(took, on_the_way);
+                    }
                     download.ahead.insert(block, sent.bytes);
                     self.flush(id);
                 }

@@ -88,6 +88,19 @@ fn the_only_seed_is_waited_for_however_slow() {
 }
 
 #[test]
+fn a_seed_far_away_is_asked_for_more_at_a_time() {
+    const LONG: u64 = 20_000_000;
+    let mut world = World::new(1, LONG);
+    let client = world.join("client", &[]);
+    world.join("far", &[0]);
+    world.run(S);
+    world.latency = 100 * MS;
+    let id = world.fetch(&client, 0);
+    // Four at a time would take twenty round trips.
+    assert!(world.run_until(2 * S, |w| w.get(&client).done.contains(&id)));
+}
+
+#[test]
 fn a_lone_seed_of_wrong_bytes_is_banned() {
     let mut world = World::new(1, LEN);
     let client = world.join("client", &[]);
