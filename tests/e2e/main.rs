@@ -5,6 +5,7 @@ mod dht;
 mod graphics;
 mod harness;
 mod hostile;
+mod interop;
 mod invitation;
 mod offline;
 mod onboarding;
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
         harness::an_exception_nobody_caught_fails_the_test,
         harness::an_exception_in_a_worker_fails_the_test,
         harness::two_tabs_reach_each_other_directly,
+        interop::js_libp2p_is_understood_by_webrtc_direct,
+        interop::js_libp2p_and_a_tab_meet_whoever_begins,
+        interop::js_libp2p_and_a_native_node_meet_whoever_begins,
         dht::fragments_are_found_when_the_entry_is_gone,
         offline::a_browser_may_install_the_page,
         offline::without_a_network_the_page_opens_and_says_what_is_missing,

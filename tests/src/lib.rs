@@ -11,6 +11,7 @@ mod authority;
 mod browser;
 pub mod experiments;
 mod identity;
+pub mod js_libp2p;
 pub mod lab;
 pub mod link;
 pub mod namespace;

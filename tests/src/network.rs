@@ -291,22 +291,25 @@ impl Network {
 
     /// The same, and it tells at `status` how it is.
     pub fn watched_worker(&self, status: &str) -> Result<Node> {
+        self.worker_told("watched", &[&"--status", &status])
+    }
+
+    /// Starts a worker that computes on all of them, with more arguments.
+    pub fn worker_told(&self, name: &str, more: &[&dyn AsRef<OsStr>]) -> Result<Node> {
         let (ip, folder) = (&self.ip, self.folder());
         let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws");
-        self.program.start(
-            &self.folder.path().join("watched.key"),
-            &[
-                &"serve",
-                &"--dir",
-                &folder,
-                &"--bootstrap",
-                &self.address,
-                &"--listen",
-                &listen,
-                &"--status",
-                &status,
-            ],
-        )
+        let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
+            &"serve",
+            &"--dir",
+            &folder,
+            &"--bootstrap",
+            &self.address,
+            &"--listen",
+            &listen,
+        ];
+        arguments.extend(more);
+        let key = self.folder.path().join(format!("{name}.key"));
+        self.program.start(&key, &arguments)
     }
 
     /// Where native nodes reach the entry.

@@ -42,7 +42,7 @@ pub fn model() -> Result<PathBuf> {
     Ok(file)
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap_or(Path::new("."))

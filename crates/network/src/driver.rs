@@ -334,11 +334,10 @@ impl Driver {
     }
 
     fn dial(&mut self, address: Multiaddr) {
+        let to_dial = transport::to_dial(address.clone());
         let options = match transport::peer_of(&address) {
-            Some(peer) => DialOpts::peer_id(peer)
-                .addresses(vec![address.clone()])
-                .build(),
-            None => DialOpts::unknown_peer_id().address(address.clone()).build(),
+            Some(peer) => DialOpts::peer_id(peer).addresses(vec![to_dial]).build(),
+            None => DialOpts::unknown_peer_id().address(to_dial).build(),
         };
         let id = options.connection_id();
         match self.swarm.dial(options) {

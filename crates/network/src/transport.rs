@@ -132,6 +132,16 @@ pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
     has(Protocol::P2pCircuit) && !has(Protocol::WebRTC)
 }
 
+/// What to dial for an address. Where a peer is reached by WebRTC over a relay, it is met by way of the relay first; the
+/// direct connection is arranged over that one.
+pub(crate) fn to_dial(address: Multiaddr) -> Multiaddr {
+    let arranged = |part: &Protocol<'_>| *part == Protocol::WebRTC;
+    if !address.iter().any(|part| part == Protocol::P2pCircuit) {
+        return address;
+    }
+    address.iter().filter(|part| !arranged(part)).collect()
+}
+
 /// The peer that an address leads to.
 pub(crate) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
     match address.iter().last() {
@@ -146,5 +156,26 @@ pub(crate) fn with_peer(address: Multiaddr, peer: PeerId) -> Multiaddr {
         address
     } else {
         address.with(Protocol::P2p(peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_webrtc_reaches_over_a_relay_is_met_there_first() {
+        let dialled = |text: &str| {
+            let address = text.parse().expect("an address");
+            to_dial(address).to_string()
+        };
+        let relay =
+            "/ip4/1.2.3.4/tcp/1/ws/p2p/12D3KooWFkXsCUi6yLqiXc71KuCUPQdeFFRnmE1cp6poZB3V5cfW";
+        let peer = "/p2p/12D3KooWNarYfqcnoC7y6XaXUuW4ZJmH8LW6uoytANxh4zgLGKNa";
+        let met = format!("{relay}/p2p-circuit{peer}");
+        assert_eq!(dialled(&format!("{relay}/p2p-circuit/webrtc{peer}")), met);
+        for other in [met.as_str(), relay, "/ip4/1.2.3.4/udp/1/webrtc-direct"] {
+            assert_eq!(dialled(other), other);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that has to be right.
 
 mod bits;
+mod js_libp2p;
 
 use std::{
     path::Path,
@@ -203,6 +204,7 @@ fn end_to_end(shell: &Shell, options: &Options) -> Result<Tally> {
     shell::run(node.args(NATIVE))?;
     let mut tests = shell.cargo(&["test", "--test", "e2e"]);
     tests.args(NATIVE);
+    tests.env("IAP2P_JS_LIBP2P", js_libp2p::page(shell)?);
     if options.screenshots {
         tests.env("IAP2P_SCREENSHOTS", "1");
     }

@@ -117,7 +117,10 @@ impl Driver {
         if self.closing || bootstrap.state != State::Waiting {
             return;
         }
-        let (address, remembered) = (bootstrap.address.clone(), bootstrap.remembered);
+        let (address, remembered) = (
+            transport::to_dial(bootstrap.address.clone()),
+            bootstrap.remembered,
+        );
         if remembered && self.has_entry() {
             return self.redial_after(MAX_PAUSE, index);
         }

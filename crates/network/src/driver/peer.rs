@@ -35,6 +35,8 @@ pub(super) struct Peer {
     pub(super) prune_rounds: u32,
     /// The peer can arrange a direct connection over a relayed one.
     pub(super) signalling: bool,
+    /// It speaks nothing of ours.
+    pub(super) foreign: bool,
     /// Where the peer says it can be reached directly.
     pub(super) direct_addresses: Vec<Multiaddr>,
     pub(super) upgrade_attempts: u32,
@@ -96,6 +98,7 @@ impl Peer {
             pruning: false,
             prune_rounds: 0,
             signalling: false,
+            foreign: false,
             direct_addresses: Vec::new(),
             upgrade_attempts: 0,
             upgrading: None,

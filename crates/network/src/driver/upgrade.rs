@@ -1,7 +1,7 @@
 //! From relayed to direct.
 //!
-//! Two browsers first meet through a relay. The one with the lower peer id then dials the other by `/webrtc`; both
-//! sides exchange what WebRTC needs over a stream of the relayed connection. A peer with an address of its own may also
+//! Two browsers first meet through a relay. The one with the lower peer id then dials the other by `/webrtc` (the one that
+//! dialled, if the other is of another program); both sides exchange what WebRTC needs over a stream of the relayed connection. A peer with an address of its own may also
 //! have been met through a relay first; it is simply dialled there.
 //!
 //! The direct connection is preferred as soon as it stands, the streams move over, and the relayed one is closed.
@@ -19,6 +19,8 @@ use libp2p::{
     },
 };
 
+use protocol::Channel;
+
 use super::{Done, Driver};
 use crate::{
     streams::{Outcome, Purpose},
@@ -35,9 +37,12 @@ impl Driver {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
-        known.signalling = info.protocols.contains(&Purpose::Signalling.protocol());
+        let speaks = |purpose: Purpose| info.protocols.contains(&purpose.protocol());
+        known.signalling = speaks(Purpose::Signalling);
+        known.foreign = !speaks(Purpose::Messages(Channel::Compute));
         let listens = info.listen_addrs.iter().take(MAX_ADDRESSES);
-        let usable = listens.filter(|it| transport::is_dialable(it) && !transport::is_relayed(it));
+        let by_relay = |it: &Multiaddr| it.iter().any(|part| part == Protocol::P2pCircuit);
+        let usable = listens.filter(|it| transport::is_dialable(it) && !by_relay(it));
         known.direct_addresses = usable.cloned().collect();
         let session = known.session;
         if known.upgrade_attempts == 0 {
@@ -46,7 +51,7 @@ impl Driver {
     }
 
     pub(super) fn upgrade(&mut self, peer: PeerId, session: u64) {
-        let arranges = self.settings.direct && self.local() < peer;
+        let (wanted, lower) = (self.settings.direct, self.local() < peer);
         let Some(known) = self.peers.get_mut(&peer).filter(|it| it.session == session) else {
             return;
         };
@@ -55,7 +60,15 @@ impl Driver {
             return;
         }
         let mut addresses = known.direct_addresses.clone();
-        if arranges && known.signalling {
+        // Of us the one with the lower id begins. Others do not know of that, and expect it of who has dialled.
+        let begins = match known.foreign {
+            true => known
+                .connections
+                .iter()
+                .any(|it| it.path.relayed && it.dialled_by_lower == lower),
+            false => lower,
+        };
+        if wanted && begins && known.signalling {
             let arranged = Multiaddr::empty()
                 .with(Protocol::P2pCircuit)
                 .with(Protocol::WebRTC)
