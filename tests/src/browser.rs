@@ -54,6 +54,15 @@ impl Browser {
         Self::launch(&[&trust], Some(host))?.run(test)
     }
 
+    /// The same on another machine, with a browser that tells others the addresses it has.
+    pub fn with_addresses_at<T>(host: &Host, test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        Self::launch(
+            &["--disable-features=WebRtcHideLocalIpsWithMdns"],
+            Some(host),
+        )?
+        .run(test)
+    }
+
     /// The same with a browser for which that domain is this machine, and its certificate good.
     pub fn with_domain<T>(identity: &Identity, test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         let names = format!("--host-resolver-rules=MAP {} 127.0.0.1", identity.domain);

@@ -68,6 +68,8 @@ impl Pair {
         for (host, address) in [&pair.one, &pair.other].into_iter().zip(Self::ADDRESSES) {
             host.ip(&format!("address add {address}/24 dev link"))?;
             host.ip("link set dev link txqueuelen 8192 up")?;
+            // Browsers look for their own address where a route leads everywhere.
+            host.ip("route add default dev link")?;
         }
         carry(one.clone(), other.clone(), conditions, seed);
         carry(other, one, conditions, seed.wrapping_add(1));

@@ -3,6 +3,7 @@
 mod bigfile;
 mod fullsize;
 mod peak;
+pub(crate) mod probe;
 
 use crate::shell::{self, Shell};
 use crate::{setup, web};
@@ -17,7 +18,7 @@ pub(crate) enum Experiment {
     Fullsize(fullsize::Options),
     /// Native nodes and tabs connect, whatever routers they are behind, as directly as these let them.
     Connect(Passed),
-    /// What the network adds to a round trip and to the time a fragment takes, beside a plain socket.
+    /// What the network adds to a round trip and to the time a fragment takes, beside what is plain.
     Overhead(Passed),
     /// 200 nodes find 1,000 fragments through the DHT, with and without the bootstrap node.
     Dht(Passed),
@@ -38,6 +39,8 @@ pub(crate) struct Passed {
 enum Needs {
     /// Only itself: its nodes are in its own process.
     Nothing,
+    /// Its nodes are in its own process and in pages of Chromium.
+    Pages,
     /// The program.
     Nodes,
     /// The program, Chromium and the page.
@@ -47,18 +50,23 @@ enum Needs {
 /// An experiment with the network, which is part of the end-to-end tests' crate.
 fn network(name: &str, needs: &Needs, passed: &Passed) -> Result<()> {
     let shell = match needs {
-        Needs::Tabs => setup::prepare(setup::Purpose::Test)?,
+        Needs::Tabs | Needs::Pages => setup::prepare(setup::Purpose::Test)?,
         Needs::Nothing | Needs::Nodes => Shell::with_tools(setup::tool_folders()?)?,
     };
     if matches!(needs, Needs::Tabs) {
         web::build(&shell)?;
     }
-    if !matches!(needs, Needs::Nothing) {
+    if matches!(needs, Needs::Tabs | Needs::Nodes) {
         shell::run(&mut shell.cargo(&["build", "--release", "-p", "node"]))?;
     }
     let mut arguments = vec!["run", "--release", "-p", "e2e", "--bin", "lab", "--", name];
     arguments.extend(passed.arguments.iter().map(String::as_str));
-    shell::run(&mut shell.cargo(&arguments))
+    let mut lab = shell.cargo(&arguments);
+    if matches!(needs, Needs::Pages) {
+        // As small and as fast as the application is.
+        lab.env("IAP2P_PROBE", probe::page(&shell, "web")?);
+    }
+    shell::run(&mut lab)
 }
 
 pub(crate) fn run(experiment: &Experiment) -> Result<()> {
@@ -66,7 +74,7 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Bigfile(options) => bigfile::run(options),
         Experiment::Fullsize(options) => fullsize::run(options),
         Experiment::Connect(passed) => network("connect", &Needs::Tabs, passed),
-        Experiment::Overhead(passed) => network("overhead", &Needs::Nothing, passed),
+        Experiment::Overhead(passed) => network("overhead", &Needs::Pages, passed),
         Experiment::Dht(passed) => network("dht", &Needs::Nothing, passed),
         Experiment::Hostile(passed) => network("hostile", &Needs::Nodes, passed),
         Experiment::Soak(passed) => network("soak", &Needs::Tabs, passed),

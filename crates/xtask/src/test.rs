@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::{
-    paths, policy, setup,
+    lab, paths, policy, setup,
     shell::{self, Shell, run_tests},
     size,
     steps::{Steps, Tally},
@@ -205,6 +205,7 @@ fn end_to_end(shell: &Shell, options: &Options) -> Result<Tally> {
     let mut tests = shell.cargo(&["test", "--test", "e2e"]);
     tests.args(NATIVE);
     tests.env("IAP2P_JS_LIBP2P", js_libp2p::page(shell)?);
+    tests.env("IAP2P_PROBE", lab::probe::page(shell, "dev")?);
     if options.screenshots {
         tests.env("IAP2P_SCREENSHOTS", "1");
     }

@@ -1,0 +1,96 @@
+//! Programs at both ends.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::mpsc::sync_channel,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use network::{Event, Multiaddr};
+use probe::{FRAGMENT, MESSAGE, Measured, WARM_UP};
+
+use crate::link::{self, Pair};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Sockets, as plain as they come.
+pub(super) fn socket(pair: &Pair, rounds: usize) -> Result<Measured> {
+    let (tell, told) = sync_channel(1);
+    link::at(&pair.one, move || {
+        let listener = TcpListener::bind((Pair::ADDRESSES[0], 0))?;
+        tell.send(listener.local_addr()?)?;
+        let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let mut message = vec![0; MESSAGE];
+        for _ in 0..WARM_UP + rounds {
+            stream.read_exact(&mut message)?;
+            stream.write_all(&message)?;
+        }
+        // Somebody asks for a fragment.
+        stream.read_exact(&mut [0])?;
+        stream.write_all(&vec![7; FRAGMENT])?;
+        Ok(())
+    });
+    let address = told.recv_timeout(PATIENCE).context("nobody listens")?;
+    joined(link::at(&pair.other, move || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let mut message = vec![0; MESSAGE];
+        let mut times = Vec::new();
+        for _ in 0..WARM_UP + rounds {
+            let begun = Instant::now();
+            stream.write_all(&message)?;
+            stream.read_exact(&mut message)?;
+            times.push(begun.elapsed());
+        }
+        let begun = Instant::now();
+        stream.write_all(&[1])?;
+        stream.read_exact(&mut vec![0; FRAGMENT])?;
+        Ok(Measured {
+            rounds: times.split_off(WARM_UP),
+            fragment: begun.elapsed(),
+        })
+    }))
+}
+
+fn joined<T>(thread: JoinHandle<Result<T>>) -> Result<T> {
+    thread
+        .join()
+        .map_err(|_| anyhow!("a thread has panicked"))?
+}
+
+/// Nodes, of which one listens by the transport that an address has in the end.
+pub(super) fn nodes(pair: &Pair, rounds: usize, transport: &str) -> Result<Measured> {
+    let listen: Multiaddr = format!("/ip4/{}/{transport}", Pair::ADDRESSES[0]).parse()?;
+    let (tell, told) = sync_channel(8);
+    link::at(&pair.one, move || {
+        tokio::runtime::Runtime::new()?.block_on(async {
+            let mut config = probe::config();
+            config.listen = vec![listen];
+            let (handle, mut events, driver) = network::start(config)?;
+            tokio::spawn(driver);
+            let heard = |event| {
+                if let Event::Listening { address } = event {
+                    // Fails when nobody waits any more.
+                    let _ = tell.try_send(address);
+                }
+            };
+            Ok(probe::answer(&handle, &mut events, heard).await?)
+        })
+    });
+    let address = told.recv_timeout(PATIENCE).context("nobody listens")?;
+    joined(link::at(&pair.other, move || {
+        tokio::runtime::Runtime::new()?.block_on(async {
+            let (handle, mut events, driver) = network::start(probe::config())?;
+            tokio::spawn(driver);
+            handle.dial(address);
+            let peer = probe::met(&mut events, None).await?;
+            let measured = probe::ask(&handle, &mut events, peer, rounds).await?;
+            handle.shutdown();
+            Ok(measured)
+        })
+    }))
+}
