@@ -40,17 +40,18 @@ enum Carrier {
     Socket,
     Tcp,
     Quic,
-    WebRtcDirect,
     DataChannel,
+    WebRtcDirect,
     Tabs,
 }
 
+/// Each after the plainest that goes the same way.
 const CARRIERS: [Carrier; 6] = [
     Carrier::Socket,
     Carrier::Tcp,
     Carrier::Quic,
-    Carrier::WebRtcDirect,
     Carrier::DataChannel,
+    Carrier::WebRtcDirect,
     Carrier::Tabs,
 ];
 
@@ -78,8 +79,8 @@ impl fmt::Display for Carrier {
             Self::Socket => "TCP socket",
             Self::Tcp => "TCP",
             Self::Quic => "QUIC",
-            Self::WebRtcDirect => "WebRTC-direct",
             Self::DataChannel => "`RTCDataChannel`",
+            Self::WebRtcDirect => "WebRTC-direct, native",
             Self::Tabs => "WebRTC between tabs",
         })
     }
