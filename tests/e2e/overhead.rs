@@ -1,4 +1,4 @@
-//! What the network adds to a plain socket, in a short form of `cargo xtask lab overhead`.
+//! What the network adds to a plain socket or channel, in a short form of `cargo xtask lab overhead`.
 
 use anyhow::Result;
 use e2e::experiments::overhead::{Options, run_blocking};
