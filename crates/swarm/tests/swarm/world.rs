@@ -1,13 +1,15 @@
 //! A small world of nodes in virtual time: every message takes its time, every computation too, and what a peer does
 //! with its messages can be turned bad.
 
+mod shell;
+
 use bytes::Bytes;
 use protocol::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use swarm::{
-    Action, Catalogue, ComputeError, Config, Content, ContentId, DownloadId, Event, Failure,
-    FragmentIndex, FragmentInfo, Node, PeerId, Priority, RequestId, Ticket, Worker,
+    Catalogue, Config, Content, ContentId, DownloadId, Event, Failure, FragmentIndex, FragmentInfo,
+    Node, PeerId, Priority, RequestId, Worker,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -307,160 +309,6 @@ impl World {
         inhabitant.wanted.insert(id, content);
         self.carry_out(who);
         id
-    }
-
-    fn plan(&mut self, who: &PeerId, after: Duration, happening: Happening) {
-        self.sequence += 1;
-        self.happenings
-            .insert((self.now + after, self.sequence), (who.clone(), happening));
-    }
-
-    /// Does what a node's shell has to do.
-    pub(crate) fn carry_out(&mut self, who: &PeerId) {
-        while let Some(action) = self
-            .inhabitants
-            .get_mut(who)
-            .and_then(|i| i.node.poll_action())
-        {
-            self.log.push(self.describe(who, &action));
-            let (now, latency) = (self.now, self.latency);
-            let i = self.get(who);
-            match action {
-                Action::Send { peer, message } => {
-                    let answer = matches!(
-                        message,
-                        Message::ComputeResponse(_) | Message::ContentResponse(_)
-                    );
-                    let silent = i.manner == Manner::Silent && answer;
-                    let linked = i.links.contains(&peer);
-                    if answer && self.lose > 0 {
-                        self.lose -= 1;
-                    } else if linked && !silent {
-                        self.plan(
-                            &peer,
-                            latency,
-                            Happening::Deliver {
-                                from: who.clone(),
-                                message,
-                            },
-                        );
-                    }
-                }
-                Action::Compute {
-                    ticket,
-                    fragment,
-                    body,
-                } => {
-                    i.computed += 1;
-                    let start = i.free_at.max(now);
-                    i.free_at = start + i.pace;
-                    let (after, result) = match i.manner {
-                        Manner::Garbage => (Duration::ZERO, Ok(Bytes::from_static(b"nonsense"))),
-                        Manner::Refuses => (MS, Err(ComputeError::BadRequest("no".into()))),
-                        _ => (i.free_at - now, Ok(compute(fragment, &body))),
-                    };
-                    self.plan(
-                        who,
-                        after,
-                        Happening::Tell(Event::Computed { ticket, result }),
-                    );
-                }
-                Action::Answer { request, by, body } => {
-                    if body.starts_with(b"ok ") {
-                        i.node.accept(request, now);
-                        assert!(
-                            i.answers.insert(request, (by, body)).is_none(),
-                            "answered twice"
-                        );
-                    } else {
-                        i.node.reject(request, now);
-                    }
-                }
-                Action::Failed { request, failure } => {
-                    assert!(
-                        i.failures.insert(request, failure).is_none(),
-                        "failed twice"
-                    );
-                }
-                Action::ReadContent {
-                    ticket,
-                    content,
-                    block,
-                } => self.read(who, ticket, content, block),
-                Action::Write {
-                    download,
-                    offset,
-                    bytes,
-                } => {
-                    let file = i.files.get_mut(&download).expect("a download of ours");
-                    assert!(offset <= file.len() as u64, "bytes come without gaps");
-                    file.truncate(offset as usize);
-                    file.extend_from_slice(&bytes);
-                }
-                Action::Complete { download } => {
-                    let good = name_of(&i.files[&download]) == i.wanted[&download];
-                    if good {
-                        i.done.insert(download);
-                    }
-                    self.plan(who, MS, Happening::Tell(Event::Verified { download, good }));
-                }
-                Action::FetchWeb {
-                    download,
-                    content,
-                    seed,
-                } => {
-                    let result = self.web[seed];
-                    let mut bytes = self.contents[&content].to_vec();
-                    let i = self.get(who);
-                    match result {
-                        Ok(()) => _ = i.done.insert(download),
-                        Err(have) => bytes.truncate(have as usize),
-                    }
-                    i.files.insert(download, bytes);
-                    self.web_asked.push((content, seed, now));
-                    let fetched = Event::WebFetched { download, result };
-                    self.plan(who, 500 * MS, Happening::Tell(fetched));
-                }
-                Action::Ban { peer, .. } => {
-                    i.banned.insert(peer.clone());
-                    self.unlink(who, &peer);
-                }
-                Action::Disconnect { peer } => self.unlink(who, &peer),
-                Action::FindPeers { .. } | Action::Announce { .. } | Action::Introduce { .. } => {}
-            }
-        }
-    }
-
-    /// An action in words, without its megabytes.
-    fn describe(&self, who: &PeerId, action: &Action) -> String {
-        let what = match action {
-            Action::Write {
-                download,
-                offset,
-                bytes,
-            } => format!("Write {download:?} {offset} {}", bytes.len()),
-            Action::Send { peer, message } => {
-                format!("Send {peer:?} {} {}", message.kind(), message.size())
-            }
-            other => format!("{other:?}"),
-        };
-        format!("{:?} {who:?} {what}", self.now)
-    }
-
-    fn read(&mut self, who: &PeerId, ticket: Ticket, content: ContentId, block: Option<u32>) {
-        let i = self.get(who);
-        let corrupt = i.manner == Manner::Corrupt;
-        let mut result = i.content.get(&content).and_then(|all| all.block(block));
-        if let (true, Some(block)) = (corrupt, &mut result) {
-            let mut bytes = block.bytes.to_vec();
-            bytes[0] ^= 1;
-            block.bytes = bytes.into();
-        }
-        self.plan(
-            who,
-            MS,
-            Happening::Tell(Event::ContentRead { ticket, result }),
-        );
     }
 
     /// Lets the next thing happen; false when nothing will before `end`.
