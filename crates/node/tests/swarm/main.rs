@@ -1,0 +1,10 @@
+//! Several real processes on the loopback: what a network computes is what one process computes.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod answers;
+#[path = "../common/mod.rs"]
+mod common;
+mod fetches;
+mod status;
+mod world;
