@@ -36,7 +36,7 @@ pub(crate) struct Cli {
         global = true,
         env = "IAP2P_LOG",
         value_name = "FILTER",
-        default_value = "warn,libp2p_kad=error"
+        default_value = "warn,libp2p_kad=error,yamux=error"
     )]
     log: String,
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Table, ask, progress};
 use crate::{
-    Browser, Network, Node, Page, Visitor, namespace, network, until,
+    Browser, Network, Node, PATIENCE, Page, Visitor, namespace, network, until,
     watch::{memory, metric},
 };
 
@@ -200,36 +200,15 @@ fn alone(network: &Network, stay: usize) -> Result<()> {
     })
 }
 
-/// Runs the experiment, in a network of its own only ([`namespace::enter`]).
-///
-/// # Errors
-/// If a question is not answered or otherwise than alone, or something stays behind.
-pub fn run_blocking(options: Options) -> Result<Table> {
-    ensure!(
-        namespace::is_entered(),
-        "this takes a network namespace of its own, which cannot be made here"
-    );
-    let network = Network::public(IP, true)?;
-    let steady = network.watched_worker(STATUS)?;
-    let expected = json!(network.alone(QUESTION, TOKENS)?.tokens);
-    Browser::with(|browser| {
-        let tab = Visitor::join(browser, &network.link(), LENT)?;
-        tab.call("Performance.enable", json!({}))?;
-        let look = || -> Result<[Holding; 3]> {
-            alone(&network, 2)?;
-            Ok([
-                Holding::of_node(network.entry(), network::STATUS)?,
-                Holding::of_node(&steady, STATUS)?,
-                Holding::of_tab(&tab)?,
-            ])
-        };
-        let count = Count::default();
-        turmoil(&network, browser, &expected, WARM_UP, &count)?;
-        let before = look()?;
-        let count = Count::default();
-        let (answered, slowest) = turmoil(&network, browser, &expected, options, &count)?;
-        let after = look()?;
+/// What those who stayed have before and afterwards, side by side.
+struct Rows {
+    table: Table,
+    /// Of what there is more than there may be.
+    more: Vec<String>,
+}
 
+impl Rows {
+    fn of(before: &[Holding; 3], after: &[Holding; 3]) -> Self {
         let mut table = Table::new(["what", "before", "after"]);
         let mut more = Vec::new();
         let names = ["the entry", "the worker that stayed", "the tab that stayed"];
@@ -260,6 +239,47 @@ pub fn run_blocking(options: Options) -> Result<Table> {
                 row("tasks", before, after, MORE_TASKS, 0);
             }
         }
+        Self { table, more }
+    }
+}
+
+/// Runs the experiment, in a network of its own only ([`namespace::enter`]).
+///
+/// # Errors
+/// If a question is not answered or otherwise than alone, or something stays behind.
+pub fn run_blocking(options: Options) -> Result<Table> {
+    ensure!(
+        namespace::is_entered(),
+        "this takes a network namespace of its own, which cannot be made here"
+    );
+    let network = Network::public(IP, true)?;
+    let steady = network.watched_worker(STATUS)?;
+    let expected = json!(network.alone(QUESTION, TOKENS)?.tokens);
+    Browser::with(|browser| {
+        let tab = Visitor::join(browser, &network.link(), LENT)?;
+        tab.call("Performance.enable", json!({}))?;
+        let look = || -> Result<[Holding; 3]> {
+            alone(&network, 2)?;
+            Ok([
+                Holding::of_node(network.entry(), network::STATUS)?,
+                Holding::of_node(&steady, STATUS)?,
+                Holding::of_tab(&tab)?,
+            ])
+        };
+        let count = Count::default();
+        turmoil(&network, browser, &expected, WARM_UP, &count)?;
+        let before = look()?;
+        let count = Count::default();
+        let (answered, slowest) = turmoil(&network, browser, &expected, options, &count)?;
+        let mut after = look()?;
+        // A page gives up those that have gone when it has waited long enough for them.
+        let patience = Instant::now() + PATIENCE;
+        while !Rows::of(&before, &after).more.is_empty() && Instant::now() < patience {
+            thread::sleep(Duration::from_secs(1));
+            after = look()?;
+        }
+
+        let Rows { mut table, more } = Rows::of(&before, &after);
         for (what, figure) in [
             ("requests answered", answered.to_string()),
             (
