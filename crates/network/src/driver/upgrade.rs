@@ -1,8 +1,9 @@
 //! From relayed to direct.
 //!
-//! Two browsers first meet through a relay. The one with the lower peer id then dials the other by `/webrtc` (the one that
-//! dialled, if the other is of another program); both sides exchange what WebRTC needs over a stream of the relayed connection. A peer with an address of its own may also
-//! have been met through a relay first; it is simply dialled there.
+//! Two browsers first meet through a relay. The one with the lower peer id then dials the other by `/webrtc` (the one
+//! that dialled, if the other is of another program); both sides exchange what WebRTC needs over a stream of the relayed
+//! connection. A peer with an address of its own may also have been met through a relay first; it is simply dialled
+//! there.
 //!
 //! The direct connection is preferred as soon as it stands, the streams move over, and the relayed one is closed.
 //! Should it not come about, everything stays as it is, and is tried again a few times.
@@ -18,7 +19,6 @@ use libp2p::{
         dial_opts::{DialOpts, PeerCondition},
     },
 };
-
 use protocol::Channel;
 
 use super::{Done, Driver};
