@@ -1,6 +1,12 @@
 //! Tabs of two browsers at both ends.
 
-use std::{env, path::PathBuf, sync::mpsc::sync_channel, time::Duration};
+use std::{
+    env,
+    path::PathBuf,
+    sync::mpsc::sync_channel,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use network::{Event, RelayLimits};
@@ -42,6 +48,27 @@ fn served_at(host: &Host) -> Result<WebServer> {
     server.map_err(|_| anyhow!("a thread has panicked"))?
 }
 
+/// What a promise comes to that may take minutes.
+fn measured(page: &Page, promise: &str) -> Result<Value> {
+    page.eval(&format!(
+        "measured = failure = null; ({promise}).then(it => measured = it, it => failure = String(it)); 0"
+    ))?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let failure = page.eval("failure")?;
+        ensure!(failure.is_null(), "{failure}");
+        let value = page.eval("measured")?;
+        if !value.is_null() {
+            return Ok(value);
+        }
+        ensure!(Instant::now() < end, "nothing was measured in {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Ten megabytes over a link that loses much.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// Signalling by hand: each side's description is complete once gathering has ended.
 const GATHERED: &str = "new Promise(done => {
     const look = () => pc.iceGatheringState === 'complete' && done(JSON.stringify(pc.localDescription));
@@ -79,8 +106,10 @@ pub(super) fn data_channel(pair: &Pair, rounds: usize) -> Result<Measured> {
         let answer = answers.eval(GATHERED)?;
         asks.eval(&format!("pc.setRemoteDescription(JSON.parse({answer}))"))?;
         asks.wait_until("channel.readyState === 'open'")?;
-        let times = asks.eval(&format!(
-            "(async () => {{
+        let times = measured(
+            asks,
+            &format!(
+                "(async () => {{
                 const heard = bytes => new Promise(done => {{
                     channel.onmessage = ({{ data }}) => (bytes -= data.byteLength) <= 0 && done();
                 }});
@@ -98,7 +127,8 @@ pub(super) fn data_channel(pair: &Pair, rounds: usize) -> Result<Measured> {
                 await whole;
                 return [performance.now() - begun, ...rounds.slice({WARM_UP})];
             }})()"
-        ))?;
+            ),
+        )?;
         let times: Vec<f64> = serde_json::from_value(times)?;
         let mut times = times
             .into_iter()
@@ -139,9 +169,10 @@ pub(super) fn nodes(pair: &Pair, rounds: usize) -> Result<Measured> {
             "probe = new Probe({entry:?}); name = probe.peer; probe.reserved().then(it => {{ it.answer(); return name; }})"
         ))?;
         let name = name.as_str().context("no name")?;
-        let measured: Value = asks.eval(&format!(
-            "new Probe({entry:?}).reserved().then(it => it.ask({name:?}, {rounds}))"
-        ))?;
+        let measured = measured(
+            asks,
+            &format!("new Probe({entry:?}).reserved().then(it => it.ask({name:?}, {rounds}))"),
+        )?;
         Ok(serde_json::from_value(measured)?)
     })
 }
