@@ -5,7 +5,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt, channel::mpsc};
-use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
+use libp2p::{Multiaddr, PeerId};
 use protocol::Message;
 
 use crate::{Key, Transport};
@@ -110,7 +110,7 @@ impl Path {
 
     /// Whether a connection through a relay was needed to arrange it.
     pub(crate) fn is_arranged(&self) -> bool {
-        self.address.iter().any(|part| part == Protocol::WebRTC)
+        self.transport() == Transport::WebRtc
     }
 }
 

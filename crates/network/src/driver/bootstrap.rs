@@ -117,11 +117,8 @@ impl Driver {
         if self.closing || bootstrap.state != State::Waiting {
             return;
         }
-        let (address, remembered) = (
-            transport::to_dial(bootstrap.address.clone()),
-            bootstrap.remembered,
-        );
-        if remembered && self.has_entry() {
+        let address = transport::to_dial(bootstrap.address.clone());
+        if bootstrap.remembered && self.has_entry() {
             return self.redial_after(MAX_PAUSE, index);
         }
         let bootstrap = &mut self.bootstrap[index];

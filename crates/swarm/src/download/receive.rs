@@ -22,7 +22,6 @@ impl Node {
         {
             return;
         }
-        let on_the_way = self.peers.get(peer).map_or(0, |known| known.asked);
         let Some(asked) = self.take_asked(number) else {
             return;
         };
@@ -55,7 +54,8 @@ impl Node {
                         && let Some(known) = self.peers.get_mut(peer)
                     {
                         let took = now.saturating_sub(asked.since);
-                        known.window.block_came(took, on_the_way);
+                        // The one that has come is counted no more.
+                        known.window.block_came(took, known.asked + 1);
                     }
                     download.ahead.insert(block, sent.bytes);
                     self.flush(id);
