@@ -16,6 +16,7 @@ mod shell;
 mod size;
 mod steps;
 mod test;
+mod wasm;
 mod web;
 
 use std::process::ExitCode;

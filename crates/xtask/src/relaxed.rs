@@ -10,11 +10,11 @@ use anyhow::Result;
 use crate::{
     paths,
     shell::{self, Shell},
+    wasm,
 };
 
 const PACKAGE: &str = "web-compute";
 const NAME: &str = "web-compute-relaxed";
-const WASM: &str = "wasm32-unknown-unknown";
 
 /// Makes cargo build for WebAssembly with relaxed SIMD.
 pub(crate) fn with_flags(cargo: &mut Command) -> &mut Command {
@@ -27,27 +27,21 @@ pub(crate) fn build(shell: &Shell, folder: &Path) -> Result<()> {
     let profile = env::var("TRUNK_BUILD_CARGO_PROFILE").unwrap_or_else(|_| "web".into());
     // Other flags, other files: in one folder each build would undo the other.
     let target = paths::target().join("relaxed-simd");
-    let mut cargo = shell.cargo(&["build", "--locked", "--package", PACKAGE, "--target", WASM]);
+    let mut cargo = shell.cargo(&[
+        "build",
+        "--locked",
+        "--package",
+        PACKAGE,
+        "--target",
+        wasm::TARGET,
+    ]);
     cargo
         .args(["--profile", &profile])
         .arg("--target-dir")
         .arg(&target);
     shell::run(with_flags(&mut cargo))?;
-    let built = if profile == "dev" { "debug" } else { &profile };
-    let module = target
-        .join(WASM)
-        .join(built)
-        .join(format!("{PACKAGE}.wasm"));
-    let mut bindgen = shell.command("wasm-bindgen");
-    bindgen.args([
-        "--target",
-        "web",
-        "--no-typescript",
-        "--out-name",
-        NAME,
-        "--out-dir",
-    ]);
-    shell::run(bindgen.arg(folder).arg(module))?;
+    let module = wasm::module(&target, &profile, PACKAGE);
+    wasm::bind(shell, &module, folder, NAME)?;
     let loader = format!("import init from './{NAME}.js';await init();");
     fs::write(folder.join(format!("{NAME}_loader.js")), loader)?;
     Ok(())

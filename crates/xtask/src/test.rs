@@ -17,10 +17,9 @@ use crate::{
     shell::{self, Shell, run_tests},
     size,
     steps::{Steps, Tally},
+    wasm::TARGET as WASM,
     web,
 };
-
-const WASM: &str = "wasm32-unknown-unknown";
 
 /// What is built natively: always all of it, since cargo builds a library anew for whoever needs other features of it. The
 /// kernels are tested with threads, as the node has them; the browsers' steps test them without.

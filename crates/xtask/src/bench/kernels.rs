@@ -22,9 +22,9 @@ use super::{
 use crate::{
     paths, relaxed,
     shell::{self, Shell},
+    wasm,
 };
 
-const WASM: &str = "wasm32-unknown-unknown";
 const TOKENS: [u32; 3] = [1, 8, 32];
 
 #[derive(Args)]
@@ -158,15 +158,15 @@ pub(super) fn build_example(
     is_relaxed: bool,
 ) -> Result<PathBuf> {
     let mut cargo = shell.cargo(&["build", "--locked", "--release", "--package", package]);
-    cargo.args(["--example", example, "--target", WASM]);
+    cargo.args(["--example", example, "--target", wasm::TARGET]);
     if is_relaxed {
         relaxed::with_flags(&mut cargo);
     }
     shell::run(&mut cargo)?;
-    let module = format!("{WASM}/release/examples/{example}.wasm");
+    let module = wasm::module(&paths::target(), "release", &format!("examples/{example}"));
     let kind = if is_relaxed { "relaxed" } else { "simd128" };
     let copy = paths::target().join(format!("bench/{example}-{kind}.wasm"));
     std::fs::create_dir_all(paths::target().join("bench"))?;
-    std::fs::copy(paths::target().join(module), &copy)?;
+    std::fs::copy(module, &copy)?;
     Ok(copy)
 }

@@ -4,11 +4,12 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{WASM, check, with_driver};
+use super::{check, with_driver};
 use crate::{
     paths, relaxed, setup,
     shell::{self, Shell, run_tests},
     steps::Tally,
+    wasm::{self, TARGET as WASM},
 };
 
 /// The tests of these packages that compare bits.
@@ -44,9 +45,7 @@ pub(super) fn in_wasmtime(shell: &Shell) -> Result<Tally> {
         shell::run(&mut build)?;
         let mut python = shell.command(setup::wasmtime_python()?);
         python.arg("crates/kernels/tests/run_in_wasmtime.py");
-        let module = paths::target()
-            .join(WASM)
-            .join("debug/examples/wasmtime.wasm");
+        let module = wasm::module(&paths::target(), "dev", "examples/wasmtime");
         tally += check(python.arg(module))?;
     }
     Ok(tally)
