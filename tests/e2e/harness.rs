@@ -1,7 +1,7 @@
 //! What the other tests rest on: a harness that cannot fail proves nothing.
 
 use anyhow::{Result, ensure};
-use e2e::{Browser, Screen};
+use e2e::{Browser, Screen, data_channel};
 
 pub(crate) fn a_page_can_be_driven_and_photographed() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -62,20 +62,9 @@ fn fails(test: impl FnOnce(&Browser) -> Result<()>) -> Result<()> {
 pub(crate) fn two_tabs_reach_each_other_directly() -> Result<()> {
     Browser::with(|browser| {
         let (a, b) = (browser.open("about:blank")?, browser.open("about:blank")?);
-        // Signalling is done by hand: each side's description is complete once gathering has ended. Both sides keep
-        // their channel in a variable: Chromium sometimes collects one that only its own handler refers to.
-        let gathered = "new Promise(done => {
-            const look = () => pc.iceGatheringState === 'complete' && done(JSON.stringify(pc.localDescription));
-            pc.onicegatheringstatechange = look; look();
-        })";
-        a.eval("pc = new RTCPeerConnection(); channel = pc.createDataChannel('x'); channel.onmessage = e => heard = e.data; pc.setLocalDescription()")?;
-        let offer = a.eval(gathered)?;
-        b.eval("pc = new RTCPeerConnection(); pc.ondatachannel = e => { channel = e.channel; channel.onopen = () => channel.send('hello') }; 0")?;
-        b.eval(&format!(
-            "pc.setRemoteDescription(JSON.parse({offer})).then(() => pc.setLocalDescription())"
-        ))?;
-        let answer = b.eval(gathered)?;
-        a.eval(&format!("pc.setRemoteDescription(JSON.parse({answer}))"))?;
+        data_channel::connect(&a, &b)?;
+        a.eval("channel.onmessage = e => heard = e.data; 0")?;
+        b.eval("channel.send('hello')")?;
         a.wait_until("window.heard === 'hello'")
     })
 }

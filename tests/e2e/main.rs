@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     let shared = !e2e::namespace::is_entered();
     tests.extend(alone.into_iter().map(|it| it.with_ignored_flag(shared)));
     // Links with a length are devices (TUN), which some containers lack.
-    let linked = tests![overhead::everything_arrives_over_a_long_and_lossy_link];
+    let linked = tests![overhead::everything_arrives_over_long_links_and_lossy_ones];
     let unlinked = shared || !e2e::link::is_possible();
     tests.extend(linked.into_iter().map(|it| it.with_ignored_flag(unlinked)));
     libtest_mimic::run(&arguments, tests).exit_code()

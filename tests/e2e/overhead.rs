@@ -3,10 +3,10 @@
 use anyhow::Result;
 use e2e::experiments::overhead::{Options, run_blocking};
 
-pub(crate) fn everything_arrives_over_a_long_and_lossy_link() -> Result<()> {
+pub(crate) fn everything_arrives_over_long_links_and_lossy_ones() -> Result<()> {
     let outcome = run_blocking(&Options {
         rounds: 5,
-        links: vec![(10, 0.001)],
+        links: vec![(20, 0.0), (0, 0.01)],
     })?;
     println!("{}", outcome.table);
     Ok(())

@@ -29,8 +29,6 @@ const node = await createLibp2p({
 });
 
 globalThis.node = {
-  id: node.peerId.toString(),
-
   /** Dials an address, and says which connection came of it. */
   dial: async (address) => described(await node.dial(multiaddr(address))),
 

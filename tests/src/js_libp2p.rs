@@ -1,20 +1,16 @@
 //! Nodes of js-libp2p, and one for them to meet that sends back all it gets.
 
-use std::{env, path::PathBuf};
-
 use anyhow::{Context, Result, ensure};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{
-    Multiaddr, StreamProtocol, SwarmBuilder, Transport as _,
-    core::muxing::StreamMuxerBox,
-    multiaddr::Protocol,
-    swarm::{self, SwarmEvent},
+    Multiaddr, StreamProtocol, SwarmBuilder, Transport as _, core::muxing::StreamMuxerBox,
+    multiaddr::Protocol, swarm::SwarmEvent,
 };
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 use webrtc::native::{Certificate, direct};
 
-use crate::{Browser, Page, WebServer};
+use crate::{Browser, Page, WebServer, node};
 
 /// The protocol of [`Echo`].
 pub const ECHO: &str = "/echo/1.0.0";
@@ -39,15 +35,8 @@ pub struct JsConnection {
 impl JsNode {
     /// Starts one.
     pub fn start(browser: &Browser) -> Result<Self> {
-        let folder = env::var_os("IAP2P_JS_LIBP2P").map_or_else(
-            || crate::node::root().join("target/js-libp2p/page"),
-            PathBuf::from,
-        );
-        ensure!(
-            folder.join("node.js").is_file(),
-            "no js-libp2p in {}: `cargo xtask test --only end` builds it",
-            folder.display()
-        );
+        let command = "cargo xtask test --only end";
+        let folder = node::built("IAP2P_JS_LIBP2P", "target/js-libp2p/page", command)?;
         let server = WebServer::start(&folder)?;
         let page = browser.open(&format!("http://{}/", server.address()))?;
         page.wait_until("'node' in globalThis")?;
@@ -57,11 +46,6 @@ impl JsNode {
         })
     }
 
-    /// Its peer id.
-    pub fn peer_id(&self) -> Result<String> {
-        self.text("node.id")
-    }
-
     /// Connects.
     pub fn dial(&self, address: &str) -> Result<JsConnection> {
         self.ask(&format!("node.dial({address:?})"))
@@ -69,7 +53,7 @@ impl JsNode {
 
     /// Has a relay reserve a place, and says under which address this node is found then.
     pub fn reserve(&self, relay: &str) -> Result<String> {
-        self.text(&format!("node.reserve({relay:?})"))
+        self.ask(&format!("node.reserve({relay:?})"))
     }
 
     /// Its connections with a peer.
@@ -93,10 +77,6 @@ impl JsNode {
         Ok(())
     }
 
-    fn text(&self, expression: &str) -> Result<String> {
-        self.ask(expression)
-    }
-
     fn ask<T: for<'a> Deserialize<'a>>(&self, expression: &str) -> Result<T> {
         let answer = self.page.eval(expression)?;
         serde_json::from_value(answer).with_context(|| expression.to_owned())
@@ -114,8 +94,8 @@ impl Echo {
     /// Starts one on loopback.
     pub fn start() -> Result<Self> {
         let runtime = Runtime::new()?;
-        let _guard = runtime.enter();
-        let mut node = SwarmBuilder::with_new_identity()
+        let inside = runtime.enter();
+        let mut echo = SwarmBuilder::with_new_identity()
             .with_tokio()
             .with_other_transport(|keypair| {
                 let certificate = Certificate::generate()?;
@@ -123,22 +103,21 @@ impl Echo {
                 Ok(transport.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))))
             })?
             .with_behaviour(|_| libp2p_stream::Behaviour::new())?
-            .with_swarm_config(|config: swarm::Config| config)
             .build();
-        let peer = *node.local_peer_id();
+        let peer = *echo.local_peer_id();
         let protocol = StreamProtocol::new(ECHO);
-        let mut incoming = node.behaviour().new_control().accept(protocol)?;
-        node.listen_on("/ip4/127.0.0.1/udp/0/webrtc-direct".parse()?)?;
+        let mut incoming = echo.behaviour().new_control().accept(protocol)?;
+        echo.listen_on("/ip4/127.0.0.1/udp/0/webrtc-direct".parse()?)?;
         let address = runtime.block_on(async {
             loop {
-                if let SwarmEvent::NewListenAddr { address, .. } = node.select_next_some().await {
+                if let SwarmEvent::NewListenAddr { address, .. } = echo.select_next_some().await {
                     return address.with(Protocol::P2p(peer));
                 }
             }
         });
         runtime.spawn(async move {
             loop {
-                node.select_next_some().await;
+                echo.select_next_some().await;
             }
         });
         runtime.spawn(async move {
@@ -150,7 +129,7 @@ impl Echo {
                 });
             }
         });
-        drop(_guard);
+        drop(inside);
         Ok(Self {
             address,
             peer: peer.to_string(),

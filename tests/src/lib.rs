@@ -9,6 +9,7 @@
 
 mod authority;
 mod browser;
+pub mod data_channel;
 pub mod experiments;
 mod identity;
 pub mod js_libp2p;

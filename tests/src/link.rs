@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nix::sched::{CloneFlags, setns};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tun_rs::{DeviceBuilder, SyncDevice};
@@ -93,13 +93,23 @@ pub fn at<T: Send + 'static>(
     })
 }
 
+/// The same, and waits for it.
+///
+/// # Errors
+/// What it returns, or if the host is gone.
+pub fn done_at<T: Send + 'static>(
+    host: &Host,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = at(host, work).join();
+    done.map_err(|_| anyhow!("a thread has panicked"))?
+}
+
 fn device(host: &Host) -> Result<SyncDevice> {
-    let made = at(host, || {
+    done_at(host, || {
         Ok(DeviceBuilder::new().name("link").mtu(MTU).build_sync()?)
-    });
-    let made = made.join();
-    made.map_err(|_| anyhow::anyhow!("a thread has panicked"))?
-        .context("cannot make a TUN device")
+    })
+    .context("cannot make a TUN device")
 }
 
 /// One direction, until the devices are gone.

@@ -116,12 +116,6 @@ impl Network {
         Ok(serde_json::from_str(&status)?)
     }
 
-    /// The node by which one enters.
-    #[must_use]
-    pub fn entry(&self) -> &Node {
-        &self.entry
-    }
-
     /// The program it runs.
     #[must_use]
     pub fn program(&self) -> &Program {
@@ -259,20 +253,17 @@ impl Network {
 
     /// The same with the files of another folder.
     pub fn worker_with(&self, name: &str, folder: &Path, fragments: &[u32]) -> Result<Node> {
-        let key = self.folder.path().join(format!("{name}.key"));
-        let hold = fragments
-            .iter()
-            .map(u32::to_string)
-            .collect::<Vec<_>>()
-            .join(",");
-        let ip = &self.ip;
+        let hold: Vec<_> = fragments.iter().map(u32::to_string).collect();
+        self.serve(name, folder, &[&"--hold", &hold.join(",")])
+    }
+
+    fn serve(&self, name: &str, folder: &Path, more: &[&dyn AsRef<OsStr>]) -> Result<Node> {
+        let (ip, key) = (&self.ip, self.folder.path().join(format!("{name}.key")));
         let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws");
         let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
             &"serve",
             &"--dir",
             &folder,
-            &"--hold",
-            &hold,
             &"--bootstrap",
             &self.address,
             &"--listen",
@@ -281,6 +272,7 @@ impl Network {
         if let Some((_, file)) = &self.secret {
             arguments.extend([&"--secret-file" as &dyn AsRef<OsStr>, file]);
         }
+        arguments.extend(more);
         self.program.start(&key, &arguments)
     }
 
@@ -296,20 +288,7 @@ impl Network {
 
     /// Starts a worker that computes on all of them, with more arguments.
     pub fn worker_told(&self, name: &str, more: &[&dyn AsRef<OsStr>]) -> Result<Node> {
-        let (ip, folder) = (&self.ip, self.folder());
-        let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws");
-        let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
-            &"serve",
-            &"--dir",
-            &folder,
-            &"--bootstrap",
-            &self.address,
-            &"--listen",
-            &listen,
-        ];
-        arguments.extend(more);
-        let key = self.folder.path().join(format!("{name}.key"));
-        self.program.start(&key, &arguments)
+        self.serve(name, &self.folder(), more)
     }
 
     /// Where native nodes reach the entry.

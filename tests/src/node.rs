@@ -26,13 +26,18 @@ pub const FRAGMENT_SIZE: &str = "131072";
 
 /// The built page, as `cargo xtask web` leaves it.
 pub fn dist() -> Result<PathBuf> {
-    let dist = env::var_os("IAP2P_DIST").map_or_else(|| root().join("dist"), PathBuf::from);
+    built("IAP2P_DIST", "dist", "cargo xtask web")
+}
+
+/// A folder with a page that a command builds; a variable may name another.
+pub(crate) fn built(variable: &str, folder: &str, command: &str) -> Result<PathBuf> {
+    let folder = env::var_os(variable).map_or_else(|| root().join(folder), PathBuf::from);
     ensure!(
-        dist.join("index.html").is_file(),
-        "no page in {}: run `cargo xtask web` first",
-        dist.display()
+        folder.join("index.html").is_file(),
+        "no page in {}: run `{command}` first",
+        folder.display()
     );
-    Ok(dist)
+    Ok(folder)
 }
 
 /// The demo model.
@@ -42,7 +47,7 @@ pub fn model() -> Result<PathBuf> {
     Ok(file)
 }
 
-pub(crate) fn root() -> &'static Path {
+fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap_or(Path::new("."))

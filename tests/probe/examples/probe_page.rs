@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "nobody but the page next to it calls this")]
 
 use futures::StreamExt as _;
-use network::{Event, Events, Handle, Multiaddr, PeerId};
+use network::{Config, Event, Events, Handle, Identity, Multiaddr, PeerId};
 use probe::Lost;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -25,7 +25,7 @@ fn failed(error: impl ToString) -> JsError {
 impl Probe {
     #[wasm_bindgen(constructor)]
     pub fn new(entry: &str) -> Result<Self, JsError> {
-        let mut config = probe::config();
+        let mut config = Config::new(Identity::generate());
         config.bootstrap = vec![entry.parse::<Multiaddr>()?];
         let me = config.identity.peer_id();
         let (handle, events, driver) = network::start(config)?;

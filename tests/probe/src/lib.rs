@@ -5,10 +5,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use network::{Config, Event, Events, Handle, PeerId, SendError};
+use network::{Event, Events, Handle, PeerId, SendError};
 use protocol::{
     BLOCK_BYTES, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest, ContentResponse,
-    Digest, Hello, Message, Priority, RequestId,
+    Digest, Message, Priority, RequestId,
 };
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
@@ -44,14 +44,6 @@ pub enum Lost {
     /// Something could not be sent.
     #[error("cannot send: {0}")]
     Send(#[from] SendError),
-}
-
-/// How such a node is made: it says hello, so that messages are exchanged with it.
-#[must_use]
-pub fn config() -> Config {
-    let mut config = Config::new(network::Identity::generate());
-    config.hello = Hello::default();
-    config
 }
 
 /// Answers everything until the one who asked has gone. What else happens is for `heard`.

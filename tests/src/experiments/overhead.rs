@@ -4,13 +4,14 @@
 mod native;
 mod tabs;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::mpsc::sync_channel, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use network::{Config, Event, Multiaddr};
 use probe::{FRAGMENT, Measured};
 
 use super::{Table, percentile, progress};
-use crate::link::{Conditions, Pair};
+use crate::link::{self, Conditions, Pair};
 
 /// How large the experiment is.
 #[derive(Debug, Clone)]
@@ -96,6 +97,26 @@ fn p99(measured: &Measured) -> Duration {
 
 fn megabytes_per_second(measured: &Measured) -> f64 {
     FRAGMENT as f64 / 1e6 / measured.fragment.as_secs_f64()
+}
+
+/// Starts a node on the first host, which answers there until the host is gone; says where it listens.
+fn answering(pair: &Pair, config: Config) -> Result<Multiaddr> {
+    let (tell, told) = sync_channel(8);
+    link::at(&pair.one, move || {
+        tokio::runtime::Runtime::new()?.block_on(async {
+            let (handle, mut events, driver) = network::start(config)?;
+            tokio::spawn(driver);
+            let heard = |event| {
+                if let Event::Listening { address } = event {
+                    // Fails when nobody waits any more.
+                    let _ = tell.try_send(address);
+                }
+            };
+            Ok(probe::answer(&handle, &mut events, heard).await?)
+        })
+    });
+    let address = told.recv_timeout(Duration::from_secs(20));
+    address.context("nobody listens")
 }
 
 /// What of `ours` is worse than it may be beside `plain`.

@@ -261,7 +261,7 @@ pub fn run_blocking(options: Options) -> Result<Table> {
         let look = || -> Result<[Holding; 3]> {
             alone(&network, 2)?;
             Ok([
-                Holding::of_node(network.entry(), network::STATUS)?,
+                Holding::of_node(&network.entry, network::STATUS)?,
                 Holding::of_node(&steady, STATUS)?,
                 Holding::of_tab(&tab)?,
             ])
@@ -271,15 +271,15 @@ pub fn run_blocking(options: Options) -> Result<Table> {
         let before = look()?;
         let count = Count::default();
         let (answered, slowest) = turmoil(&network, browser, &expected, options, &count)?;
-        let mut after = look()?;
         // A page gives up those that have gone when it has waited long enough for them.
         let patience = Instant::now() + PATIENCE;
-        while !Rows::of(&before, &after).more.is_empty() && Instant::now() < patience {
+        let Rows { mut table, more } = loop {
+            let rows = Rows::of(&before, &look()?);
+            if rows.more.is_empty() || Instant::now() > patience {
+                break rows;
+            }
             thread::sleep(Duration::from_secs(1));
-            after = look()?;
-        }
-
-        let Rows { mut table, more } = Rows::of(&before, &after);
+        };
         for (what, figure) in [
             ("requests answered", answered.to_string()),
             (

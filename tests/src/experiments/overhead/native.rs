@@ -4,12 +4,11 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     sync::mpsc::sync_channel,
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow};
-use network::{Event, Multiaddr};
+use anyhow::{Context, Result};
+use network::{Config, Identity};
 use probe::{FRAGMENT, MESSAGE, Measured, WARM_UP};
 
 use crate::link::{self, Pair};
@@ -35,7 +34,7 @@ pub(super) fn socket(pair: &Pair, rounds: usize) -> Result<Measured> {
         Ok(())
     });
     let address = told.recv_timeout(PATIENCE).context("nobody listens")?;
-    joined(link::at(&pair.other, move || {
+    link::done_at(&pair.other, move || {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         let mut message = vec![0; MESSAGE];
@@ -53,38 +52,18 @@ pub(super) fn socket(pair: &Pair, rounds: usize) -> Result<Measured> {
             rounds: times.split_off(WARM_UP),
             fragment: begun.elapsed(),
         })
-    }))
-}
-
-fn joined<T>(thread: JoinHandle<Result<T>>) -> Result<T> {
-    thread
-        .join()
-        .map_err(|_| anyhow!("a thread has panicked"))?
+    })
 }
 
 /// Nodes, of which one listens by the transport that an address has in the end.
 pub(super) fn nodes(pair: &Pair, rounds: usize, transport: &str) -> Result<Measured> {
-    let listen: Multiaddr = format!("/ip4/{}/{transport}", Pair::ADDRESSES[0]).parse()?;
-    let (tell, told) = sync_channel(8);
-    link::at(&pair.one, move || {
+    let mut config = Config::new(Identity::generate());
+    config.listen = vec![format!("/ip4/{}/{transport}", Pair::ADDRESSES[0]).parse()?];
+    let address = super::answering(pair, config)?;
+    link::done_at(&pair.other, move || {
         tokio::runtime::Runtime::new()?.block_on(async {
-            let mut config = probe::config();
-            config.listen = vec![listen];
+            let config = Config::new(Identity::generate());
             let (handle, mut events, driver) = network::start(config)?;
-            tokio::spawn(driver);
-            let heard = |event| {
-                if let Event::Listening { address } = event {
-                    // Fails when nobody waits any more.
-                    let _ = tell.try_send(address);
-                }
-            };
-            Ok(probe::answer(&handle, &mut events, heard).await?)
-        })
-    });
-    let address = told.recv_timeout(PATIENCE).context("nobody listens")?;
-    joined(link::at(&pair.other, move || {
-        tokio::runtime::Runtime::new()?.block_on(async {
-            let (handle, mut events, driver) = network::start(probe::config())?;
             tokio::spawn(driver);
             handle.dial(address);
             let peer = probe::met(&mut events, None).await?;
@@ -92,5 +71,5 @@ pub(super) fn nodes(pair: &Pair, rounds: usize, transport: &str) -> Result<Measu
             handle.shutdown();
             Ok(measured)
         })
-    }))
+    })
 }

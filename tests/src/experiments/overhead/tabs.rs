@@ -1,22 +1,20 @@
 //! Tabs of two browsers at both ends.
 
 use std::{
-    env,
-    path::PathBuf,
-    sync::mpsc::sync_channel,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
-use network::{Event, RelayLimits};
+use anyhow::{Context, Result, ensure};
+use network::{Config, Identity, RelayLimits};
 use probe::{FRAGMENT, MESSAGE, Measured, WARM_UP};
 use serde_json::Value;
 
 use crate::{
-    Browser, Page, WebServer,
+    Browser, Page, WebServer, data_channel,
     lab::Host,
     link::{self, Pair},
+    node,
 };
 
 /// A tab on each host, with the page of the probe.
@@ -35,17 +33,12 @@ fn with_tabs<T>(pair: &Pair, work: impl FnOnce(&Page, &Page) -> Result<T>) -> Re
 }
 
 fn served_at(host: &Host) -> Result<WebServer> {
-    let folder = env::var_os("IAP2P_PROBE").map_or_else(
-        || crate::node::root().join("target/probe/page"),
-        PathBuf::from,
-    );
-    ensure!(
-        folder.join("index.html").is_file(),
-        "no probe in {}: `cargo xtask lab overhead` builds it",
-        folder.display()
-    );
-    let server = link::at(host, move || WebServer::start(&folder)).join();
-    server.map_err(|_| anyhow!("a thread has panicked"))?
+    let folder = node::built(
+        "IAP2P_PROBE",
+        "target/probe/page",
+        "cargo xtask lab overhead",
+    )?;
+    link::done_at(host, move || WebServer::start(&folder))
 }
 
 /// What a promise comes to that may take minutes.
@@ -69,43 +62,27 @@ fn measured(page: &Page, promise: &str) -> Result<Value> {
 /// Ten megabytes over a link that loses much.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Signalling by hand: each side's description is complete once gathering has ended.
-const GATHERED: &str = "new Promise(done => {
-    const look = () => pc.iceGatheringState === 'complete' && done(JSON.stringify(pc.localDescription));
-    pc.onicegatheringstatechange = look; look();
-})";
-
 /// One channel, as plain as it comes: the page says how long things took.
 pub(super) fn data_channel(pair: &Pair, rounds: usize) -> Result<Measured> {
     with_tabs(pair, |answers, asks| {
-        asks.eval("pc = new RTCPeerConnection(); channel = pc.createDataChannel('plain'); channel.binaryType = 'arraybuffer'; pc.setLocalDescription()")?;
-        let offer = asks.eval(GATHERED)?;
+        data_channel::connect(asks, answers)?;
         // It sends back what it gets; asked with a text for more, it sends as much as it may have waiting at a time.
         answers.eval(&format!(
-            "pc = new RTCPeerConnection();
-            pc.ondatachannel = ({{ channel: it }}) => {{
-                channel = it;
-                channel.binaryType = 'arraybuffer';
-                channel.bufferedAmountLowThreshold = 1 << 20;
-                channel.onmessage = ({{ data }}) => {{
-                    if (typeof data !== 'string') return channel.send(data);
-                    let left = Number(data);
-                    const piece = new Uint8Array({MESSAGE});
-                    const send = () => {{
-                        while (left > 0 && channel.bufferedAmount < 4 << 20) {{
-                            channel.send(piece.subarray(0, Math.min(left, piece.length)));
-                            left -= piece.length;
-                        }}
-                    }};
-                    channel.onbufferedamountlow = send;
-                    send();
+            "channel.bufferedAmountLowThreshold = 1 << 20;
+            channel.onmessage = ({{ data }}) => {{
+                if (typeof data !== 'string') return channel.send(data);
+                let left = Number(data);
+                const piece = new Uint8Array({MESSAGE});
+                const send = () => {{
+                    while (left > 0 && channel.bufferedAmount < 4 << 20) {{
+                        channel.send(piece.subarray(0, Math.min(left, piece.length)));
+                        left -= piece.length;
+                    }}
                 }};
-            }};
-            pc.setRemoteDescription(JSON.parse({offer})).then(() => pc.setLocalDescription())"
+                channel.onbufferedamountlow = send;
+                send();
+            }}; 0"
         ))?;
-        let answer = answers.eval(GATHERED)?;
-        asks.eval(&format!("pc.setRemoteDescription(JSON.parse({answer}))"))?;
-        asks.wait_until("channel.readyState === 'open'")?;
         let times = measured(
             asks,
             &format!(
@@ -143,27 +120,10 @@ pub(super) fn data_channel(pair: &Pair, rounds: usize) -> Result<Measured> {
 
 /// Nodes of ours, which meet by a relay next to the one that answers.
 pub(super) fn nodes(pair: &Pair, rounds: usize) -> Result<Measured> {
-    let (tell, told) = sync_channel(8);
-    let listen = format!("/ip4/{}/tcp/0/ws", Pair::ADDRESSES[0]).parse()?;
-    // Ends with the host.
-    link::at(&pair.one, move || {
-        tokio::runtime::Runtime::new()?.block_on(async {
-            let mut config = probe::config();
-            config.listen = vec![listen];
-            config.relay_server = Some(RelayLimits::default());
-            let (handle, mut events, driver) = network::start(config)?;
-            tokio::spawn(driver);
-            let heard = |event| {
-                if let Event::Listening { address } = event {
-                    // Fails when nobody waits any more.
-                    let _ = tell.try_send(address);
-                }
-            };
-            Ok(probe::answer(&handle, &mut events, heard).await?)
-        })
-    });
-    let entry = told.recv_timeout(Duration::from_secs(20));
-    let entry = entry.context("nobody listens")?.to_string();
+    let mut config = Config::new(Identity::generate());
+    config.listen = vec![format!("/ip4/{}/tcp/0/ws", Pair::ADDRESSES[0]).parse()?];
+    config.relay_server = Some(RelayLimits::default());
+    let entry = super::answering(pair, config)?.to_string();
     with_tabs(pair, |answers, asks| {
         let name = answers.eval(&format!(
             "probe = new Probe({entry:?}); name = probe.peer; probe.reserved().then(it => {{ it.answer(); return name; }})"
