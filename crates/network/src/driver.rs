@@ -23,18 +23,6 @@ use std::{
     time::Duration,
 };
 
-use futures::{
-    SinkExt, Stream, StreamExt,
-    future::poll_fn,
-    stream::{FuturesUnordered, SelectAll},
-};
-use futures_timer::Delay;
-use libp2p::{
-    Multiaddr, PeerId, Swarm, core::transport::ListenerId, swarm::ConnectionId,
-    swarm::dial_opts::DialOpts,
-};
-use protocol::Channel;
-
 use crate::{
     Config, Error, Event, Granter, Reserve,
     behaviour::Behaviour,
@@ -44,9 +32,20 @@ use crate::{
 };
 use bootstrap::Bootstrap;
 use discovery::Discovery;
+use futures::{
+    SinkExt, Stream, StreamExt,
+    future::poll_fn,
+    stream::{FuturesUnordered, SelectAll},
+};
+use futures_timer::Delay;
 use helpers::Helpers;
+use libp2p::{
+    Multiaddr, PeerId, Swarm, core::transport::ListenerId, swarm::ConnectionId,
+    swarm::dial_opts::DialOpts,
+};
 use peer::Peer;
 use routing::Routing;
+use streams::Place;
 
 /// How long closing connections may take at the end.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -89,25 +88,15 @@ struct Settings {
 
 /// A task that has ended.
 enum Done {
-    /// A message waits for a stream that is not open.
-    Wanted {
-        peer: PeerId,
-        session: u64,
-        channel: Channel,
-    },
+    /// Messages wait for a stream that is not open.
+    Wanted(Place),
     /// The stream to a peer has ended.
     Written {
-        peer: PeerId,
-        session: u64,
-        channel: Channel,
+        place: Place,
         connection: ConnectionId,
     },
     /// Time to try again to open a stream.
-    Reopen {
-        peer: PeerId,
-        session: u64,
-        channel: Channel,
-    },
+    Reopen(Place),
     /// Time to look whether connections can be closed that are not needed any more.
     Prune { peer: PeerId, session: u64 },
     /// Time to try again to connect directly.
@@ -128,6 +117,8 @@ enum Done {
     },
     /// Time to announce everything again.
     Announce,
+    /// Time to repeat announcements that have failed.
+    Retry,
     /// Time to look who does not go on with what it has begun.
     Watch,
     /// Time to leave without goodbye.
@@ -280,22 +271,9 @@ impl Driver {
 
     fn done(&mut self, done: Done) -> bool {
         match done {
-            Done::Wanted {
-                peer,
-                session,
-                channel,
-            } => self.stream_wanted(peer, session, channel),
-            Done::Written {
-                peer,
-                session,
-                channel,
-                connection,
-            } => self.written(peer, session, channel, connection),
-            Done::Reopen {
-                peer,
-                session,
-                channel,
-            } => self.reopen(peer, session, channel),
+            Done::Wanted(place) => self.stream_wanted(place),
+            Done::Written { place, connection } => self.written(place, connection),
+            Done::Reopen(place) => self.reopen(place),
             Done::Prune { peer, session } => self.prune(peer, session),
             Done::Upgrade { peer, session } => self.upgrade(peer, session),
             Done::Redial { bootstrap, plan } => self.redial(bootstrap, plan),
@@ -304,6 +282,7 @@ impl Driver {
             Done::Watch => self.watch(),
             Done::Refresh { again } => self.planned_refresh(again),
             Done::Announce => self.announce_again(),
+            Done::Retry => self.retry_announcements(),
             Done::Leave => return false,
         }
         true

@@ -1,4 +1,4 @@
-//! The messages waiting to be written to one stream of one peer.
+//! The messages of one channel that wait to be written to one peer.
 
 use std::{
     collections::VecDeque,
@@ -28,7 +28,7 @@ pub(crate) enum Refused {
     Closed,
 }
 
-/// Cheap to clone; all clones are the same queue. One side pushes, one reader pops.
+/// Cheap to clone; all clones are the same queue. One side pushes, one reader for each stream of the channel pops.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     channel: Channel,
@@ -40,7 +40,8 @@ struct Shared {
     messages: VecDeque<Message>,
     bytes: usize,
     closed: bool,
-    reader: Option<Waker>,
+    /// Those that wait for a message: no more than the channel has streams.
+    readers: Vec<Waker>,
     writers: Vec<Waker>,
 }
 
@@ -88,18 +89,18 @@ impl Queue {
         if shared.closed {
             return Poll::Ready(None);
         }
-        shared.reader = Some(cx.waker().clone());
+        shared.wait(cx);
         Poll::Pending
     }
 
-    /// Resolves once a message waits or the queue is closed.
-    pub(crate) async fn wanted(&self) {
+    /// Resolves once more than so many bytes wait, or the queue is closed.
+    pub(crate) async fn holds_more_than(&self, bytes: usize) {
         poll_fn(|cx| {
             let mut shared = self.lock();
-            if !shared.messages.is_empty() || shared.closed {
+            if shared.bytes > bytes || shared.closed {
                 return Poll::Ready(());
             }
-            shared.reader = Some(cx.waker().clone());
+            shared.wait(cx);
             Poll::Pending
         })
         .await;
@@ -112,9 +113,7 @@ impl Queue {
         shared.messages.clear();
         shared.bytes = 0;
         shared.wake_writers();
-        if let Some(reader) = shared.reader.take() {
-            reader.wake();
-        }
+        shared.wake_readers();
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -135,10 +134,20 @@ impl Shared {
         }
         self.bytes = bytes;
         self.messages.push_back(message);
-        if let Some(reader) = self.reader.take() {
+        self.wake_readers();
+        Ok(())
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.readers.iter().any(|it| it.will_wake(cx.waker())) {
+            self.readers.push(cx.waker().clone());
+        }
+    }
+
+    fn wake_readers(&mut self) {
+        for reader in self.readers.drain(..) {
             reader.wake();
         }
-        Ok(())
     }
 
     fn wake_writers(&mut self) {
@@ -206,6 +215,25 @@ mod tests {
         assert!((&mut push).now_or_never().is_none());
         assert!(pop(&queue).is_some());
         assert!(matches!((&mut push).now_or_never(), Some(Ok(()))));
+    }
+
+    #[test]
+    fn all_who_read_are_woken_and_who_waits_for_more_waits_on() {
+        let queue = Queue::new(Channel::Content);
+        let mut first = Box::pin(poll_fn(|cx| queue.poll_pop(cx)));
+        let mut second = Box::pin(queue.holds_more_than(1 << 20));
+        assert!((&mut first).now_or_never().is_none());
+        assert!((&mut second).now_or_never().is_none());
+        let waiting = queue.lock().readers.len();
+        queue.push(content(1 << 20)).unwrap();
+        assert!(waiting > 0 && queue.lock().readers.is_empty());
+        assert!((&mut second).now_or_never().is_some(), "and its header");
+        assert!((&mut first).now_or_never().is_some());
+        let mut second = Box::pin(queue.holds_more_than(1 << 20));
+        queue.push(content(1)).unwrap();
+        assert!((&mut second).now_or_never().is_none());
+        queue.close();
+        assert!((&mut second).now_or_never().is_some());
     }
 
     #[test]

@@ -47,12 +47,12 @@ pub const BLOCK_BYTES: u32 = 256 << 10;
 /// counts.
 pub const MAX_PROOF: usize = 32;
 
-/// One of the two streams between a pair of peers.
+/// What a stream between a pair of peers is for. Each side opens its own, and writes to those only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Channel {
     /// [`Hello`] first, then requests, responses and cancellations in both directions.
     Compute,
-    /// Blocks of content, in both directions.
+    /// Blocks of content and requests for them, in both directions.
     Content,
 }
 
@@ -65,7 +65,20 @@ impl Channel {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Compute => "/iap2p/compute/1",
-            Self::Content => "/iap2p/content/1",
+            Self::Content => "/iap2p/content/2",
+        }
+    }
+
+    /// How many streams each side may have open at a time. What goes over several comes in any order: blocks of content
+    /// know their place.
+    ///
+    /// A stream of Yamux carries 256 KiB until the other side has said that it may carry more, and a fragment is on its
+    /// way for some round trips only.
+    #[must_use]
+    pub const fn streams(self) -> usize {
+        match self {
+            Self::Compute => 1,
+            Self::Content => 4,
         }
     }
 

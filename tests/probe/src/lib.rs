@@ -1,7 +1,7 @@
 //! Two nodes measure what lies between them: one answers, the other asks and looks at the clock. The same natively and in
 //! a browser.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -84,18 +84,15 @@ pub async fn answer(
     }
 }
 
-/// The next message of a peer that is an answer.
-async fn answered(events: &mut Events, by: PeerId) -> Result<(), Lost> {
+/// What the next answer of a peer answers.
+async fn answered(events: &mut Events, by: PeerId) -> Result<RequestId, Lost> {
     loop {
         match events.next().await.ok_or(Lost::Ended)? {
-            Event::Message { peer, message } if peer == by => {
-                if matches!(
-                    message,
-                    Message::ComputeResponse(_) | Message::ContentResponse(_)
-                ) {
-                    return Ok(());
-                }
-            }
+            Event::Message { peer, message } if peer == by => match message {
+                Message::ComputeResponse(response) => return Ok(response.id),
+                Message::ContentResponse(response) => return Ok(response.id),
+                _ => {}
+            },
             Event::Disconnected { peer, .. } if peer == by => return Err(Lost::Disconnected),
             _ => {}
         }
@@ -158,7 +155,7 @@ pub async fn ask(
     let mut window = swarm::Window::default();
     let blocks = FRAGMENT.div_ceil(BLOCK_BYTES as usize);
     let begun = Instant::now();
-    let mut on_the_way = VecDeque::new();
+    let mut on_the_way = HashMap::new();
     let mut asked = 0;
     while asked < blocks || !on_the_way.is_empty() {
         while asked < blocks && on_the_way.len() < window.blocks() {
@@ -168,13 +165,12 @@ pub async fn ask(
                 block: Some(asked as u32),
             };
             handle.send(peer, Message::ContentRequest(request))?;
-            on_the_way.push_back(Instant::now());
+            on_the_way.insert(asked as u64, Instant::now());
             asked += 1;
         }
         let count = on_the_way.len();
-        answered(events, peer).await?;
-        // One stream carries them all, in order.
-        if let Some(since) = on_the_way.pop_front() {
+        let RequestId(block) = answered(events, peer).await?;
+        if let Some(since) = on_the_way.remove(&block) {
             window.block_came(since.elapsed(), count);
         }
     }

@@ -23,8 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Between two tries; doubled each time.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// Between the starts of two nodes.
-const APART: Duration = Duration::from_millis(50);
+/// Between the starts of two nodes, for each node that there will be: whoever enters connects with many of those who are
+/// there, and all of them share this machine.
+const APART: Duration = Duration::from_micros(2500);
+/// The same between two announcements.
+const ANNOUNCEMENTS_APART: Duration = Duration::from_micros(250);
+/// Whoever has met stays connected: to connect anew takes some ten milliseconds of a processor, and what 200 nodes ask each
+/// other within a minute would take more than one machine has.
+const IDLE: Duration = Duration::from_secs(3600);
 /// Look-ups at one time.
 const AT_ONCE: usize = 16;
 
@@ -174,6 +180,7 @@ pub async fn run(options: Options) -> Result<Table> {
     let config = |bootstrap: Vec<Multiaddr>| Config {
         listen: vec![listen.clone()],
         bootstrap,
+        idle_timeout: IDLE,
         ..Config::new(Identity::generate())
     };
     let bootstrap = Node::start(config(Vec::new()))?;
@@ -181,18 +188,26 @@ pub async fn run(options: Options) -> Result<Table> {
     // One of them will leave and come back.
     let returning = Identity::generate();
     let mut nodes = Vec::new();
+    let many = u32::try_from(options.nodes).context("too many nodes")?;
+    let started = progress("nodes", options.nodes);
     for place in 0..options.nodes {
         let mut config = config(vec![entry.clone()]);
         if place == 0 {
             config.identity = returning.clone();
         }
         nodes.push(Node::start(config)?);
-        tokio::time::sleep(APART).await;
+        started.inc(1);
+        tokio::time::sleep(APART * many).await;
     }
+    started.finish_and_clear();
     let holder = |fragment: usize| fragment % options.nodes;
+    let announced = progress("announcements", options.fragments);
     for fragment in 0..options.fragments {
         nodes[holder(fragment)].handle.provide(key(fragment));
+        announced.inc(1);
+        tokio::time::sleep(ANNOUNCEMENTS_APART * many).await;
     }
+    announced.finish_and_clear();
     let mut table = Table::new(["look-ups", "found", "at the first try", "median", "p99"]);
     // Each is looked for by a node other than its holder, never by the one that will leave.
     let look_ups = |nodes: &[Node], fragments: &mut dyn Iterator<Item = usize>, step: usize| {
@@ -230,6 +245,7 @@ pub async fn run(options: Options) -> Result<Table> {
     let new = options.fragments..options.fragments + options.nodes;
     for fragment in new.clone().filter(gone) {
         nodes[holder(fragment)].handle.provide(key(fragment));
+        tokio::time::sleep(ANNOUNCEMENTS_APART * many).await;
     }
     let all = look_ups(&nodes, &mut new.filter(gone), 13);
     phase(&mut table, "announced since then", all).await?;

@@ -45,6 +45,8 @@ const ATTACKER: &str = "10.99.0.66";
 const AT_ONCE: usize = 300;
 /// Of those, how many say nothing and stay.
 const SILENT: usize = 100;
+/// Until a stranger that was refused comes again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// What the node may take in addition while it is attacked.
 const MEMORY: u64 = 128 << 20;
 const TOKENS: u32 = 40;
@@ -96,7 +98,8 @@ async fn stranger(to: Multiaddr, mischief: Mischief, attack: Arc<Attack>) -> Res
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
         .build();
     let control = swarm.behaviour().new_control();
-    swarm.dial(DialOpts::unknown_peer_id().address(to).build())?;
+    let dial = || DialOpts::unknown_peer_id().address(to.clone()).build();
+    swarm.dial(dial())?;
     while !attack.over.load(Ordering::Relaxed) {
         let Ok(event) =
             tokio::time::timeout(Duration::from_secs(1), swarm.select_next_some()).await
@@ -150,7 +153,11 @@ async fn stranger(to: Multiaddr, mischief: Mischief, attack: Arc<Attack>) -> Res
                 attack.thrown_out.fetch_add(1, Ordering::Relaxed);
                 break;
             }
-            SwarmEvent::OutgoingConnectionError { error, .. } => return Err(error.into()),
+            // All strangers come from one address: the node lets so many begin at a time.
+            SwarmEvent::OutgoingConnectionError { .. } => {
+                tokio::time::sleep(AGAIN).await;
+                swarm.dial(dial())?;
+            }
             _ => {}
         }
     }

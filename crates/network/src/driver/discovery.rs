@@ -36,6 +36,9 @@ const REFRESH: Duration = Duration::from_secs(5 * 60);
 /// Announcements at a time. Each of them is some twenty connections, and a large node has hundreds to make.
 const MAX_ANNOUNCEMENTS: usize = 2;
 
+/// When announcements are repeated that took too long: not at once, others have as much to do.
+const RETRY: Duration = Duration::from_secs(30);
+
 /// How long a peer that could not be reached is left alone.
 const UNREACHABLE: Duration = Duration::from_secs(60);
 
@@ -54,6 +57,8 @@ pub(super) struct Discovery {
     to_announce: VecDeque<Key>,
     /// What is being announced.
     announcements: HashSet<kad::QueryId>,
+    /// What could not be announced; a time is set to try it again.
+    unannounced: HashSet<Key>,
     /// A time is set to announce all of it again.
     announcing: bool,
     searches: HashMap<kad::QueryId, Search>,
@@ -127,6 +132,26 @@ impl Driver {
             match kad.start_providing(key.to_vec().into()) {
                 Ok(query) => _ = self.discovery.announcements.insert(query),
                 Err(error) => tracing::warn!(%error, "cannot announce"),
+            }
+        }
+    }
+
+    /// An announcement took too long and came to few or none.
+    fn announcement_failed(&mut self, key: &kad::RecordKey) {
+        // All that we announce have such names.
+        let Ok(key) = Key::try_from(key.as_ref()) else {
+            return;
+        };
+        if self.discovery.unannounced.is_empty() {
+            self.after(RETRY, Done::Retry);
+        }
+        self.discovery.unannounced.insert(key);
+    }
+
+    pub(super) fn retry_announcements(&mut self) {
+        for key in std::mem::take(&mut self.discovery.unannounced) {
+            if self.discovery.providing.contains(&key) {
+                self.announce(key);
             }
         }
     }
@@ -226,6 +251,9 @@ impl Driver {
             tracing::debug!(%id, requests = stats.num_requests(), failures = stats.num_failures(), took = ?stats.duration(), kind = query_kind(&result), "query has ended");
         }
         if step.last && self.discovery.announcements.remove(&id) {
+            if let kad::QueryResult::StartProviding(Err(error)) = &result {
+                self.announcement_failed(error.key());
+            }
             return self.announce_next();
         }
         let result = match result {

@@ -14,7 +14,7 @@ use crate::{
     reader::Reader,
 };
 
-/// Streams of one channel that wait while an earlier one is still being read. More are a peer's mistake.
+/// For each stream of a channel so many may wait while earlier ones are still being read. More are a peer's mistake.
 const MAX_WAITING_READERS: usize = 3;
 
 pub(super) struct Peer {
@@ -57,20 +57,29 @@ pub(super) struct Connection {
 }
 
 /// Both directions of one channel.
-#[derive(Default)]
 pub(super) struct Half {
+    channel: Channel,
+    /// The streams to the peer, as many as the channel may have.
+    pub(super) lanes: Vec<Lane>,
+    /// The connections of the streams that are being read; no more than the channel may have.
+    reading: Vec<ConnectionId>,
+    /// Read after those, so that messages keep their order when the connection changes.
+    waiting: VecDeque<Reader>,
+}
+
+/// The place of one stream to the peer.
+#[derive(Default)]
+pub(super) struct Lane {
     pub(super) writer: Writer,
     /// Failures to open the stream in a row.
     pub(super) failures: u32,
-    /// The connection whose stream is being read.
-    pub(super) reading: Option<ConnectionId>,
-    /// Read after that one, so that messages keep their order when the connection changes.
-    pub(super) waiting: VecDeque<Reader>,
+    /// We will hear when messages wait for it.
+    pub(super) awaited: bool,
 }
 
 #[derive(Default)]
 pub(super) enum Writer {
-    /// No stream; one is opened for the first message.
+    /// No stream; one is opened once it is wanted.
     #[default]
     Idle,
     Opening(ConnectionId),
@@ -93,8 +102,8 @@ impl Peer {
             connections: vec![first],
             outgoing: Outgoing::new(),
             since: Instant::now(),
-            compute: Half::default(),
-            content: Half::default(),
+            compute: Half::new(Channel::Compute),
+            content: Half::new(Channel::Content),
             pruning: false,
             prune_rounds: 0,
             signalling: false,
@@ -163,8 +172,8 @@ impl Peer {
     /// Tells streams on other connections than the preferred one to end.
     pub(super) fn stop_writers_elsewhere(&mut self) {
         let preferred = self.preferred;
-        for channel in Channel::ALL {
-            if let Writer::Open { connection, stop } = &mut self.half(channel).writer
+        for lane in self.compute.lanes.iter_mut().chain(&mut self.content.lanes) {
+            if let Writer::Open { connection, stop } = &mut lane.writer
                 && *connection != preferred
                 && let Some(stop) = stop.take()
             {
@@ -175,39 +184,63 @@ impl Peer {
     }
 
     /// Whether a stream of ours still runs over this connection.
-    pub(super) fn is_in_use(&mut self, id: ConnectionId) -> bool {
-        Channel::ALL.into_iter().any(|channel| {
-            let half = self.half(channel);
-            let written =
-                matches!(half.writer, Writer::Open { connection, .. } if connection == id);
-            let waits = half
-                .waiting
-                .iter()
-                .any(|reader| reader.source().connection == id);
-            written || half.reading == Some(id) || waits
-        })
+    pub(super) fn is_in_use(&self, id: ConnectionId) -> bool {
+        self.compute.is_in_use(id) || self.content.is_in_use(id)
+    }
+}
+
+impl Half {
+    fn new(channel: Channel) -> Self {
+        Self {
+            channel,
+            lanes: (0..channel.streams()).map(|_| Lane::default()).collect(),
+            reading: Vec::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    fn is_in_use(&self, id: ConnectionId) -> bool {
+        let is_written = |lane: &Lane| matches!(lane.writer, Writer::Open { connection, .. } if connection == id);
+        let mut waiting = self.waiting.iter();
+        self.lanes.iter().any(is_written)
+            || self.reading.contains(&id)
+            || waiting.any(|reader| reader.source().connection == id)
+    }
+
+    /// No stream has been needed so far, or none any more.
+    pub(super) fn is_idle(&self) -> bool {
+        let mut lanes = self.lanes.iter();
+        lanes.all(|lane| matches!(lane.writer, Writer::Idle))
+    }
+
+    /// A stream that is being opened on this connection: which of them it is makes no difference.
+    pub(super) fn opening(&self, id: ConnectionId) -> Option<usize> {
+        self.lanes
+            .iter()
+            .position(|lane| matches!(lane.writer, Writer::Opening(on) if on == id))
     }
 
     /// Takes a new inbound stream; gives it back if it is to be read at once.
     pub(super) fn admit(&mut self, reader: Reader) -> Option<Reader> {
-        let source = reader.source();
-        let half = self.half(source.channel);
-        if half.reading.is_none() {
-            half.reading = Some(source.connection);
+        let streams = self.channel.streams();
+        if self.reading.len() < streams {
+            self.reading.push(reader.source().connection);
             return Some(reader);
         }
-        if half.waiting.len() < MAX_WAITING_READERS {
-            half.waiting.push_back(reader);
+        if self.waiting.len() < MAX_WAITING_READERS * streams {
+            self.waiting.push_back(reader);
         }
         None
     }
 
-    /// The stream that is being read has ended; gives the next one to read.
-    pub(super) fn next_reader(&mut self, channel: Channel) -> Option<Reader> {
-        let half = self.half(channel);
-        let next = half.waiting.pop_front();
-        half.reading = next.as_ref().map(|reader| reader.source().connection);
-        next
+    /// A stream of this connection that was being read has ended; gives the next one to read.
+    pub(super) fn next_reader(&mut self, ended: ConnectionId) -> Option<Reader> {
+        if let Some(place) = self.reading.iter().position(|id| *id == ended) {
+            self.reading.swap_remove(place);
+        }
+        let next = self.waiting.pop_front()?;
+        self.reading.push(next.source().connection);
+        Some(next)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The two streams to, and the two from, each peer.
+//! The streams to and from each peer.
 
 use std::time::Duration;
 
@@ -6,7 +6,10 @@ use futures::channel::oneshot;
 use libp2p::{PeerId, Stream, swarm::ConnectionId};
 use protocol::Channel;
 
-use super::{Done, Driver, peer::Writer};
+use super::{
+    Done, Driver,
+    peer::{Lane, Writer},
+};
 use crate::{
     Event,
     handle::lock,
@@ -19,56 +22,93 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
+/// What must wait for each stream that is open already before another one is opened: what Yamux lets a new one carry.
+const BACKLOG: usize = 256 << 10;
+
+/// Of which stream to a peer something is said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    peer: PeerId,
+    /// See [`Source::session`].
+    session: u64,
+    channel: Channel,
+    /// Of those that the channel may have.
+    lane: usize,
+}
+
 impl Driver {
-    /// The compute stream is opened at once, for hello; the content stream once it is wanted.
+    /// The compute stream is opened at once, for hello; content streams once they are wanted.
     pub(super) fn start_writers(&mut self, peer: PeerId) {
-        self.open_writer(peer, Channel::Compute);
-        self.await_content(peer);
-    }
-
-    fn await_content(&mut self, peer: PeerId) {
-        let Some(known) = self.peers.get_mut(&peer) else {
+        let Some(session) = self.peers.get(&peer).map(|it| it.session) else {
             return;
         };
-        known.half(Channel::Content).writer = Writer::Idle;
-        let (session, queue) = (known.session, known.outgoing.content.clone());
-        self.tasks.push(Box::pin(async move {
-            queue.wanted().await;
-            Done::Wanted {
-                peer,
-                session,
-                channel: Channel::Content,
+        for channel in Channel::ALL {
+            for lane in 0..channel.streams() {
+                let place = Place {
+                    peer,
+                    session,
+                    channel,
+                    lane,
+                };
+                match channel {
+                    Channel::Compute => self.open_writer(place),
+                    Channel::Content => self.await_messages(place),
+                }
             }
-        }));
-    }
-
-    fn open_writer(&mut self, peer: PeerId, channel: Channel) {
-        let Some(known) = self.peers.get_mut(&peer) else {
-            return;
-        };
-        let connection = known.preferred;
-        known.half(channel).writer = Writer::Opening(connection);
-        self.swarm
-            .behaviour_mut()
-            .streams
-            .open(peer, connection, Purpose::Messages(channel));
-    }
-
-    pub(super) fn stream_wanted(&mut self, peer: PeerId, session: u64, channel: Channel) {
-        let Some(known) = self.peers.get_mut(&peer).filter(|it| it.session == session) else {
-            return;
-        };
-        if matches!(known.half(channel).writer, Writer::Idle) {
-            self.open_writer(peer, channel);
         }
     }
 
-    pub(super) fn reopen(&mut self, peer: PeerId, session: u64, channel: Channel) {
-        let Some(known) = self.peers.get_mut(&peer).filter(|it| it.session == session) else {
+    fn lane(&mut self, place: Place) -> Option<&mut Lane> {
+        let known = self.peers.get_mut(&place.peer)?;
+        if known.session != place.session {
+            return None;
+        }
+        known.half(place.channel).lanes.get_mut(place.lane)
+    }
+
+    fn await_messages(&mut self, place: Place) {
+        let Some(lane) = self.lane(place) else { return };
+        lane.writer = Writer::Idle;
+        if std::mem::replace(&mut lane.awaited, true) {
+            return;
+        }
+        let Some(known) = self.peers.get(&place.peer) else {
             return;
         };
-        if matches!(known.half(channel).writer, Writer::Pausing) {
-            self.open_writer(peer, channel);
+        let queue = known.outgoing.queue(place.channel).clone();
+        self.tasks.push(Box::pin(async move {
+            queue.holds_more_than(place.lane * BACKLOG).await;
+            Done::Wanted(place)
+        }));
+    }
+
+    fn open_writer(&mut self, place: Place) {
+        let Some(connection) = self.peers.get(&place.peer).map(|it| it.preferred) else {
+            return;
+        };
+        let Some(lane) = self.lane(place) else { return };
+        lane.writer = Writer::Opening(connection);
+        self.swarm.behaviour_mut().streams.open(
+            place.peer,
+            connection,
+            Purpose::Messages(place.channel),
+        );
+    }
+
+    pub(super) fn stream_wanted(&mut self, place: Place) {
+        let Some(lane) = self.lane(place) else { return };
+        lane.awaited = false;
+        if matches!(lane.writer, Writer::Idle) {
+            self.open_writer(place);
+        }
+    }
+
+    pub(super) fn reopen(&mut self, place: Place) {
+        if self
+            .lane(place)
+            .is_some_and(|lane| matches!(lane.writer, Writer::Pausing))
+        {
+            self.open_writer(place);
         }
     }
 
@@ -79,111 +119,109 @@ impl Driver {
             purpose,
             outcome,
         } = event;
-        match (purpose, outcome) {
-            (Purpose::Signalling, outcome) => self.signalling_event(peer, outcome),
-            (Purpose::Messages(channel), Outcome::Inbound(stream)) => {
-                self.inbound(peer, connection, channel, stream);
-            }
-            (Purpose::Messages(channel), Outcome::Opened(stream)) => {
-                self.opened(peer, connection, channel, stream)
-            }
-            (Purpose::Messages(channel), Outcome::Unsupported) => {
-                let Some(known) = self.peers.get_mut(&peer) else {
-                    return;
-                };
-                known.half(channel).writer = Writer::Unsupported;
-                known.outgoing.queue(channel).close();
-            }
-            (Purpose::Messages(channel), Outcome::Failed(reason)) => {
-                tracing::debug!(%peer, ?channel, reason, "stream not opened");
-                self.pause_writer(peer, channel);
-            }
+        let channel = match purpose {
+            Purpose::Signalling => return self.signalling_event(peer, outcome),
+            Purpose::Messages(channel) => channel,
+        };
+        if let Outcome::Inbound(stream) = outcome {
+            return self.inbound(peer, connection, channel, stream);
         }
-    }
-
-    fn opened(&mut self, peer: PeerId, connection: ConnectionId, channel: Channel, stream: Stream) {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
-        let awaited = matches!(known.half(channel).writer, Writer::Opening(id) if id == connection);
-        if !awaited {
+        let session = known.session;
+        let Some(lane) = known.half(channel).opening(connection) else {
             return;
+        };
+        let place = Place {
+            peer,
+            session,
+            channel,
+            lane,
+        };
+        match outcome {
+            Outcome::Opened(stream) => self.opened(place, connection, stream),
+            Outcome::Unsupported => {
+                for lane in &mut known.half(channel).lanes {
+                    lane.writer = Writer::Unsupported;
+                }
+                known.outgoing.queue(channel).close();
+            }
+            Outcome::Failed(reason) => {
+                tracing::debug!(%peer, ?channel, reason, "stream not opened");
+                self.pause_writer(place);
+            }
+            Outcome::Inbound(_) => {}
         }
+    }
+
+    fn opened(&mut self, place: Place, connection: ConnectionId, stream: Stream) {
+        let Some(known) = self.peers.get_mut(&place.peer) else {
+            return;
+        };
         if connection != known.preferred {
-            return self.open_writer(peer, channel);
+            return self.open_writer(place);
         }
         let (stop, stopped) = oneshot::channel();
-        let (session, queue) = (known.session, known.outgoing.queue(channel).clone());
+        let queue = known.outgoing.queue(place.channel).clone();
         let Some(counters) = known.connection(connection).map(|it| it.counters.clone()) else {
             return;
         };
-        let half = known.half(channel);
-        half.writer = Writer::Open {
+        let Some(lane) = self.lane(place) else { return };
+        lane.writer = Writer::Open {
             connection,
             stop: Some(stop),
         };
-        half.failures = 0;
+        lane.failures = 0;
+        let channel = place.channel;
         let hello = (channel == Channel::Compute).then(|| lock(&self.ends.shared).hello.clone());
         self.tasks.push(Box::pin(async move {
             writer::write(stream, &counters, channel, queue, hello, stopped).await;
-            Done::Written {
-                peer,
-                session,
-                channel,
-                connection,
-            }
+            Done::Written { place, connection }
         }));
     }
 
     /// A stream to a peer has ended: because it was told to, because its connection has closed, or for a reason of the
     /// peer's.
-    pub(super) fn written(
-        &mut self,
-        peer: PeerId,
-        session: u64,
-        channel: Channel,
-        connection: ConnectionId,
-    ) {
-        let Some(known) = self.peers.get_mut(&peer).filter(|it| it.session == session) else {
+    pub(super) fn written(&mut self, place: Place, connection: ConnectionId) {
+        let Some(known) = self.peers.get(&place.peer) else {
             return;
         };
         let moved = known.preferred != connection;
-        match channel {
-            Channel::Compute if moved => self.open_writer(peer, channel),
-            Channel::Compute => self.pause_writer(peer, channel),
-            Channel::Content => self.await_content(peer),
+        match place.channel {
+            Channel::Compute if moved => self.open_writer(place),
+            Channel::Compute => self.pause_writer(place),
+            Channel::Content => self.await_messages(place),
         }
     }
 
-    fn pause_writer(&mut self, peer: PeerId, channel: Channel) {
-        let Some(known) = self.peers.get_mut(&peer) else {
-            return;
-        };
-        let session = known.session;
-        let half = known.half(channel);
-        half.writer = Writer::Pausing;
+    fn pause_writer(&mut self, place: Place) {
+        let Some(lane) = self.lane(place) else { return };
+        lane.writer = Writer::Pausing;
         let pause = PAUSE
-            .saturating_mul(1 << half.failures.min(8))
+            .saturating_mul(1 << lane.failures.min(8))
             .min(MAX_PAUSE);
-        half.failures += 1;
-        self.after(
-            pause,
-            Done::Reopen {
-                peer,
-                session,
-                channel,
-            },
-        );
+        lane.failures += 1;
+        self.after(pause, Done::Reopen(place));
     }
 
-    /// A connection has closed while a stream was being opened on it: there will be no answer.
+    /// A connection has closed while streams were being opened on it: there will be no answer.
     pub(super) fn reopen_lost(&mut self, peer: PeerId, lost: ConnectionId) {
         for channel in Channel::ALL {
-            let Some(known) = self.peers.get_mut(&peer) else {
-                return;
-            };
-            if matches!(known.half(channel).writer, Writer::Opening(id) if id == lost) {
-                self.open_writer(peer, channel);
+            for _ in 0..channel.streams() {
+                let Some(known) = self.peers.get_mut(&peer) else {
+                    return;
+                };
+                let session = known.session;
+                let Some(lane) = known.half(channel).opening(lost) else {
+                    break;
+                };
+                self.open_writer(Place {
+                    peer,
+                    session,
+                    channel,
+                    lane,
+                });
             }
         }
     }
@@ -208,8 +246,20 @@ impl Driver {
         let Some(counters) = known.connection(connection).map(|it| it.counters.clone()) else {
             return;
         };
-        if let Some(reader) = known.admit(Reader::new(source, stream, counters)) {
+        let reader = Reader::new(source, stream, counters);
+        let half = known.half(channel);
+        // Who asks for content is answered over as many streams as there may be: they are open when its request comes.
+        let answers = channel == Channel::Content && half.is_idle();
+        if let Some(reader) = half.admit(reader) {
             self.readers.push(reader);
+        }
+        for lane in 0..if answers { channel.streams() } else { 0 } {
+            self.open_writer(Place {
+                peer,
+                session: source.session,
+                channel,
+                lane,
+            });
         }
     }
 
@@ -227,7 +277,7 @@ impl Driver {
         match read {
             Read::Message(message) => self.emit(Event::Message { peer, message }),
             Read::End => {
-                let next = known.next_reader(channel);
+                let next = known.half(channel).next_reader(source.connection);
                 self.readers.extend(next);
             }
             Read::Violation(reason) => {

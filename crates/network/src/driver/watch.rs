@@ -3,7 +3,7 @@
 //! Each of them costs little, and there may be many. Time is counted in rounds, of which there is none while this node
 //! sleeps or has no time to read: then it is not the peer's fault.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use super::{Done, Driver};
 use crate::{handle::lock, reader::Source};
@@ -52,8 +52,13 @@ impl Driver {
             total -= bytes;
             overdue.push(source);
         }
+        // A peer may have begun many things; it is disconnected once.
+        let mut peers = HashSet::new();
         for Source { peer, channel, .. } in overdue {
             tracing::debug!(%peer, ?channel, "does not go on with what it has begun");
+            if !peers.insert(peer) {
+                continue;
+            }
             lock(&self.ends.shared).refusals.count_stalled();
             let _ = self.swarm.disconnect_peer_id(peer);
             self.discovery.note_unreachable(peer);
