@@ -74,6 +74,8 @@ pub(crate) struct Driver {
     /// Others see us by an address that we do not have.
     translated: bool,
     closing: bool,
+    /// Which of those that there is something to do for comes first.
+    turn: u8,
 }
 
 /// What is needed of the configuration later on.
@@ -167,6 +169,7 @@ impl Driver {
             listeners: HashMap::new(),
             translated: false,
             closing: false,
+            turn: 0,
             settings: Settings {
                 listen: config.listen,
                 external: config.external,
@@ -236,22 +239,52 @@ impl Driver {
             Poll::Ready(None) if self.ends.events.is_closed() => return Poll::Ready(false),
             Poll::Ready(None) | Poll::Pending => {}
         }
-        if let Poll::Ready(Some(event)) = self.swarm.poll_next_unpin(cx) {
-            self.swarm_event(event);
-            return Poll::Ready(true);
-        }
-        if let Poll::Ready(Some(done)) = self.tasks.poll_next_unpin(cx) {
-            return Poll::Ready(self.done(done));
-        }
-        if let Poll::Ready(wanted) = self.signals.poll_wanted(cx) {
-            self.open_signalling(wanted);
-            return Poll::Ready(true);
-        }
-        if let Poll::Ready(Some((source, read))) = Pin::new(&mut self.readers).poll_next(cx) {
-            self.read(source, read);
-            return Poll::Ready(true);
+        // Nobody who keeps one of them busy keeps the others waiting: strangers who connect all the time do not delay what
+        // acquaintances say.
+        self.turn = (self.turn + 1) % 4;
+        for source in 0..4 {
+            let more = match (self.turn + source) % 4 {
+                0 => self.poll_swarm(cx).map(|()| true),
+                1 => self.poll_tasks(cx),
+                2 => self.poll_readers(cx).map(|()| true),
+                _ => self.poll_signals(cx).map(|()| true),
+            };
+            if more.is_ready() {
+                return more;
+            }
         }
         Poll::Pending
+    }
+
+    fn poll_swarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(event) = ready!(self.swarm.poll_next_unpin(cx)) {
+            self.swarm_event(event);
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_tasks(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        match ready!(self.tasks.poll_next_unpin(cx)) {
+            Some(done) => Poll::Ready(self.done(done)),
+            // There is none; whoever adds one has another step done.
+            None => Poll::Pending,
+        }
+    }
+
+    fn poll_signals(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let wanted = ready!(self.signals.poll_wanted(cx));
+        self.open_signalling(wanted);
+        Poll::Ready(())
+    }
+
+    fn poll_readers(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(Pin::new(&mut self.readers).poll_next(cx)) {
+            Some((source, read)) => {
+                self.read(source, read);
+                Poll::Ready(())
+            }
+            None => Poll::Pending,
+        }
     }
 
     fn command(&mut self, command: Command) {

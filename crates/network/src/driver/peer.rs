@@ -37,6 +37,8 @@ pub(super) struct Peer {
     pub(super) signalling: bool,
     /// It speaks nothing of ours.
     pub(super) foreign: bool,
+    /// It did not go on with what it had begun, and is being disconnected.
+    pub(super) stalled: bool,
     /// Where the peer says it can be reached directly.
     pub(super) direct_addresses: Vec<Multiaddr>,
     pub(super) upgrade_attempts: u32,
@@ -108,6 +110,7 @@ impl Peer {
             prune_rounds: 0,
             signalling: false,
             foreign: false,
+            stalled: false,
             direct_addresses: Vec::new(),
             upgrade_attempts: 0,
             upgrading: None,

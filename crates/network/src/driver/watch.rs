@@ -3,7 +3,7 @@
 //! Each of them costs little, and there may be many. Time is counted in rounds, of which there is none while this node
 //! sleeps or has no time to read: then it is not the peer's fault.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use super::{Done, Driver};
 use crate::{handle::lock, reader::Source};
@@ -52,13 +52,15 @@ impl Driver {
             total -= bytes;
             overdue.push(source);
         }
-        // A peer may have begun many things; it is disconnected once.
-        let mut peers = HashSet::new();
         for Source { peer, channel, .. } in overdue {
-            tracing::debug!(%peer, ?channel, "does not go on with what it has begun");
-            if !peers.insert(peer) {
+            // A peer may have begun many things, and its connection may take a while to close; it is counted once.
+            let Some(known) = self.peers.get_mut(&peer) else {
+                continue;
+            };
+            if std::mem::replace(&mut known.stalled, true) {
                 continue;
             }
+            tracing::debug!(%peer, ?channel, "does not go on with what it has begun");
             lock(&self.ends.shared).refusals.count_stalled();
             let _ = self.swarm.disconnect_peer_id(peer);
             self.discovery.note_unreachable(peer);
