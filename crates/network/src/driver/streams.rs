@@ -11,7 +11,7 @@ use super::{
     peer::{Lane, Writer},
 };
 use crate::{
-    Event,
+    Event, Transport,
     handle::lock,
     reader::{Read, Reader, Source},
     streams::{self, Outcome, Purpose},
@@ -82,6 +82,17 @@ impl Driver {
         }));
     }
 
+    /// This stream has ended; it is opened again once it is wanted, and so are those that are not open.
+    fn await_idle(&mut self, ended: Place) {
+        for lane in 0..ended.channel.streams() {
+            let place = Place { lane, ..ended };
+            let is_idle = |lane: &mut Lane| matches!(lane.writer, Writer::Idle);
+            if place.lane == ended.lane || self.lane(place).is_some_and(is_idle) {
+                self.await_messages(place);
+            }
+        }
+    }
+
     fn open_writer(&mut self, place: Place) {
         let Some(connection) = self.peers.get(&place.peer).map(|it| it.preferred) else {
             return;
@@ -96,11 +107,26 @@ impl Driver {
     }
 
     pub(super) fn stream_wanted(&mut self, place: Place) {
+        let helps = self.helps(place);
         let Some(lane) = self.lane(place) else { return };
         lane.awaited = false;
-        if matches!(lane.writer, Writer::Idle) {
+        if matches!(lane.writer, Writer::Idle) && helps {
             self.open_writer(place);
         }
+    }
+
+    /// Whether a stream is of use: all that WebRTC has on one connection share a window, so that one carries as much as
+    /// several.
+    fn helps(&mut self, place: Place) -> bool {
+        let Some(known) = self.peers.get_mut(&place.peer) else {
+            return false;
+        };
+        let preferred = known.preferred;
+        place.lane == 0
+            || known.connection(preferred).is_some_and(|it| {
+                let transport = it.path.transport();
+                !matches!(transport, Transport::WebRtc | Transport::WebRtcDirect)
+            })
     }
 
     pub(super) fn reopen(&mut self, place: Place) {
@@ -191,7 +217,8 @@ impl Driver {
         match place.channel {
             Channel::Compute if moved => self.open_writer(place),
             Channel::Compute => self.pause_writer(place),
-            Channel::Content => self.await_messages(place),
+            // Others may not have been of use over the connection before.
+            Channel::Content => self.await_idle(place),
         }
     }
 
@@ -254,12 +281,15 @@ impl Driver {
             self.readers.push(reader);
         }
         for lane in 0..if answers { channel.streams() } else { 0 } {
-            self.open_writer(Place {
+            let place = Place {
                 peer,
                 session: source.session,
                 channel,
                 lane,
-            });
+            };
+            if self.helps(place) {
+                self.open_writer(place);
+            }
         }
     }
 
