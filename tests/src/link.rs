@@ -2,7 +2,7 @@
 //! emulation (netem) is a module that few machines have; here packets pass through this program.
 
 use std::{
-    io,
+    fs, io,
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -32,7 +32,7 @@ pub struct Conditions {
 /// Whether this machine lets such links be made.
 #[must_use]
 pub fn is_possible() -> bool {
-    let mut device = std::fs::OpenOptions::new();
+    let mut device = fs::OpenOptions::new();
     device.read(true).write(true).open("/dev/net/tun").is_ok()
 }
 
@@ -40,6 +40,19 @@ const MTU: u16 = 1500;
 
 /// Packets on their way at a time; further ones are lost, as they are in routers.
 const ON_THE_WAY: usize = 8192;
+
+/// What a host's TCP does about losses.
+const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
+
+/// Has this host's TCP take losses for congestion, as Linux, Windows and macOS do by themselves, and the QUIC of nodes: with
+/// [CUBIC](https://www.rfc-editor.org/rfc/rfc9438), or with Reno, which every namespace is allowed. Some machines have another
+/// one set, and all that is measured over a link with losses would depend on it.
+fn be_ordinary() -> Result<()> {
+    let set = |name: &str| fs::write(CONGESTION_CONTROL, name);
+    set("cubic")
+        .or_else(|_| set("reno"))
+        .context("cannot set TCP's congestion control")
+}
 
 /// Two hosts with a link between them, and nothing else.
 pub struct Pair {
@@ -70,6 +83,7 @@ impl Pair {
             host.ip("link set dev link txqueuelen 8192 up")?;
             // Browsers look for their own address where a route leads everywhere.
             host.ip("route add default dev link")?;
+            done_at(host, be_ordinary)?;
         }
         carry(one.clone(), other.clone(), conditions, seed);
         carry(other, one, conditions, seed.wrapping_add(1));
@@ -87,7 +101,7 @@ pub fn at<T: Send + 'static>(
 ) -> thread::JoinHandle<Result<T>> {
     let namespace = host.namespace();
     thread::spawn(move || {
-        let file = std::fs::File::open(&namespace).context("the host is gone")?;
+        let file = fs::File::open(&namespace).context("the host is gone")?;
         setns(file, CloneFlags::CLONE_NEWNET).context("cannot enter the host's network")?;
         work()
     })

@@ -39,7 +39,9 @@ const THROUGHPUT: f64 = 0.8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Carrier {
     Socket,
+    BareTcp,
     Tcp,
+    BareQuic,
     Quic,
     DataChannel,
     WebRtcDirect,
@@ -47,9 +49,11 @@ enum Carrier {
 }
 
 /// Each after the plainest that goes the same way.
-const CARRIERS: [Carrier; 6] = [
+const CARRIERS: [Carrier; 8] = [
     Carrier::Socket,
+    Carrier::BareTcp,
     Carrier::Tcp,
+    Carrier::BareQuic,
     Carrier::Quic,
     Carrier::DataChannel,
     Carrier::WebRtcDirect,
@@ -62,10 +66,20 @@ impl Carrier {
         matches!(self, Self::Socket | Self::DataChannel)
     }
 
+    /// What libp2p takes without us is told, but not judged.
+    const fn is_ours(self) -> bool {
+        matches!(
+            self,
+            Self::Tcp | Self::Quic | Self::WebRtcDirect | Self::Tabs
+        )
+    }
+
     fn measure(self, pair: &Pair, rounds: usize) -> Result<Measured> {
         match self {
             Self::Socket => native::socket(pair, rounds),
+            Self::BareTcp => native::bare(pair, rounds, "tcp/0"),
             Self::Tcp => native::nodes(pair, rounds, "tcp/0"),
+            Self::BareQuic => native::bare(pair, rounds, "udp/0/quic-v1"),
             Self::Quic => native::nodes(pair, rounds, "udp/0/quic-v1"),
             Self::WebRtcDirect => native::nodes(pair, rounds, "udp/0/webrtc-direct"),
             Self::DataChannel => tabs::data_channel(pair, rounds),
@@ -78,7 +92,9 @@ impl fmt::Display for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Socket => "TCP socket",
+            Self::BareTcp => "libp2p alone, TCP",
             Self::Tcp => "TCP",
+            Self::BareQuic => "libp2p alone, QUIC",
             Self::Quic => "QUIC",
             Self::DataChannel => "`RTCDataChannel`",
             Self::WebRtcDirect => "WebRTC-direct, native",
@@ -173,6 +189,7 @@ pub fn run_blocking(options: &Options) -> Result<Outcome> {
             }
             let worse = plain
                 .as_ref()
+                .filter(|_| carrier.is_ours())
                 .map_or_else(Vec::new, |plain| worse(&measured, plain));
             table.row([
                 format!("{} ms", delay.as_millis()),
