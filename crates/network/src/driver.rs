@@ -23,6 +23,17 @@ use std::{
     time::Duration,
 };
 
+use futures::{
+    SinkExt, Stream, StreamExt,
+    future::poll_fn,
+    stream::{FuturesUnordered, SelectAll},
+};
+use futures_timer::Delay;
+use libp2p::{
+    Multiaddr, PeerId, Swarm, core::transport::ListenerId, swarm::ConnectionId,
+    swarm::dial_opts::DialOpts,
+};
+
 use crate::{
     Config, Error, Event, Granter, Reserve,
     behaviour::Behaviour,
@@ -32,17 +43,7 @@ use crate::{
 };
 use bootstrap::Bootstrap;
 use discovery::Discovery;
-use futures::{
-    SinkExt, Stream, StreamExt,
-    future::poll_fn,
-    stream::{FuturesUnordered, SelectAll},
-};
-use futures_timer::Delay;
 use helpers::Helpers;
-use libp2p::{
-    Multiaddr, PeerId, Swarm, core::transport::ListenerId, swarm::ConnectionId,
-    swarm::dial_opts::DialOpts,
-};
 use peer::Peer;
 use routing::Routing;
 use streams::Place;
