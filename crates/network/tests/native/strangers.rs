@@ -113,6 +113,7 @@ async fn who_asks_for_content_is_answered_over_several_streams() {
     let asker = stranger();
     let name = StreamProtocol::new(Channel::Content.name());
     let streams = asker.behaviour().new_control().accept(name).unwrap();
+    let _node = node.in_background();
     let asking = tokio::spawn(say(asker, address, Channel::Content, wire));
     let opened = streams.take(Channel::Content.streams()).collect::<Vec<_>>();
     let opened = tokio::time::timeout(crate::node::PATIENCE, opened).await;
