@@ -7,7 +7,7 @@ use libp2p::{
     tcp, yamux,
 };
 use network::Event;
-use protocol::{Cancel, Channel, ContentRequest, FrameEncoder, Message, RequestId};
+use protocol::{Cancel, Channel, FrameEncoder, Message, RequestId};
 
 use crate::node::{Node, TCP, request};
 
@@ -95,30 +95,6 @@ async fn who_does_not_say_hello_first_is_disconnected() {
         .encode(&Message::Cancel(Cancel { id: RequestId(1) }), &mut wire)
         .unwrap();
     is_thrown_out(Channel::Compute, wire).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_asks_for_content_is_answered_over_several_streams() {
-    let mut node = Node::listening(&[TCP]);
-    let address = node.address().await;
-    let ask = ContentRequest {
-        id: RequestId(1),
-        content: [2; 32],
-        block: Some(0),
-    };
-    let mut wire = Vec::new();
-    FrameEncoder::new(Channel::Content)
-        .encode(&Message::ContentRequest(ask), &mut wire)
-        .unwrap();
-    let asker = stranger();
-    let name = StreamProtocol::new(Channel::Content.name());
-    let streams = asker.behaviour().new_control().accept(name).unwrap();
-    let _node = node.in_background();
-    let asking = tokio::spawn(say(asker, address, Channel::Content, wire));
-    let opened = streams.take(Channel::Content.streams()).collect::<Vec<_>>();
-    let opened = tokio::time::timeout(crate::node::PATIENCE, opened).await;
-    assert_eq!(opened.unwrap().len(), 4);
-    asking.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
