@@ -347,6 +347,9 @@ impl Driver {
     }
 
     fn dial(&mut self, address: Multiaddr) {
+        if self.bootstrap.iter_mut().any(|it| it.keeps(&address)) {
+            return;
+        }
         let to_dial = transport::to_dial(address.clone());
         let options = match transport::peer_of(&address) {
             Some(peer) => DialOpts::peer_id(peer).addresses(vec![to_dial]).build(),

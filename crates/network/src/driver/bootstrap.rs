@@ -35,7 +35,12 @@ pub(super) struct Bootstrap {
     reservation: Reservation,
     /// Failures to have it relay for us, in a row.
     refusals: u32,
+    /// Whom to dial through it once it is connected, or known not to be.
+    then: Vec<Multiaddr>,
 }
+
+/// How many may wait for that.
+const MAX_THEN: usize = 64;
 
 #[derive(PartialEq)]
 enum State {
@@ -63,6 +68,7 @@ impl Bootstrap {
             relays: false,
             reservation: Reservation::None,
             refusals: 0,
+            then: Vec::new(),
         }
     }
 
@@ -79,6 +85,24 @@ impl Bootstrap {
 
     pub(super) fn is_connected(&self, peer: PeerId) -> bool {
         self.state == State::Connected(peer)
+    }
+
+    /// Keeps an address for later if this node is what it goes through, and is being dialled: libp2p would dial the relay
+    /// itself, be refused because that is being done, and give up.
+    pub(super) fn keeps(&mut self, address: &Multiaddr) -> bool {
+        let relay = address
+            .iter()
+            .take_while(|part| *part != Protocol::P2pCircuit)
+            .collect();
+        let keeps = matches!(self.state, State::Dialling(_))
+            && transport::is_relayed(address)
+            && transport::peer_of(&relay).is_some()
+            && transport::peer_of(&relay) == transport::peer_of(&self.address)
+            && self.then.len() < MAX_THEN;
+        if keeps {
+            self.then.push(address.clone());
+        }
+        keeps
     }
 
     /// Where a peer can be reached if this node relays for it.
@@ -172,6 +196,7 @@ impl Driver {
             .min(MAX_PAUSE);
         bootstrap.failures += 1;
         let address = bootstrap.address.clone();
+        let then = std::mem::take(&mut bootstrap.then);
         if bootstrap.remembered {
             // Nobody was told to expect it.
             tracing::debug!(%address, error = describe(error), "not there any more");
@@ -183,12 +208,16 @@ impl Driver {
             });
         }
         self.redial_after(retry_in, index);
+        for address in then {
+            self.dial(address);
+        }
     }
 
     /// Says whether it is one whom we want to know; one that was met another time is so only if we dialled it.
     pub(super) fn bootstrap_connected(&mut self, peer: PeerId, id: ConnectionId) -> bool {
         let mut wanted = false;
         let mut addresses = Vec::new();
+        let mut then = Vec::new();
         for bootstrap in &mut self.bootstrap {
             let dialled = bootstrap.state == State::Dialling(id);
             if dialled || transport::peer_of(&bootstrap.address) == Some(peer) {
@@ -196,10 +225,14 @@ impl Driver {
                 bootstrap.state = State::Connected(peer);
                 bootstrap.failures = 0;
                 addresses.push(bootstrap.address.clone());
+                then.append(&mut bootstrap.then);
             }
         }
         if !addresses.is_empty() {
             self.route(peer, addresses.into_iter());
+        }
+        for address in then {
+            self.dial(address);
         }
         wanted
     }

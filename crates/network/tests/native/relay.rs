@@ -59,6 +59,27 @@ async fn nodes_without_a_way_to_each_other_talk_through_the_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_peer_is_dialled_through_a_relay_that_is_being_dialled_itself() {
+    let (bootstrap, address) = Node::bootstrap().await;
+    let _bootstrap = bootstrap.in_background();
+    let (mut one, to_one) = hidden(&address).await;
+    let one_id = one.peer();
+    let mut other = Node::start(Config {
+        bootstrap: vec![address],
+        kad_server: false,
+        ..config()
+    });
+    other.handle.dial(to_one);
+    let path = other.wait(|event| match event {
+        Event::Connected { peer, path } if peer == one_id => Some(path),
+        Event::DialFailed { reason, .. } => panic!("{reason}"),
+        _ => None,
+    });
+    assert!(path.await.relayed);
+    one.hello_from(other.peer()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hidden_peers_of_a_model_are_found_and_dialled_through_the_relay() {
     const MODEL: [u8; 32] = [9; 32];
     let (bootstrap, address) = Node::bootstrap().await;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use str0m::{
-    Event, IceConnectionState, Input, Output, Rtc,
+    Event, IceConnectionState, Input, Output, Rtc, RtcError,
     channel::{ChannelConfig, ChannelId},
     net::{Protocol, Receive, Transmit},
 };
@@ -277,8 +277,7 @@ impl State {
     /// again at the latest.
     pub(super) fn poll(&mut self, now: Instant, out: &mut Vec<Transmit>, max: usize) -> Instant {
         if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
-            tracing::debug!(%error, "WebRTC failed");
-            self.ended(End::Lost);
+            self.failed(&error);
         }
         let mut next = self.poll_rtc(now);
         if self.close_leftovers(now) {
@@ -311,13 +310,19 @@ impl State {
                 }
                 Ok(Output::Event(event)) => self.event(event),
                 Err(error) => {
-                    tracing::debug!(%error, "WebRTC failed");
-                    self.ended(End::Lost);
+                    self.failed(&error);
                     return now + LINGER;
                 }
             }
         }
         now
+    }
+
+    fn failed(&mut self, error: &RtcError) {
+        tracing::debug!(%error, "WebRTC failed");
+        // What was about to be sent when the other side said goodbye cannot be any more.
+        let closed = self.connected && matches!(error, RtcError::Dtls(_));
+        self.ended(if closed { End::Closed } else { End::Lost });
     }
 
     /// Says whether any was closed.

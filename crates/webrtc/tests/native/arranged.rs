@@ -1,6 +1,6 @@
 //! Connections that are arranged over a stream.
 
-use futures::{AsyncReadExt, AsyncWriteExt, future::join};
+use futures::{AsyncReadExt, AsyncWriteExt, channel::oneshot, future::join};
 use tokio_util::compat::TokioAsyncReadCompatExt;
 use webrtc::{
     Error, Role,
@@ -11,7 +11,7 @@ use webrtc::{
     native::negotiate_at,
 };
 
-use super::side::{LOOPBACK, in_time};
+use super::side::{LOOPBACK, Side, in_time};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_on_one_machine_reach_each_other_directly() {
@@ -23,6 +23,32 @@ async fn two_on_one_machine_reach_each_other_directly() {
     .await;
     assert_eq!(one.unwrap().route(), Route::Direct);
     assert_eq!(other.unwrap().route(), Route::Direct);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_falls_silent_is_given_up() {
+    let (one, other) = tokio::io::duplex(4096);
+    let (connected, both) = oneshot::channel();
+    let (over, is_over) = std::sync::mpsc::sync_channel::<()>(0);
+    let silent = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(async move {
+            let other = negotiate_at(LOOPBACK, other.compat(), &[], Role::Answers).await;
+            both.await.unwrap();
+            // This thread does nothing more, and what it was to do for the connection neither; its socket stays.
+            let _ = is_over.recv();
+            drop(other);
+        });
+    });
+    let one = in_time(negotiate_at(LOOPBACK, one.compat(), &[], Role::Offers)).await;
+    let one = Side::new(one.unwrap());
+    connected.send(()).unwrap();
+    let error = one.end().await;
+    assert!(matches!(error, Error::Lost), "{error}");
+    drop(over);
+    silent.join().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
