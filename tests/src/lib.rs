@@ -8,6 +8,7 @@
 //! Nothing here sleeps and hopes: whatever takes time is a condition that is asked again until its deadline.
 
 mod authority;
+mod bare;
 mod browser;
 pub mod data_channel;
 pub mod experiments;

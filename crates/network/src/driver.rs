@@ -347,7 +347,7 @@ impl Driver {
     }
 
     fn dial(&mut self, address: Multiaddr) {
-        if self.bootstrap.iter_mut().any(|it| it.keeps(&address)) {
+        if self.bootstrap.iter_mut().any(|it| it.takes(&address)) {
             return;
         }
         let to_dial = transport::to_dial(address.clone());

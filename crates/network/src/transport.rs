@@ -150,6 +150,14 @@ pub(crate) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
     }
 }
 
+/// The peer that relays a connection with this address, if it is named.
+pub(crate) fn relay_of(address: &Multiaddr) -> Option<PeerId> {
+    let before = |part: &Protocol<'_>| *part != Protocol::P2pCircuit;
+    is_relayed(address)
+        .then(|| peer_of(&address.iter().take_while(before).collect()))
+        .flatten()
+}
+
 /// The same address, ending in `/p2p/<peer>`.
 pub(crate) fn with_peer(address: Multiaddr, peer: PeerId) -> Multiaddr {
     if peer_of(&address) == Some(peer) {

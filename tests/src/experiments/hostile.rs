@@ -13,9 +13,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use futures::{AsyncWriteExt as _, StreamExt as _, stream};
 use libp2p::{
-    Multiaddr, StreamProtocol, SwarmBuilder, noise,
+    Multiaddr, StreamProtocol,
     swarm::{SwarmEvent, dial_opts::DialOpts},
-    tcp, yamux,
 };
 use protocol::{Channel, FrameEncoder, Hello, Message};
 use serde_json::Value;
@@ -23,7 +22,7 @@ use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpSocket};
 
 use super::{Asked, Table, ask, percentile, progress};
 use crate::{
-    Program, namespace, until,
+    Program, bare, namespace, until,
     watch::{memory, metric},
 };
 
@@ -87,16 +86,7 @@ fn hello(version: u32) -> Result<Vec<u8>> {
 
 /// Connects, misbehaves, and stays until it is thrown out or all is over.
 async fn stranger(to: Multiaddr, mischief: Mischief, attack: Arc<Attack>) -> Result<()> {
-    let mut swarm = SwarmBuilder::with_new_identity()
-        .with_tokio()
-        .with_tcp(
-            tcp::Config::default(),
-            noise::Config::new,
-            yamux::Config::default,
-        )?
-        .with_behaviour(|_| libp2p_stream::Behaviour::new())?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
-        .build();
+    let mut swarm = bare::swarm()?;
     let control = swarm.behaviour().new_control();
     let dial = || DialOpts::unknown_peer_id().address(to.clone()).build();
     swarm.dial(dial())?;

@@ -21,6 +21,9 @@ use crate::{Event, Reserve, transport};
 const PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
+/// How many peers may wait for a bootstrap node that is being dialled.
+const MAX_THEN: usize = 64;
+
 pub(super) struct Bootstrap {
     address: Multiaddr,
     /// Not named by the configuration, but met another time: needed only when those are gone.
@@ -38,9 +41,6 @@ pub(super) struct Bootstrap {
     /// Whom to dial through it once it is connected, or known not to be.
     then: Vec<Multiaddr>,
 }
-
-/// How many may wait for that.
-const MAX_THEN: usize = 64;
 
 #[derive(PartialEq)]
 enum State {
@@ -87,22 +87,18 @@ impl Bootstrap {
         self.state == State::Connected(peer)
     }
 
-    /// Keeps an address for later if this node is what it goes through, and is being dialled: libp2p would dial the relay
-    /// itself, be refused because that is being done, and give up.
-    pub(super) fn keeps(&mut self, address: &Multiaddr) -> bool {
-        let relay = address
-            .iter()
-            .take_while(|part| *part != Protocol::P2pCircuit)
-            .collect();
-        let keeps = matches!(self.state, State::Dialling(_))
-            && transport::is_relayed(address)
-            && transport::peer_of(&relay).is_some()
-            && transport::peer_of(&relay) == transport::peer_of(&self.address)
+    /// Takes an address, to be dialled later, if this node is what it goes through and is being dialled: libp2p would dial
+    /// the relay itself, be refused because that is being done, and give up.
+    pub(super) fn takes(&mut self, address: &Multiaddr) -> bool {
+        let relay = transport::relay_of(address);
+        let takes = matches!(self.state, State::Dialling(_))
+            && relay.is_some()
+            && relay == transport::peer_of(&self.address)
             && self.then.len() < MAX_THEN;
-        if keeps {
+        if takes {
             self.then.push(address.clone());
         }
-        keeps
+        takes
     }
 
     /// Where a peer can be reached if this node relays for it.

@@ -93,11 +93,20 @@ impl Driver {
         }
     }
 
+    /// Opens a stream if it is of use: all that WebRTC has on one connection share a window, so that the first carries as
+    /// much as several.
     fn open_writer(&mut self, place: Place) {
-        let Some(connection) = self.peers.get(&place.peer).map(|it| it.preferred) else {
+        let Some(known) = self.peers.get_mut(&place.peer) else {
             return;
         };
+        let connection = known.preferred;
+        let transport = known.connection(connection).map(|it| it.path.transport());
+        let one_window = matches!(transport, Some(Transport::WebRtc | Transport::WebRtcDirect));
         let Some(lane) = self.lane(place) else { return };
+        if one_window && place.lane > 0 {
+            lane.writer = Writer::Idle;
+            return;
+        }
         lane.writer = Writer::Opening(connection);
         self.swarm.behaviour_mut().streams.open(
             place.peer,
@@ -107,26 +116,11 @@ impl Driver {
     }
 
     pub(super) fn stream_wanted(&mut self, place: Place) {
-        let helps = self.helps(place);
         let Some(lane) = self.lane(place) else { return };
         lane.awaited = false;
-        if matches!(lane.writer, Writer::Idle) && helps {
+        if matches!(lane.writer, Writer::Idle) {
             self.open_writer(place);
         }
-    }
-
-    /// Whether a stream is of use: all that WebRTC has on one connection share a window, so that one carries as much as
-    /// several.
-    fn helps(&mut self, place: Place) -> bool {
-        let Some(known) = self.peers.get_mut(&place.peer) else {
-            return false;
-        };
-        let preferred = known.preferred;
-        place.lane == 0
-            || known.connection(preferred).is_some_and(|it| {
-                let transport = it.path.transport();
-                !matches!(transport, Transport::WebRtc | Transport::WebRtcDirect)
-            })
     }
 
     pub(super) fn reopen(&mut self, place: Place) {
@@ -210,10 +204,13 @@ impl Driver {
     /// A stream to a peer has ended: because it was told to, because its connection has closed, or for a reason of the
     /// peer's.
     pub(super) fn written(&mut self, place: Place, connection: ConnectionId) {
-        let Some(known) = self.peers.get(&place.peer) else {
+        // One may have been open when another one was refused: it is not opened again either.
+        let is_over = |lane: &mut Lane| matches!(lane.writer, Writer::Unsupported);
+        if self.lane(place).is_none_or(is_over) {
             return;
-        };
-        let moved = known.preferred != connection;
+        }
+        let preferred = self.peers.get(&place.peer).map(|it| it.preferred);
+        let moved = preferred != Some(connection);
         match place.channel {
             Channel::Compute if moved => self.open_writer(place),
             Channel::Compute => self.pause_writer(place),
@@ -280,15 +277,14 @@ impl Driver {
         if let Some(reader) = half.admit(reader) {
             self.readers.push(reader);
         }
-        for lane in 0..if answers { channel.streams() } else { 0 } {
-            let place = Place {
-                peer,
-                session: source.session,
-                channel,
-                lane,
-            };
-            if self.helps(place) {
-                self.open_writer(place);
+        if answers {
+            for lane in 0..channel.streams() {
+                self.open_writer(Place {
+                    peer,
+                    session: source.session,
+                    channel,
+                    lane,
+                });
             }
         }
     }

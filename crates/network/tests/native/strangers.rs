@@ -1,5 +1,7 @@
 //! Peers that do not play by the rules, made from libp2p directly.
 
+use std::collections::HashSet;
+
 use futures::{AsyncWriteExt, StreamExt};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise,
@@ -7,7 +9,7 @@ use libp2p::{
     tcp, yamux,
 };
 use network::Event;
-use protocol::{Cancel, Channel, FrameEncoder, Message, RequestId};
+use protocol::{Cancel, Channel, ContentRequest, FrameEncoder, Message, RequestId};
 
 use crate::node::{Node, TCP, request};
 
@@ -25,12 +27,12 @@ fn stranger() -> Swarm<libp2p_stream::Behaviour> {
         .build()
 }
 
-/// Connects and writes these bytes on a stream of the channel; resolves when the connection has been closed.
+/// Connects and writes these bytes on streams of the channel, which stay open; resolves when the connection has been closed.
 async fn say(
     mut stranger: Swarm<libp2p_stream::Behaviour>,
     to: Multiaddr,
     channel: Channel,
-    bytes: Vec<u8>,
+    each: Vec<Vec<u8>>,
 ) {
     let mut control = stranger.behaviour().new_control();
     stranger
@@ -39,14 +41,16 @@ async fn say(
     loop {
         match stranger.select_next_some().await {
             SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                let (mut control, bytes) = (control.clone(), bytes.clone());
+                let (mut control, each) = (control.clone(), each.clone());
                 tokio::spawn(async move {
-                    let mut stream = control
-                        .open_stream(peer_id, StreamProtocol::new(channel.name()))
-                        .await
-                        .unwrap();
-                    stream.write_all(&bytes).await.unwrap();
-                    stream.flush().await.unwrap();
+                    let mut open = Vec::new();
+                    for bytes in each {
+                        let name = StreamProtocol::new(channel.name());
+                        let mut stream = control.open_stream(peer_id, name).await.unwrap();
+                        stream.write_all(&bytes).await.unwrap();
+                        stream.flush().await.unwrap();
+                        open.push(stream);
+                    }
                     std::future::pending::<()>().await;
                 });
             }
@@ -62,7 +66,7 @@ async fn is_thrown_out(channel: Channel, bytes: Vec<u8>) {
     let address = node.address().await;
     let stranger = stranger();
     let id = *stranger.local_peer_id();
-    let saying = tokio::spawn(say(stranger, address, channel, bytes));
+    let saying = tokio::spawn(say(stranger, address, channel, vec![bytes]));
     let culprit: PeerId = node
         .wait(|event| match event {
             Event::Violation { peer, .. } => Some(peer),
@@ -98,6 +102,41 @@ async fn who_does_not_say_hello_first_is_disconnected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_streams_for_content_are_read_at_the_same_time() {
+    let mut node = Node::listening(&[TCP]);
+    let address = node.address().await;
+    let ask = |id| {
+        let request = ContentRequest {
+            id: RequestId(id),
+            content: [2; 32],
+            block: Some(0),
+        };
+        let mut wire = Vec::new();
+        FrameEncoder::new(Channel::Content)
+            .encode(&Message::ContentRequest(request), &mut wire)
+            .unwrap();
+        wire
+    };
+    let streams = Channel::Content.streams() as u64;
+    let asker = stranger();
+    let id = *asker.local_peer_id();
+    let asking = tokio::spawn(say(
+        asker,
+        address,
+        Channel::Content,
+        (0..streams).map(ask).collect(),
+    ));
+    let mut asked = HashSet::new();
+    while asked.len() < 4 {
+        match node.message_from(id).await {
+            Message::ContentRequest(request) => assert!(asked.insert(request.id.0)),
+            other => panic!("{}", other.kind()),
+        }
+    }
+    asking.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_others_do_not_notice() {
     let mut node = Node::listening(&[TCP]);
     let address = node.address().await;
@@ -105,7 +144,12 @@ async fn the_others_do_not_notice() {
     friend.handle.dial(address.clone());
     friend.hello_from(node.peer()).await;
     node.hello_from(friend.peer()).await;
-    let saying = tokio::spawn(say(stranger(), address, Channel::Compute, vec![0xff; 100]));
+    let saying = tokio::spawn(say(
+        stranger(),
+        address,
+        Channel::Compute,
+        vec![vec![0xff; 100]],
+    ));
     node.wait(|event| matches!(event, Event::Violation { .. }).then_some(()))
         .await;
     friend.handle.send(node.peer(), request(1, 10)).unwrap();

@@ -9,13 +9,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
-use libp2p::{
-    Multiaddr, StreamProtocol, Swarm, SwarmBuilder, noise, swarm::SwarmEvent, tcp, yamux,
-};
+use libp2p::{Multiaddr, StreamProtocol, swarm::SwarmEvent};
 use network::{Config, Identity};
 use probe::{FRAGMENT, MESSAGE, Measured, WARM_UP};
 
-use crate::link::{self, Pair};
+use crate::{
+    bare,
+    link::{self, Pair},
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -61,27 +62,13 @@ pub(super) fn socket(pair: &Pair, rounds: usize) -> Result<Measured> {
 
 const ECHO: StreamProtocol = StreamProtocol::new("/echo");
 
-fn bare_swarm() -> Result<Swarm<libp2p_stream::Behaviour>> {
-    Ok(SwarmBuilder::with_new_identity()
-        .with_tokio()
-        .with_tcp(
-            tcp::Config::default(),
-            noise::Config::new,
-            yamux::Config::default,
-        )?
-        .with_quic()
-        .with_behaviour(|_| libp2p_stream::Behaviour::new())?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
-        .build())
-}
-
 /// The same over one stream of libp2p's, with the encryption and the multiplexing that nodes have, too.
 pub(super) fn bare(pair: &Pair, rounds: usize, transport: &str) -> Result<Measured> {
     let listen: Multiaddr = format!("/ip4/{}/{transport}", Pair::ADDRESSES[0]).parse()?;
     let (tell, told) = sync_channel(8);
     link::at(&pair.one, move || {
         tokio::runtime::Runtime::new()?.block_on(async {
-            let mut swarm = bare_swarm()?;
+            let mut swarm = bare::swarm()?;
             let mut streams = swarm.behaviour().new_control().accept(ECHO)?;
             swarm.listen_on(listen)?;
             tokio::spawn(async move {
@@ -113,7 +100,7 @@ pub(super) fn bare(pair: &Pair, rounds: usize, transport: &str) -> Result<Measur
     let address = told.recv_timeout(PATIENCE).context("nobody listens")?;
     link::done_at(&pair.other, move || {
         tokio::runtime::Runtime::new()?.block_on(async {
-            let mut swarm = bare_swarm()?;
+            let mut swarm = bare::swarm()?;
             let mut control = swarm.behaviour().new_control();
             swarm.dial(address)?;
             let peer = loop {
