@@ -1,6 +1,6 @@
 //! Every limit and patience of a node, in one place.
 
-use crate::{ContentId, PeerId, WindowLimits};
+use crate::{ContentId, PeerId, Replication, WindowLimits};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ pub struct Config {
     pub model: Option<ContentId>,
     /// What we say we are there for; by default a participant, or an entry point when there is no model.
     pub role: Option<protocol::Role>,
+    /// How many nodes should hold each fragment.
+    pub replication: Replication,
 
     /// Own compute requests under way at one time; [`Node::submit`](crate::Node::submit) refuses more.
     pub max_requests: usize,
@@ -80,6 +82,7 @@ impl Config {
             agent: concat!("iap2p/", env!("CARGO_PKG_VERSION")).into(),
             model: None,
             role: None,
+            replication: Replication::default(),
             max_requests: 4096,
             max_requests_per_peer: 64,
             compute_slots: 1,

@@ -64,7 +64,8 @@ mod latency;
 mod membership;
 mod node;
 mod peers;
-mod placement;
+pub mod placement;
+pub mod replication;
 mod serve;
 mod stats;
 mod timers;
@@ -77,6 +78,7 @@ pub use event::{Action, ComputeError, Event};
 pub use failure::{Failure, SubmitError};
 pub use node::Node;
 pub use protocol::Priority;
+pub use replication::Replication;
 pub use stats::{Coverage, DownloadStats, PeerStats, Stats, Totals};
 pub use types::{
     Catalogue, ContentId, DownloadId, FragmentIndex, FragmentInfo, PeerId, RequestId, Ticket,

@@ -5,11 +5,11 @@ use crate::dispatch::Dispatch;
 use crate::download::Downloads;
 use crate::membership::Search;
 use crate::peers::Peers;
+use crate::placement::{self, Newcomer, Replicas};
 use crate::serve::Server;
 use crate::timers::{Timer, Timers};
 use crate::{
     Action, Catalogue, Config, ContentId, Coverage, Event, FragmentIndex, PeerStats, Stats, Totals,
-    placement,
 };
 use protocol::{Bitmap, Message};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -137,11 +137,21 @@ impl Node {
     /// the same browser, say). Wait for the peers to introduce themselves first: see [`Node::greeted`].
     #[must_use]
     pub fn assign(&self, capacity: usize, claimed: &BTreeSet<FragmentIndex>) -> Vec<FragmentIndex> {
-        placement::assign(
-            &self.config.me,
-            &self.catalogue,
+        let newcomer = Newcomer {
+            me: &self.config.me,
             capacity,
-            |index| self.replicas(index),
+            stable: false,
+        };
+        // Nobody says yet how long they stay and where they are.
+        let replicas = |index| Replicas {
+            all: self.replicas(index),
+            ..Replicas::default()
+        };
+        placement::assign(
+            &newcomer,
+            &self.catalogue,
+            self.config.replication,
+            replicas,
             |index| claimed.contains(&index) || self.computes.contains(index.0),
         )
     }

@@ -1,58 +1,160 @@
 //! Which fragments a node that has room should take.
 //!
-//! There is no coordinator: everybody decides from what it sees, and the rule must send nodes that see the same and
-//! decide at the same moment to different fragments. So: fewest replicas first, and among equals a weighted rendezvous
-//! hash of (own name, fragment), which orders the fragments differently for everybody.
+//! There is no coordinator: everybody decides from what it sees, by a rule that two nodes which see the same can both
+//! follow to its end, and that sends nodes which decide at the same moment to different fragments. In this order:
+//!
+//! 1. The fewest replicas, in proportion to how many are [wanted](Replication).
+//! 2. None in one's own network yet, then as few as possible in one's own region: replicas that share a line or a
+//!    power plant are lost together.
+//! 3. A weighted rendezvous hash of (own name, fragment), which orders the fragments differently for everybody.
+//!
+//! Who takes several takes *runs* of adjacent fragments that are equally wanted, because work on adjacent fragments
+//! then needs fewer round trips; and what every token needs goes to nodes that stay, as long as there are such.
 
-use crate::{Catalogue, ContentId, FragmentIndex, PeerId};
+use crate::{Catalogue, ContentId, FragmentIndex, PeerId, Replication};
+use std::cmp::Reverse;
 
-/// Chooses up to `capacity` fragments. `replicas` tells how many *other* nodes compute on a fragment, `taken` what is
-/// held already, here or by a sibling on the same machine (two replicas on one machine leave together).
-pub(crate) fn assign(
-    me: &PeerId,
-    catalogue: &Catalogue,
-    capacity: usize,
-    replicas: impl Fn(FragmentIndex) -> u32,
-    taken: impl Fn(FragmentIndex) -> bool,
-) -> Vec<FragmentIndex> {
-    let mut free: Vec<_> = catalogue
-        .indices()
-        .zip(&catalogue.fragments)
-        .filter(|(index, _)| !taken(*index))
-        .map(|(index, info)| {
-            // Every token needs an always-active fragment: of two equally rare ones it is the more urgent. Two draws
-            // instead of one, rather than a strict preference, or simultaneous joiners would all take the same few.
-            let draws = if info.always_active { 2 } else { 1 };
-            let rank = (0..draws)
-                .map(|draw| hash(me, &info.content, draw))
-                .max()
-                .unwrap_or(0);
-            (replicas(index), std::cmp::Reverse(rank), index)
-        })
-        .collect();
-    free.sort_unstable();
-    let mut chosen: Vec<_> = free
-        .into_iter()
-        .take(capacity)
-        .map(|(_, _, index)| index)
-        .collect();
-    chosen.sort_unstable();
-    chosen
+/// Who decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Newcomer<'a> {
+    /// Its name.
+    pub me: &'a PeerId,
+    /// How many fragments it has room for.
+    pub capacity: usize,
+    /// It has been seen to stay.
+    pub stable: bool,
 }
 
-/// FNV-1a with a finisher: spreads well, is the same everywhere, and nobody gains by finding collisions with itself.
-fn hash(me: &PeerId, content: &ContentId, draw: u8) -> u64 {
-    let bytes = me
-        .as_bytes()
-        .iter()
-        .chain(&content.0)
-        .chain(std::iter::once(&draw));
-    let mut h = bytes.fold(0xcbf2_9ce4_8422_2325u64, |h, byte| {
-        (h ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    h ^ (h >> 31)
+/// Who else computes on a fragment, as far as the one who decides knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replicas {
+    /// All of them.
+    pub all: u32,
+    /// Those of them that have been seen to stay.
+    pub stable: u32,
+    /// Those of them in the network (the provider's, the household's) of the one who decides.
+    pub same_network: u32,
+    /// Those of them in its region.
+    pub same_region: u32,
+}
+
+/// How much a fragment lacks: the smaller, the more urgent.
+type Need = (u32, u32, u32);
+
+/// Chooses up to `newcomer.capacity` fragments, in order of their index. `replicas` tells who *else* computes on a
+/// fragment, `taken` what is held already, here or by a sibling on the same machine (two replicas on one machine leave
+/// together). There is no end to it: where all are held as often as wanted, more replicas make the network faster.
+pub fn assign(
+    newcomer: &Newcomer<'_>,
+    catalogue: &Catalogue,
+    wanted: Replication,
+    replicas: impl Fn(FragmentIndex) -> Replicas,
+    taken: impl Fn(FragmentIndex) -> bool,
+) -> Vec<FragmentIndex> {
+    let me = hash_name(newcomer.me);
+    let needs: Vec<Option<Need>> = catalogue
+        .indices()
+        .zip(&catalogue.fragments)
+        .map(|(index, info)| {
+            let need = || {
+                need(
+                    newcomer.stable,
+                    wanted,
+                    info.always_active,
+                    &replicas(index),
+                )
+            };
+            (!taken(index)).then(need)
+        })
+        .collect();
+    let mut chosen = Chosen {
+        needs,
+        free: newcomer.capacity,
+        indices: Vec::new(),
+    };
+    while chosen.free > 0 {
+        let Some(most) = chosen.needs.iter().flatten().min().copied() else {
+            break;
+        };
+        // In the order of their ranks, as many as may be needed. Only these are hashed.
+        let mut equal: Vec<_> = (0u32..)
+            .zip(&chosen.needs)
+            .filter(|(_, need)| **need == Some(most))
+            .filter_map(|(at, _)| {
+                let info = catalogue.get(FragmentIndex(at))?;
+                // Every token needs an always-active fragment: of two equally rare ones it is the more urgent. Two draws
+                // instead of one, rather than a strict preference, or simultaneous joiners would all take the same few.
+                let draws = if info.always_active { 2 } else { 1 };
+                let rank = (0..draws).map(|draw| rank(me, &info.content, draw)).max();
+                Some((Reverse(rank), at as usize))
+            })
+            .collect();
+        if equal.len() > chosen.free {
+            equal.select_nth_unstable(chosen.free - 1);
+            equal.truncate(chosen.free);
+        }
+        equal.sort_unstable();
+        for (_, at) in equal {
+            chosen.take_run(at, most);
+        }
+    }
+    chosen.indices.sort_unstable();
+    chosen.indices
+}
+
+fn need(stable: bool, wanted: Replication, always_active: bool, replicas: &Replicas) -> Need {
+    let wanted = if always_active {
+        wanted.always_active
+    } else {
+        wanted.conditional
+    }
+    .max(1);
+    // To nodes that come and go, what every token needs looks better off by one where those that stay have begun with
+    // it, so that the others of these get it.
+    let seen = replicas.all + u32::from(!stable && always_active && replicas.stable > 0);
+    // In 256ths of what is wanted.
+    let share = seen.saturating_mul(256) / wanted;
+    (share, replicas.same_network, replicas.same_region)
+}
+
+struct Chosen {
+    /// None for what is not to be had.
+    needs: Vec<Option<Need>>,
+    free: usize,
+    indices: Vec<FragmentIndex>,
+}
+
+impl Chosen {
+    /// Takes one fragment and its neighbours that are wanted as much: first those behind it, then those before it.
+    fn take_run(&mut self, at: usize, most: Need) {
+        let behind = (at..self.needs.len()).take_while(|at| self.needs[*at] == Some(most));
+        let before = (0..at).rev().take_while(|at| self.needs[*at] == Some(most));
+        let run: Vec<_> = behind.chain(before).take(self.free).collect();
+        for at in run {
+            self.needs[at] = None;
+            self.free -= 1;
+            // A catalogue has at most u32::MAX fragments.
+            self.indices.push(FragmentIndex(at as u32));
+        }
+    }
+}
+
+/// FNV-1a: the same everywhere, and nobody gains by finding collisions with itself.
+fn hash_name(me: &PeerId) -> u64 {
+    let bytes = me.as_bytes().iter();
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// The finisher of SplitMix64, by which every bit of the input moves half of the output's.
+fn rank(me: u64, content: &ContentId, draw: u64) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = content.0;
+    let mut x = (me ^ u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+        .wrapping_add(draw.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 #[cfg(test)]
@@ -63,7 +165,7 @@ mod tests {
 
     fn catalogue(fragments: u8, always_active: u8) -> Catalogue {
         let info = |i| FragmentInfo {
-            content: ContentId([i; 32]),
+            content: ContentId(*blake3::hash(&[i]).as_bytes()),
             bytes: 10,
             always_active: i < always_active,
         };
@@ -72,20 +174,54 @@ mod tests {
         }
     }
 
+    /// What a node that comes and goes takes if nobody holds anything but as `replicas` says.
+    fn choice(
+        name: &[u8],
+        capacity: usize,
+        catalogue: &Catalogue,
+        replicas: impl Fn(u32) -> Replicas,
+    ) -> Vec<u32> {
+        let me = PeerId::new(name);
+        let newcomer = Newcomer {
+            me: &me,
+            capacity,
+            stable: false,
+        };
+        let replicas = |index: FragmentIndex| replicas(index.0);
+        let chosen = assign(&newcomer, catalogue, Replication::THREE, replicas, |_| {
+            false
+        });
+        chosen.iter().map(|index| index.0).collect()
+    }
+
+    fn held(all: u32) -> Replicas {
+        Replicas {
+            all,
+            ..Replicas::default()
+        }
+    }
+
     #[test]
     fn the_rarest_fragment_goes_first() {
-        let me = PeerId::new(b"me");
-        let replicas = |index: FragmentIndex| if index.0 == 7 { 0 } else { 3 };
-        assert_eq!(
-            assign(&me, &catalogue(10, 5), 1, replicas, |_| false),
-            [FragmentIndex(7)]
-        );
+        let replicas = |index| held(if index == 7 { 0 } else { 3 });
+        assert_eq!(choice(b"me", 1, &catalogue(10, 5), replicas), [7]);
     }
 
     #[test]
     fn what_a_sibling_claims_is_left_to_it() {
         let me = PeerId::new(b"me");
-        let chosen = assign(&me, &catalogue(4, 4), 9, |_| 0, |index| index.0 == 2);
+        let newcomer = Newcomer {
+            me: &me,
+            capacity: 9,
+            stable: true,
+        };
+        let chosen = assign(
+            &newcomer,
+            &catalogue(4, 4),
+            Replication::THREE,
+            |_| held(0),
+            |index| index.0 == 2,
+        );
         assert_eq!(chosen.iter().map(|i| i.0).collect::<Vec<_>>(), [0, 1, 3]);
     }
 
@@ -94,22 +230,91 @@ mod tests {
         let catalogue = catalogue(40, 20);
         let mut taken = BTreeMap::new();
         for joiner in 0..400u32 {
-            for index in assign(
-                &PeerId::new(&joiner.to_be_bytes()),
-                &catalogue,
-                1,
-                |_| 0,
-                |_| false,
-            ) {
+            for index in choice(&joiner.to_be_bytes(), 1, &catalogue, |_| held(0)) {
                 *taken.entry(index).or_insert(0) += 1;
             }
         }
         assert_eq!(taken.len(), 40, "some fragment was taken by nobody");
-        let always: u32 = (0..20).map(|i| taken[&FragmentIndex(i)]).sum();
+        let always: u32 = (0..20).map(|i| taken[&i]).sum();
         assert!(
             (200..330).contains(&always),
             "{always} of 400 took an always-active fragment"
         );
         assert!(taken.values().all(|n| *n <= 40));
+    }
+
+    #[test]
+    fn who_takes_several_takes_adjacent_ones() {
+        for name in 0..50u32 {
+            let chosen = choice(&name.to_be_bytes(), 8, &catalogue(200, 20), |_| held(0));
+            assert_eq!(chosen.len(), 8);
+            assert!(
+                chosen.windows(2).all(|pair| pair[1] == pair[0] + 1),
+                "{chosen:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_oftener_goes_before_what_is_held_as_often() {
+        let catalogue = catalogue(2, 1);
+        let me = PeerId::new(b"me");
+        let newcomer = Newcomer {
+            me: &me,
+            capacity: 1,
+            stable: true,
+        };
+        let wanted = Replication {
+            always_active: 10,
+            conditional: 2,
+        };
+        // Four of ten are less than one of two.
+        let always = |index: FragmentIndex| held(if index.0 == 0 { 4 } else { 1 });
+        let chosen = assign(&newcomer, &catalogue, wanted, always, |_| false);
+        assert_eq!(chosen, [FragmentIndex(0)]);
+        let conditional = |index: FragmentIndex| held(if index.0 == 0 { 6 } else { 1 });
+        let chosen = assign(&newcomer, &catalogue, wanted, conditional, |_| false);
+        assert_eq!(chosen, [FragmentIndex(1)]);
+    }
+
+    #[test]
+    fn replicas_go_to_other_places() {
+        let replicas = |index| Replicas {
+            all: 1,
+            same_network: u32::from(index != 3),
+            same_region: 1,
+            stable: 0,
+        };
+        assert_eq!(choice(b"me", 1, &catalogue(6, 6), replicas), [3]);
+        let replicas = |index| Replicas {
+            all: 1,
+            same_region: u32::from(index != 5),
+            ..Replicas::default()
+        };
+        assert_eq!(choice(b"me", 1, &catalogue(6, 6), replicas), [5]);
+    }
+
+    #[test]
+    fn what_every_token_needs_goes_to_those_who_stay_if_there_are_such() {
+        let replicas = |stable| {
+            move |_| Replicas {
+                all: 1,
+                stable,
+                ..Replicas::default()
+            }
+        };
+        let catalogue = catalogue(40, 20);
+        let who_comes_and_goes = choice(b"phone", 20, &catalogue, replicas(1));
+        assert!(who_comes_and_goes.iter().all(|index| *index >= 20));
+        let nobody_stays = choice(b"phone", 20, &catalogue, replicas(0));
+        assert!(nobody_stays.iter().any(|index| *index < 20));
+    }
+
+    #[test]
+    fn all_are_taken_by_whoever_has_room_for_all() {
+        let catalogue = catalogue(30, 10);
+        let everything: Vec<u32> = (0..30).collect();
+        assert_eq!(choice(b"me", 99, &catalogue, held), everything);
+        assert_eq!(choice(b"me", 0, &catalogue, held), [0u32; 0]);
     }
 }

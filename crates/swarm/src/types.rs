@@ -120,6 +120,15 @@ impl Catalogue {
         self.fragments.is_empty()
     }
 
+    /// How many fragments every token needs.
+    #[must_use]
+    pub fn always_active(&self) -> usize {
+        self.fragments
+            .iter()
+            .filter(|info| info.always_active)
+            .count()
+    }
+
     /// All indices in order.
     pub fn indices(&self) -> impl Iterator<Item = FragmentIndex> + use<> {
         (0..self.len()).map(FragmentIndex)
