@@ -44,13 +44,17 @@ pub enum ResponseError {
     Approximate,
 }
 
-/// How many answers something is made of.
+/// What something is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
-    /// All of them.
+    /// Answers to requests.
     pub total: u64,
-    /// Those that were [approximate](Exactness::Approximate).
+    /// Those of them that were [approximate](Exactness::Approximate).
     pub approximate: u64,
+    /// How often a token was to have an expert's work, over all tokens and layers.
+    pub experts: u64,
+    /// How often it did without, because nobody had the expert any more.
+    pub left_out: u64,
 }
 
 impl Add for Parts {
@@ -60,6 +64,8 @@ impl Add for Parts {
         Self {
             total: self.total + other.total,
             approximate: self.approximate + other.approximate,
+            experts: self.experts + other.experts,
+            left_out: self.left_out + other.left_out,
         }
     }
 }
@@ -142,12 +148,29 @@ impl<T> Requests<T> {
         open
     }
 
+    /// What is to be done with the answer to a request, if it is on the list.
+    pub(crate) fn task(&self, id: RequestId) -> Option<&T> {
+        self.open.get(&id).map(|open| &open.task)
+    }
+
+    /// Takes requests off the list whose answers are of no use any more.
+    pub(crate) fn drop_where(&mut self, useless: impl Fn(&T) -> bool) {
+        self.open.retain(|_, open| !useless(&open.task));
+        self.unsent.retain(|id| self.open.contains_key(id));
+    }
+
+    /// Counts experts' work, done or left out.
+    pub(crate) fn count_experts(&mut self, experts: usize, left_out: usize) {
+        self.closed.experts += experts as u64;
+        self.closed.left_out += left_out as u64;
+    }
+
     pub(crate) fn clear(&mut self) {
         self.unsent.clear();
         self.open.clear();
     }
 
-    /// The answers taken since the last [`forget_closed`](Self::forget_closed).
+    /// What was taken since the last [`forget_closed`](Self::forget_closed).
     pub(crate) fn closed(&self) -> Parts {
         self.closed
     }

@@ -75,6 +75,8 @@ pub(super) struct Batch {
     pub(super) scales: Vec<Option<f32>>,
     pub(super) layer: u32,
     pub(super) phase: Phase,
+    /// How often one of these tokens does without an expert.
+    pub(super) left_out: usize,
 }
 
 /// What a batch waits for.
@@ -116,16 +118,17 @@ impl Latents {
 
 #[derive(Debug)]
 pub(super) struct FeedForward {
-    /// The tokens of each expert in use, and what it makes of them.
-    pub(super) routed: Vec<(Group, Sum)>,
+    /// The tokens of each expert in use, and what it makes of them; nothing if it is left out.
+    pub(super) routed: Vec<(Group, Option<Sum>)>,
     /// What the layer without experts, or the expert all tokens share, makes of all tokens.
     pub(super) always: Option<Sum>,
 }
 
 impl FeedForward {
     pub(super) fn is_complete(&self) -> bool {
-        let routed = self.routed.iter().all(|(_, sum)| sum.is_complete());
-        routed && self.always.as_ref().is_none_or(Sum::is_complete)
+        let complete = |sum: &Option<Sum>| sum.as_ref().is_none_or(Sum::is_complete);
+        self.routed.iter().all(|(_, sum)| complete(sum))
+            && self.always.as_ref().is_none_or(Sum::is_complete)
     }
 }
 

@@ -88,6 +88,53 @@ fn best(merits: &[f32], experts: &Experts) -> Vec<usize> {
     candidates
 }
 
+/// What its experts made of each token, by their shares, the best expert's first: rows as wide as the model, `len` values
+/// in all. Where an expert is left out (no result), the shares of the token's others grow in proportion, so that together
+/// they are what all were; a token without any expert gets nothing from them.
+pub(super) fn mix(
+    groups: &[(Group, Option<Vec<f32>>)],
+    used: usize,
+    width: usize,
+    len: usize,
+) -> Vec<f32> {
+    // Each token's experts by rank: share and result.
+    let mut places: Vec<(f32, Option<&[f32]>)> = vec![(0.0, None); len / width * used];
+    for (group, result) in groups {
+        for (row, member) in group.members.iter().enumerate() {
+            let values = result
+                .as_deref()
+                .map(|result| &result[row * width..][..width]);
+            places[member.token * used + member.rank] = (member.weight, values);
+        }
+    }
+    let mut mixed = vec![0.0; len];
+    let tokens = mixed.chunks_exact_mut(width).zip(places.chunks_exact(used));
+    for (result, places) in tokens {
+        let present = || {
+            places
+                .iter()
+                .filter_map(|(weight, values)| Some((*weight, (*values)?)))
+        };
+        let larger = (present().count() < used).then(|| {
+            let all: f32 = places.iter().map(|(weight, _)| weight).sum();
+            let left: f32 = present().map(|(weight, _)| weight).sum();
+            all / left.max(SMALLEST_SUM)
+        });
+        for (rank, (weight, values)) in present().enumerate() {
+            let weight = larger.map_or(weight, |larger| weight * larger);
+            for (result, value) in result.iter_mut().zip(values) {
+                // The first is not added to zero, which would make −0 a 0.
+                *result = if rank == 0 {
+                    value * weight
+                } else {
+                    *result + value * weight
+                };
+            }
+        }
+    }
+    mixed
+}
+
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + math::exp(-x))
 }
@@ -163,6 +210,48 @@ mod tests {
             found.iter().map(|(expert, _)| *expert).collect::<Vec<_>>(),
             [3, 2]
         );
+    }
+
+    /// Two tokens of two values, of which each uses two of three experts.
+    fn groups(missing: Option<usize>) -> Vec<(Group, Option<Vec<f32>>)> {
+        let member = |token, rank, weight| Member {
+            token,
+            rank,
+            weight,
+        };
+        let all = [
+            (vec![member(0, 0, 0.75)], vec![4.0, 8.0]),
+            (
+                vec![member(0, 1, 0.25), member(1, 1, 0.5)],
+                vec![16.0, 32.0, 2.0, -2.0],
+            ),
+            (vec![member(1, 0, 0.5)], vec![-1.0, 1.0]),
+        ];
+        let groups = all.into_iter().enumerate();
+        let group = groups.map(|(expert, (members, result))| {
+            let result = (missing != Some(expert)).then_some(result);
+            (Group { expert, members }, result)
+        });
+        group.collect()
+    }
+
+    #[test]
+    fn experts_are_mixed_by_their_shares() {
+        assert_eq!(mix(&groups(None), 2, 2, 4), [7.0, 14.0, 0.5, -0.5]);
+    }
+
+    #[test]
+    fn without_an_expert_the_others_take_its_share() {
+        // Token 0 has expert 1 alone, with all of 1.0; token 1 lacks nothing.
+        assert_eq!(mix(&groups(Some(0)), 2, 2, 4), [16.0, 32.0, 0.5, -0.5]);
+        assert_eq!(mix(&groups(Some(1)), 2, 2, 4), [4.0, 8.0, -1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_token_without_any_expert_gets_nothing_from_them() {
+        let mut groups = groups(Some(0));
+        groups[1].1 = None;
+        assert_eq!(mix(&groups, 2, 2, 4), [0.0, 0.0, -1.0, 1.0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use architecture::Role;
 
 use super::{
-    Error, Executor, Task,
+    Error, Executor, Missing, Task,
     attention::{add, add_to_rows},
     batch::{Batch, FeedForward, Phase, Sum},
     experts::{self, Group},
@@ -38,7 +38,8 @@ impl Executor {
                     let task = Task::Expert { group: index, part };
                     self.ask(place.address, Operation::FeedForward, input, width, task);
                 }
-                routed.push((group, Sum::new(parts.len())));
+                self.requests.count_experts(group.members.len(), 0);
+                routed.push((group, Some(Sum::new(parts.len()))));
             }
         }
         let parts = &layer.feed_forward;
@@ -82,35 +83,52 @@ impl Executor {
         Ok(())
     }
 
-    /// What its experts made of each token, by their shares, the first chosen expert's first.
-    fn mix(&self, groups: Vec<(Group, Sum)>, len: usize) -> Result<Vec<f32>, Error> {
+    /// What its experts made of each token.
+    fn mix(&self, groups: Vec<(Group, Option<Sum>)>, len: usize) -> Result<Vec<f32>, Error> {
         let h = self.model.hyperparameters();
-        let width = h.n_embd;
         let used = h.experts.map_or(1, |experts| experts.used);
-        let mut results = Vec::with_capacity(groups.len());
-        // Where each token's results are, by rank: group and row.
-        let mut places = vec![(0, 0, 0.0); len / width * used];
-        for (index, (group, sum)) in groups.into_iter().enumerate() {
-            for (row, member) in group.members.iter().enumerate() {
-                places[member.token * used + member.rank] = (index, row, member.weight);
-            }
-            results.push(sum.add()?);
+        let added = |(group, sum): (Group, Option<Sum>)| {
+            let result = sum.map(Sum::add).transpose()?;
+            Ok((group, result))
+        };
+        let groups: Result<Vec<_>, Error> = groups.into_iter().map(added).collect();
+        Ok(experts::mix(&groups?, used, h.n_embd, len))
+    }
+
+    /// Goes on without the expert that a request is for, of which nobody has all parts any more: the other experts'
+    /// shares grow so that together they are as large as all were.
+    pub(super) fn leave_out(&mut self, group: usize) -> Result<Missing, Error> {
+        let model = self.model.clone();
+        let h = model.hyperparameters();
+        let Some(mut batch) = self.batch.take() else {
+            return Ok(Missing::LeftOut);
+        };
+        // What these tokens ask of experts on their whole way.
+        let each = self.layers.clone().filter_map(|layer| h.experts_of(layer));
+        let of = batch.tokens() * each.map(|experts| experts.used).sum::<usize>();
+        let Phase::FeedForward(waiting) = &mut batch.phase else {
+            self.batch = Some(batch);
+            return Ok(Missing::LeftOut);
+        };
+        let (Group { members, .. }, sum) = &mut waiting.routed[group];
+        let members = members.len();
+        let left_out = batch.left_out + members;
+        let left = of.saturating_sub(left_out);
+        if (left as f32) < self.least_experts * of as f32 {
+            self.batch = Some(batch);
+            return Ok(Missing::TooMany { left_out, of });
         }
-        let mut mixed = vec![0.0; len];
-        let tokens = mixed.chunks_exact_mut(width).zip(places.chunks_exact(used));
-        for (result, places) in tokens {
-            for (rank, &(group, row, weight)) in places.iter().enumerate() {
-                let values = &results[group][row * width..][..width];
-                for (result, value) in result.iter_mut().zip(values) {
-                    // The first is not added to zero, which would make −0 a 0.
-                    *result = if rank == 0 {
-                        value * weight
-                    } else {
-                        *result + value * weight
-                    };
-                }
-            }
+        *sum = None;
+        batch.left_out = left_out;
+        let complete = waiting.is_complete();
+        self.requests.count_experts(0, members);
+        self.requests
+            .drop_where(|task| matches!(task, Task::Expert { group: it, .. } if *it == group));
+        if complete {
+            self.finish_feed_forward(batch)?;
+        } else {
+            self.batch = Some(batch);
         }
-        Ok(mixed)
+        Ok(Missing::LeftOut)
     }
 }

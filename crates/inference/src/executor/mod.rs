@@ -74,6 +74,23 @@ pub struct Executor {
     batch: Option<Batch>,
     output: Option<Vec<f32>>,
     room: Room,
+    least_experts: f32,
+}
+
+/// Whether an answer can go on without what nobody can compute any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It does, and is counted as such: [`Parts::left_out`].
+    LeftOut,
+    /// No: every token needs it.
+    Needed,
+    /// It would be the model's answer no longer.
+    TooMany {
+        /// How often a token on its way would do without an expert.
+        left_out: usize,
+        /// How often it is to have one.
+        of: usize,
+    },
 }
 
 /// What an answer is for. Indices are those of the model's layout and of the phase's sums.
@@ -139,6 +156,7 @@ impl Executor {
             batch: None,
             output: None,
             room: Room::default(),
+            least_experts: 1.0,
         })
     }
 
@@ -160,6 +178,15 @@ impl Executor {
         self.cache.fill(layer);
         self.truncate(0);
         self
+    }
+
+    /// The same, but it refuses to go on with less than this share of what experts are to do for the tokens on their way.
+    #[must_use]
+    pub fn with_least_experts(self, share: f32) -> Self {
+        Self {
+            least_experts: share,
+            ..self
+        }
     }
 
     /// Forgets the tokens from `position` on, and those on their way. Forgets all of them if those that the next
@@ -210,6 +237,7 @@ impl Executor {
             rotations: positions.map(|position| self.rope.at(position)).collect(),
             layer: self.layers.start,
             phase: Phase::Between,
+            left_out: 0,
         };
         self.start_attention(batch)
     }
@@ -252,7 +280,9 @@ impl Executor {
                 }
             }
             (Task::Expert { group, part }, Phase::FeedForward(waiting)) => {
-                waiting.routed[group].1.put(part, values);
+                if let Some(sum) = &mut waiting.routed[group].1 {
+                    sum.put(part, values);
+                }
                 if waiting.is_complete() {
                     return self.finish_feed_forward(batch);
                 }
@@ -267,6 +297,20 @@ impl Executor {
     /// Hands out a request again that got no answer, or a wrong one. False if nobody waits for it.
     pub fn retry(&mut self, id: RequestId) -> bool {
         self.requests.retry(id)
+    }
+
+    /// Goes on without the answer to a request, because nobody is left who could give it: where it is an expert's, that
+    /// expert is left out, for the tokens on their way, and the others take its share. Nothing else can be left out.
+    pub fn do_without(&mut self, id: RequestId) -> Result<Missing, Error> {
+        match self.requests.task(id) {
+            // Nobody waits for it, any more.
+            None => Ok(Missing::LeftOut),
+            Some(Task::Expert { group, .. }) => {
+                let group = *group;
+                self.leave_out(group)
+            }
+            Some(_) => Ok(Missing::Needed),
+        }
     }
 
     /// Requests that were not answered yet.

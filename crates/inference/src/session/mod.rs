@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     compute::{self, Arithmetic, Response},
-    executor::{self, Executor},
+    executor::{self, Executor, Missing},
     model::{Model, SmallTensors},
     requests::{Parts, RequestId, RequestIds, Requests},
     thinking::{Part, Splitter},
@@ -59,6 +59,7 @@ impl Session {
             config.arithmetic,
             ids.clone(),
         )?;
+        let executor = executor.with_least_experts(config.least_experts);
         let executor = match config.cache {
             Some(kind) => executor.with_cache(kind),
             None => executor,
@@ -165,6 +166,19 @@ impl Session {
         self.requests.retry(id) || self.executor.retry(id)
     }
 
+    /// Goes on without the answer to a request, because nobody is left who could give it, if the model's answer is still
+    /// the model's then: see [`Executor::do_without`].
+    pub fn do_without(&mut self, id: RequestId) -> Result<Missing, Error> {
+        if self.requests.task(id).is_some() {
+            return Ok(Missing::Needed);
+        }
+        let missing = self.executor.do_without(id)?;
+        if let Some(hidden) = self.executor.poll_output() {
+            self.handle_hidden(hidden)?;
+        }
+        Ok(missing)
+    }
+
     /// Requests that were not answered yet.
     pub fn open_requests(&self) -> usize {
         self.requests.len() + self.executor.open_requests()
@@ -208,7 +222,7 @@ impl Session {
         self.config.arithmetic
     }
 
-    /// The answers to requests that the answer is made of. What it goes on from, a conversation's earlier turns, is
+    /// What the answer is made of. What it goes on from, a conversation's earlier turns, is
     /// counted too, as far as it was kept: an answer is no more exact than the keys and values it looks back on.
     pub fn parts(&self) -> Parts {
         self.requests.closed() + self.executor.parts()

@@ -23,6 +23,9 @@ pub struct Config {
     /// How keys and values are kept; where nothing is chosen, as the arithmetic
     /// [asks for](CacheKind::for_arithmetic).
     pub cache: Option<CacheKind>,
+    /// The least share of the experts' work that has to be there, 0 to 1: below 1, what nobody can compute any more is
+    /// left out by [`Session::do_without`](super::Session::do_without).
+    pub least_experts: f32,
 }
 
 impl Default for Config {
@@ -32,6 +35,7 @@ impl Default for Config {
             batch: DEFAULT_BATCH,
             arithmetic: Arithmetic::Quantised,
             cache: None,
+            least_experts: 1.0,
         }
     }
 }
