@@ -187,7 +187,7 @@ fn an_approximate_answer_to_an_exact_question_is_refused_by_name() {
         }
         let parts = Parts {
             total: refused,
-            approximate: 0,
+            ..Parts::default()
         };
         assert_eq!(session.parts(), parts);
         assert_eq!(session.answer().len(), 3);

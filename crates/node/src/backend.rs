@@ -5,6 +5,7 @@ use crate::source::Source;
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId, Manifest};
+use inference::executor::Missing;
 use inference::hyperparameters::YarnLogMultiplier;
 use inference::session::{Config, Error as SessionError, Event};
 use inference::{Model, RequestId, Session, SmallTensors, compute, executor};
@@ -194,8 +195,22 @@ fn run_swarm(
                     engine.command_blocking(Command::Reject(request))?;
                 }
             }
-            Ok(Outcome::Failed(failure)) => {
-                return Err(explain(&failure, session.model().manifest()));
+            Ok(Outcome::Failed { request, failure }) => {
+                let explained = || explain(&failure, session.model().manifest());
+                if matches!(failure, Failure::Malformed { .. }) {
+                    return Err(explained());
+                }
+                let explained = explained();
+                match session.do_without(RequestId(request.0))? {
+                    Missing::LeftOut => {}
+                    Missing::Needed => return Err(explained),
+                    Missing::TooMany { left_out, of } => {
+                        return Err(explained.context(format!(
+                            "too many experts are missing: of {of} times that the model's experts are to work on what \
+                             comes next, {left_out} are impossible"
+                        )));
+                    }
+                }
             }
             Ok(Outcome::Refused(error)) => return Err(error.into()),
             Err(RecvTimeoutError::Timeout) => {}

@@ -35,7 +35,10 @@ pub(crate) enum Outcome {
         by: Worker,
         body: Bytes,
     },
-    Failed(Failure),
+    Failed {
+        request: RequestId,
+        failure: Failure,
+    },
     Refused(SubmitError),
 }
 

@@ -92,6 +92,17 @@ impl Bitmap {
         changes
     }
 
+    /// Puts all that is in another set into this one, as far as this one goes.
+    pub fn insert_all(&mut self, other: &Self) {
+        for (mine, theirs) in self.bytes.iter_mut().zip(&other.bytes) {
+            *mine |= theirs;
+        }
+        let spare = (8 - self.len % 8) % 8;
+        if let Some(last) = self.bytes.last_mut() {
+            *last &= u8::MAX >> spare;
+        }
+    }
+
     /// How many fragments are in the set.
     #[must_use]
     pub fn count(&self) -> u32 {

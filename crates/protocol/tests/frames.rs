@@ -196,6 +196,26 @@ proptest! {
     }
 
     #[test]
+    fn bitmaps_are_joined_as_far_as_the_first_goes(
+        lens in (0_u32..40, 0_u32..40),
+        members in (vec(0_u32..40, 0..20), vec(0_u32..40, 0..20)),
+    ) {
+        let set = |len, members: &[u32]| {
+            let mut set = Bitmap::new(len);
+            members.iter().for_each(|member| _ = set.insert(*member));
+            set
+        };
+        let mut joined = set(lens.0, &members.0);
+        joined.insert_all(&set(lens.1, &members.1));
+        let all: Vec<_> = members
+            .0
+            .into_iter()
+            .chain(members.1.into_iter().filter(|member| *member < lens.1))
+            .collect();
+        prop_assert_eq!(joined, set(lens.0, &all));
+    }
+
+    #[test]
     fn a_bitmap_is_the_set_of_what_was_inserted(len in 0_u32..200, members in vec(0_u32..250, 0..40)) {
         let mut set = Bitmap::new(len);
         let mut model = std::collections::BTreeSet::new();

@@ -41,6 +41,9 @@ pub struct Config {
     pub repeat_after: Duration,
     /// How long a request waits for somebody to appear who holds its fragment.
     pub grace: Duration,
+    /// The same for a fragment that only some tokens need, without which an answer may go on. At once, if nobody has held
+    /// it for so long already.
+    pub conditional_grace: Duration,
     /// How long a request waits for its only holder before it is given up.
     pub give_up: Duration,
 
@@ -94,6 +97,7 @@ impl Config {
             spread_below: Duration::from_millis(20),
             repeat_after: Duration::from_secs(10),
             grace: Duration::from_secs(20),
+            conditional_grace: Duration::from_secs(10),
             give_up: Duration::from_secs(120),
             blocks_per_download: 32,
             blocks_per_peer: WindowLimits::default(),

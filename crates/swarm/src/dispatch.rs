@@ -247,6 +247,20 @@ impl Node {
                     .or_default()
                     .insert(id);
                 let nobody = matches!(choice, Choice::Nobody);
+                let asked = request.asked;
+                if nobody
+                    && asked == 0
+                    && let Some(waited) = self.given_up(fragment, now)
+                    && let Some(info) = self.catalogue.get(fragment)
+                {
+                    let content = info.content;
+                    let failure = Failure::NobodyHolds {
+                        fragment,
+                        content,
+                        waited,
+                    };
+                    return self.fail(id, failure, now);
+                }
                 self.be_patient(id, nobody, now);
                 if let (true, Some(info)) = (nobody, self.catalogue.get(fragment)) {
                     let content = info.content;
@@ -278,7 +292,15 @@ impl Node {
         let end = request.submitted + self.config.give_up.max(self.config.grace);
         let new = match (request.patience, for_holder) {
             (Some(Patience::ForHolder(_)), true) | (Some(Patience::ForAnswer(_)), false) => return,
-            (_, true) => Patience::ForHolder((now + self.config.grace).min(end)),
+            (_, true) => {
+                let needed = self.catalogue.get(request.fragment);
+                let grace = if needed.is_none_or(|info| info.always_active) {
+                    self.config.grace
+                } else {
+                    self.config.conditional_grace
+                };
+                Patience::ForHolder((now + grace).min(end))
+            }
             (_, false) => Patience::ForAnswer((now + self.config.give_up).min(end)),
         };
         if let Some(old) = request.patience.replace(new) {

@@ -44,7 +44,8 @@
 //! # Promises
 //!
 //! - A request is answered as long as somebody holds its fragment, whoever leaves, stalls, errs or lies in between; an
-//!   answer is delivered once. It fails only after [`Config::grace`] without a holder or [`Config::give_up`] without an
+//!   answer is delivered once. It fails only after [`Config::grace`] without a holder ([`Config::conditional_grace`] for what only some tokens
+//!   need) or [`Config::give_up`] without an
 //!   answer, with words that name the fragment.
 //! - Content is checked against its name block by block: who sends a wrong one is known at once, and nothing wrong is
 //!   ever handed to the shell.
@@ -52,6 +53,7 @@
 //! - Everything that strangers can make grow is bounded: peers, queues, bitmaps, bans. At the bound the newcomer is
 //!   refused, never somebody who is being served.
 
+mod absence;
 mod blocks;
 mod config;
 mod content;

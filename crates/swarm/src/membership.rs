@@ -1,5 +1,6 @@
 //! Who is there, what they hold, and whom to look for.
 
+use crate::absence::Absence;
 use crate::peers::Peer;
 use crate::timers::Timer;
 use crate::{Action, Catalogue, ContentId, FragmentIndex, Node, PeerId};
@@ -49,6 +50,7 @@ impl Node {
         self.computes = Bitmap::new(catalogue.len());
         self.stores = Bitmap::new(catalogue.len());
         self.catalogue = catalogue;
+        self.absence = Absence::default();
         self.wake(None, now);
         self.pump_downloads(now);
     }
@@ -252,9 +254,12 @@ impl Node {
     pub(crate) fn search(&mut self, now: Duration) {
         let interval = self.config.search_interval;
         self.search.searched.retain(|_, at| now < *at + interval);
+        self.note_absent(now);
+        let missed = self.absence.take_missed();
         let missing: Vec<_> = self
             .dispatch
             .fragments_waited_for()
+            .chain(missed)
             .filter_map(|i| self.catalogue.get(i))
             .collect();
         let missing: Vec<_> = missing

@@ -1,5 +1,6 @@
 //! The node itself: its state, and where every event goes.
 
+use crate::absence::Absence;
 use crate::content::Library;
 use crate::dispatch::Dispatch;
 use crate::download::Downloads;
@@ -34,6 +35,7 @@ pub struct Node {
     pub(crate) library: Library,
     pub(crate) downloads: Downloads,
     pub(crate) search: Search,
+    pub(crate) absence: Absence,
     pub(crate) totals: Totals,
     counter: u64,
 }
@@ -56,6 +58,7 @@ impl Node {
             library: Library::default(),
             downloads: Downloads::default(),
             search: Search::default(),
+            absence: Absence::default(),
             totals: Totals::default(),
             counter: 0,
         }

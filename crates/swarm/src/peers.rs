@@ -85,7 +85,7 @@ impl Peer {
         self.serves(model) && self.stores.contains(index.0)
     }
 
-    fn serves(&self, model: Option<ContentId>) -> bool {
+    pub(crate) fn serves(&self, model: Option<ContentId>) -> bool {
         self.model.is_some() && self.model == model && !self.other_version
     }
 

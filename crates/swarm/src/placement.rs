@@ -3,16 +3,16 @@
 //! There is no coordinator: everybody decides from what it sees, by a rule that two nodes which see the same can both
 //! follow to its end, and that sends nodes which decide at the same moment to different fragments. In this order:
 //!
-//! 1. The fewest replicas, in proportion to how many are [wanted](Replication).
-//! 2. None in one's own network yet, then as few as possible in one's own region: replicas that share a line or a
-//!    power plant are lost together.
+//! 1. The fewest replicas, in proportion to how many are [wanted](Replication). If all lie in one place, one is still
+//!    lacking, as those in other places see it: replicas that share a line or a power plant are lost together.
+//! 2. None in one's own network yet, then as few as possible in one's own region.
 //! 3. A weighted rendezvous hash of (own name, fragment), which orders the fragments differently for everybody.
 //!
 //! Who takes several takes *runs* of adjacent fragments that are equally wanted, because work on adjacent fragments
 //! then needs fewer round trips; and what every token needs goes to nodes that stay, as long as there are such.
 
 use crate::{Catalogue, ContentId, FragmentIndex, PeerId, Replication};
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 /// Who decides.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +36,33 @@ pub struct Replicas {
     pub same_network: u32,
     /// Those of them in its region.
     pub same_region: u32,
+    /// The networks that they are in.
+    pub networks: u32,
+    /// The regions that they are in.
+    pub regions: u32,
+}
+
+impl Replicas {
+    /// Whether the one who decides would be the first in another place.
+    fn would_spread(&self) -> bool {
+        (self.networks == 1 && self.same_network == 0)
+            || (self.regions == 1 && self.same_region == 0)
+    }
+}
+
+/// Whether a fragment of which `wanted` replicas should be has too few, as the one who decides sees it.
+#[must_use]
+pub fn lacks(wanted: u32, replicas: &Replicas) -> bool {
+    counted(wanted, replicas) < wanted
+}
+
+/// Replicas; at most all but one where one more would be the first in another place.
+fn counted(wanted: u32, replicas: &Replicas) -> u32 {
+    if replicas.would_spread() {
+        replicas.all.min(wanted.max(2) - 1)
+    } else {
+        replicas.all
+    }
 }
 
 /// How much a fragment lacks: the smaller, the more urgent.
@@ -52,54 +79,74 @@ pub fn assign(
     taken: impl Fn(FragmentIndex) -> bool,
 ) -> Vec<FragmentIndex> {
     let me = hash_name(newcomer.me);
-    let needs: Vec<Option<Need>> = catalogue
-        .indices()
-        .zip(&catalogue.fragments)
-        .map(|(index, info)| {
-            let need = || {
-                need(
-                    newcomer.stable,
-                    wanted,
-                    info.always_active,
-                    &replicas(index),
-                )
-            };
-            (!taken(index)).then(need)
-        })
-        .collect();
-    let mut chosen = Chosen {
-        needs,
-        free: newcomer.capacity,
-        indices: Vec::new(),
+    let need = |at: u32, chosen: &BTreeSet<u32>| {
+        let index = FragmentIndex(at);
+        if chosen.contains(&at) || taken(index) {
+            return None;
+        }
+        let always_active = catalogue.get(index)?.always_active;
+        Some(need(
+            newcomer.stable,
+            wanted,
+            always_active,
+            &replicas(index),
+        ))
     };
-    while chosen.free > 0 {
-        let Some(most) = chosen.needs.iter().flatten().min().copied() else {
+    let mut chosen = BTreeSet::new();
+    while chosen.len() < newcomer.capacity {
+        let Some((most, equal)) = neediest(catalogue.len(), |at| need(at, &chosen)) else {
             break;
         };
-        // In the order of their ranks, as many as may be needed. Only these are hashed.
-        let mut equal: Vec<_> = (0u32..)
-            .zip(&chosen.needs)
-            .filter(|(_, need)| **need == Some(most))
-            .filter_map(|(at, _)| {
-                let info = catalogue.get(FragmentIndex(at))?;
-                // Every token needs an always-active fragment: of two equally rare ones it is the more urgent. Two draws
-                // instead of one, rather than a strict preference, or simultaneous joiners would all take the same few.
-                let draws = if info.always_active { 2 } else { 1 };
-                let rank = (0..draws).map(|draw| rank(me, &info.content, draw)).max();
-                Some((Reverse(rank), at as usize))
-            })
-            .collect();
-        if equal.len() > chosen.free {
-            equal.select_nth_unstable(chosen.free - 1);
-            equal.truncate(chosen.free);
-        }
-        equal.sort_unstable();
-        for (_, at) in equal {
-            chosen.take_run(at, most);
+        let room = newcomer.capacity - chosen.len();
+        for at in first(room, equal, |at| urgency(me, catalogue, at)) {
+            // With its neighbours that are wanted as much: first those behind it, then those before it.
+            let as_much = |at: &u32| need(*at, &chosen) == Some(most);
+            let behind = (at..catalogue.len()).take_while(as_much);
+            let before = (0..at).rev().take_while(as_much);
+            let room = newcomer.capacity - chosen.len();
+            let run: Vec<_> = behind.chain(before).take(room).collect();
+            chosen.extend(run);
         }
     }
-    chosen.indices.sort_unstable();
-    chosen.indices
+    chosen.into_iter().map(FragmentIndex).collect()
+}
+
+/// The greatest need, and which fragments have it.
+fn neediest(fragments: u32, need: impl Fn(u32) -> Option<Need>) -> Option<(Need, Vec<u32>)> {
+    let mut found: Option<(Need, Vec<u32>)> = None;
+    for at in 0..fragments {
+        let Some(need) = need(at) else { continue };
+        match &mut found {
+            Some((most, _)) if need > *most => {}
+            Some((most, equal)) if need == *most => equal.push(at),
+            _ => found = Some((need, vec![at])),
+        }
+    }
+    found
+}
+
+/// The `count` first of them, in this order.
+fn first<K: Ord>(count: usize, of: Vec<u32>, key: impl Fn(u32) -> K) -> impl Iterator<Item = u32> {
+    let mut keyed: Vec<_> = of.into_iter().map(|at| (key(at), at)).collect();
+    if count > 0 && keyed.len() > count {
+        keyed.select_nth_unstable(count - 1);
+        keyed.truncate(count);
+    }
+    keyed.sort_unstable();
+    keyed.into_iter().map(|(_, at)| at)
+}
+
+/// Which of several that are equally rare goes first: different for everybody.
+fn urgency(me: u64, catalogue: &Catalogue, at: u32) -> Reverse<u64> {
+    let info = catalogue.get(FragmentIndex(at));
+    // Every token needs an always-active fragment: of two equally rare ones it is the more urgent. Two draws instead of
+    // one, rather than a strict preference, or simultaneous joiners would all take the same few.
+    let rank = info.map_or(0, |info| {
+        let draws = if info.always_active { 2 } else { 1 };
+        let ranks = (0..draws).map(|draw| rank(me, &info.content, draw));
+        ranks.max().unwrap_or(0)
+    });
+    Reverse(rank)
 }
 
 fn need(stable: bool, wanted: Replication, always_active: bool, replicas: &Replicas) -> Need {
@@ -111,32 +158,11 @@ fn need(stable: bool, wanted: Replication, always_active: bool, replicas: &Repli
     .max(1);
     // To nodes that come and go, what every token needs looks better off by one where those that stay have begun with
     // it, so that the others of these get it.
-    let seen = replicas.all + u32::from(!stable && always_active && replicas.stable > 0);
+    let seen =
+        counted(wanted, replicas) + u32::from(!stable && always_active && replicas.stable > 0);
     // In 256ths of what is wanted.
     let share = seen.saturating_mul(256) / wanted;
     (share, replicas.same_network, replicas.same_region)
-}
-
-struct Chosen {
-    /// None for what is not to be had.
-    needs: Vec<Option<Need>>,
-    free: usize,
-    indices: Vec<FragmentIndex>,
-}
-
-impl Chosen {
-    /// Takes one fragment and its neighbours that are wanted as much: first those behind it, then those before it.
-    fn take_run(&mut self, at: usize, most: Need) {
-        let behind = (at..self.needs.len()).take_while(|at| self.needs[*at] == Some(most));
-        let before = (0..at).rev().take_while(|at| self.needs[*at] == Some(most));
-        let run: Vec<_> = behind.chain(before).take(self.free).collect();
-        for at in run {
-            self.needs[at] = None;
-            self.free -= 1;
-            // A catalogue has at most u32::MAX fragments.
-            self.indices.push(FragmentIndex(at as u32));
-        }
-    }
 }
 
 /// FNV-1a: the same everywhere, and nobody gains by finding collisions with itself.
@@ -283,7 +309,7 @@ mod tests {
             all: 1,
             same_network: u32::from(index != 3),
             same_region: 1,
-            stable: 0,
+            ..Replicas::default()
         };
         assert_eq!(choice(b"me", 1, &catalogue(6, 6), replicas), [3]);
         let replicas = |index| Replicas {
@@ -292,6 +318,35 @@ mod tests {
             ..Replicas::default()
         };
         assert_eq!(choice(b"me", 1, &catalogue(6, 6), replicas), [5]);
+    }
+
+    #[test]
+    fn replicas_that_are_all_in_one_place_are_one_too_few_elsewhere() {
+        let in_one_region = Replicas {
+            all: 3,
+            networks: 3,
+            regions: 1,
+            ..Replicas::default()
+        };
+        let seen_from_there = Replicas {
+            same_region: 3,
+            ..in_one_region
+        };
+        let spread = Replicas {
+            regions: 2,
+            ..in_one_region
+        };
+        assert!(lacks(3, &in_one_region));
+        assert!(!lacks(3, &seen_from_there));
+        assert!(!lacks(3, &spread));
+        // One that is wanted once is wanted there no more than here.
+        let one = Replicas {
+            all: 1,
+            ..in_one_region
+        };
+        assert!(!lacks(1, &one));
+        let replicas = |index| if index == 4 { in_one_region } else { spread };
+        assert_eq!(choice(b"me", 1, &catalogue(6, 6), replicas), [4]);
     }
 
     #[test]

@@ -202,6 +202,12 @@ pub struct Ending {
     /// Those of them that are approximate.
     #[serde(default)]
     pub approximate: u64,
+    /// How often a token was to have an expert's work.
+    #[serde(default)]
+    pub experts: u64,
+    /// How often it did without, because nobody had that expert any more.
+    #[serde(default)]
+    pub left_out: u64,
 }
 
 impl Ending {
@@ -217,6 +223,8 @@ impl Ending {
             ids: Vec::new(),
             parts: 0,
             approximate: 0,
+            experts: 0,
+            left_out: 0,
         }
     }
 }

@@ -97,6 +97,7 @@ impl State {
                 let config = session::Config {
                     context: affordable_context(&model, arithmetic),
                     arithmetic,
+                    least_experts: session::LEAST_EXPERTS,
                     ..session::Config::default()
                 };
                 let session = Session::new(model, small, config).map_err(explain)?;
@@ -181,11 +182,20 @@ impl State {
         }
     }
 
-    /// The swarm gives up on one of the session's requests.
+    /// The swarm gives up on one of the session's requests: the answer goes on without, if it can.
     pub(super) fn failed(&mut self, request: swarm::RequestId, failure: &Failure) {
-        let ours = |asking: &Asking| asking.open.contains_key(&request);
-        if !self.asking.as_ref().is_some_and(ours) {
+        let (Some(session), Some(asking)) = (&mut self.session, &mut self.asking) else {
             return;
+        };
+        if asking.open.remove(&request).is_none() {
+            return;
+        }
+        if !matches!(failure, Failure::Malformed { .. }) {
+            match session.do_without(RequestId(request.0)) {
+                Ok(executor::Missing::LeftOut) => return self.hear_session(),
+                Ok(executor::Missing::Needed | executor::Missing::TooMany { .. }) => {}
+                Err(error) => return self.fail(explain(error)),
+            }
         }
         let problem = match failure {
             Failure::NobodyHolds { fragment, .. } => {
@@ -280,6 +290,8 @@ impl State {
             ids: asking.tokens,
             parts: parts.total,
             approximate: parts.approximate,
+            experts: parts.experts,
+            left_out: parts.left_out,
         };
         let answer = asking.answer;
         self.tell(&FromEngine::End { answer, ending });

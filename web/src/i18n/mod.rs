@@ -160,6 +160,8 @@ pub(crate) struct Text {
     pub(crate) devices: fn(u32) -> String,
     /// So many parts of so many were approximate.
     pub(crate) approximate_parts: fn(u64, u64) -> String,
+    /// So many times of so many an expert was missing.
+    pub(crate) degraded: fn(u64, u64) -> String,
     pub(crate) tokens: fn(u32) -> String,
     pub(crate) first_token: fn(&str) -> String,
     pub(crate) stopped: Phrase,

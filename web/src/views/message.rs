@@ -138,6 +138,9 @@ fn summary(language: Language, ending: &Ending) -> String {
     if ending.approximate > 0 {
         parts.push((t.approximate_parts)(ending.approximate, ending.parts));
     }
+    if ending.left_out > 0 {
+        parts.push((t.degraded)(ending.left_out, ending.experts));
+    }
     match ending.reason {
         EndReason::Stopped => parts.push(t.stopped.into()),
         EndReason::Length => parts.push(t.cut_short.into()),
@@ -180,6 +183,8 @@ mod tests {
             ids: Vec::new(),
             parts: 40,
             approximate: 0,
+            experts: 0,
+            left_out: 0,
         };
         let words = summary(Language::French, &ending);
         assert_eq!(
@@ -200,5 +205,27 @@ mod tests {
         };
         let words = summary(Language::English, &ending);
         assert!(words.ends_with("approximate: 7 of 40 parts"), "{words}");
+    }
+
+    #[test]
+    fn what_was_computed_without_some_experts_is_said() {
+        let ending = Ending {
+            reason: EndReason::Complete,
+            tokens: 1,
+            devices: 1,
+            experts: 240,
+            left_out: 6,
+            ..Ending::failed(Problem::NotReady)
+        };
+        let words = summary(Language::English, &ending);
+        assert!(
+            words.ends_with("an expert was missing 6 of 240 times"),
+            "{words}"
+        );
+        let words = summary(Language::French, &ending);
+        assert!(
+            words.ends_with("un expert a manqué 6 fois sur 240"),
+            "{words}"
+        );
     }
 }

@@ -14,7 +14,9 @@ use crate::{
     tokenizer::{Detokenizer, Token},
 };
 use feed::{Feed, Task};
-pub use options::{Config, DEFAULT_BATCH, Error, Event, FinishReason, Generation, Logits};
+pub use options::{
+    Config, DEFAULT_BATCH, Error, Event, FinishReason, Generation, LEAST_EXPERTS, Logits,
+};
 
 /// A conversation's state: its tokens, their keys and values, and where the answer stands.
 ///

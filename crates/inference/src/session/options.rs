@@ -9,6 +9,10 @@ use crate::{
 /// Tokens of a prompt that go through the layers together, where nothing else is chosen.
 pub const DEFAULT_BATCH: usize = 64;
 
+/// The least share of the experts' work that an answer should have where nothing else is chosen. It is a guess that errs
+/// on the safe side: with one expert of ten away, most tokens of most layers have all of theirs.
+pub const LEAST_EXPERTS: f32 = 0.9;
+
 /// What a session is given once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Config {

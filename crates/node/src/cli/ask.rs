@@ -10,7 +10,7 @@ use fragments::ModelId;
 use inference::compute::Arithmetic;
 use inference::executor::CacheKind;
 use inference::hyperparameters::YarnLogMultiplier;
-use inference::session::Config;
+use inference::session::{Config, LEAST_EXPERTS};
 use inference::template::Date;
 use inference::{Parts, Sampling};
 use network::{Identity, Multiaddr};
@@ -61,11 +61,18 @@ pub(crate) struct Computing {
     /// Without this everything is exact: the same bits whoever computes
     #[arg(long)]
     approximate: bool,
+    /// In the network: go on without experts that nobody has any more, as long as this share of their work is left; how
+    /// many were missing is said at the end. 90 where texts are made, 100 where something is measured
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    least_experts: Option<u8>,
 }
 
 impl Computing {
+    /// For measuring: nothing is left out unless it is asked for.
     pub(crate) fn config(&self) -> Config {
+        let least_experts = self.least_experts.map(|percent| f32::from(percent) / 100.0);
         Config {
+            least_experts: least_experts.unwrap_or(1.0),
             arithmetic: if self.approximate {
                 Arithmetic::Approximate
             } else {
@@ -74,6 +81,18 @@ impl Computing {
             cache: self.cache,
             context: self.context.unwrap_or(usize::MAX),
             ..Config::default()
+        }
+    }
+
+    /// For texts: an answer may be degraded, and says so.
+    pub(crate) fn config_for_text(&self) -> Config {
+        let config = self.config();
+        match self.least_experts {
+            Some(_) => config,
+            None => Config {
+                least_experts: LEAST_EXPERTS,
+                ..config
+            },
         }
     }
 }
@@ -175,9 +194,20 @@ pub(crate) fn shares(tally: &Tally) -> Vec<Share> {
         .collect()
 }
 
-/// What is to be said of an answer that is not exact throughout.
-pub(crate) fn exactness(Parts { total, approximate }: Parts) -> Option<String> {
-    (approximate > 0).then(|| format!("approximate: {approximate} of {total} requests"))
+/// What is to be said of an answer that is not the model's to the last bit.
+pub(crate) fn exactness(parts: Parts) -> Option<String> {
+    let Parts {
+        total,
+        approximate,
+        experts,
+        left_out,
+    } = parts;
+    let approximate =
+        (approximate > 0).then(|| format!("approximate: {approximate} of {total} requests"));
+    let degraded = (left_out > 0)
+        .then(|| format!("degraded: {left_out} of {experts} times an expert was missing"));
+    let notes: Vec<_> = approximate.into_iter().chain(degraded).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// Today, in UTC, for the chat templates that tell the model.

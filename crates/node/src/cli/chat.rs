@@ -45,7 +45,7 @@ impl Options {
     pub(crate) fn run(self) -> Result<()> {
         let sampling = self.sampling.sampling()?;
         let ready = self.which.open()?;
-        let mut session = ready.backend.session(self.computing.config())?;
+        let mut session = ready.backend.session(self.computing.config_for_text())?;
         let generation = Generation {
             sampling,
             max_tokens: self.max_tokens,

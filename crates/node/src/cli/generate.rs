@@ -54,6 +54,10 @@ struct Report {
     parts: u64,
     /// Those of them that were approximate; none unless --approximate allows it.
     approximate_parts: u64,
+    /// How often a token was to have an expert's work.
+    experts: u64,
+    /// How often it did without, because nobody had that expert any more.
+    missing_experts: u64,
     /// Requests sent to a second node because the first was late.
     hedged: u64,
     /// Requests sent elsewhere because a node left, erred or lied.
@@ -89,7 +93,7 @@ impl Options {
             ignore_end: self.ignore_end,
             logits: Logits::None,
         };
-        let mut session = backend.session(self.computing.config())?;
+        let mut session = backend.session(self.computing.config_for_text())?;
         session.begin(&prompt, generation)?;
 
         let (mut tally, mut text, mut finish) = (Tally::new(), String::new(), None);
@@ -128,6 +132,8 @@ impl Options {
                 computed_by: ask::shares(&tally),
                 parts: parts.total,
                 approximate_parts: parts.approximate,
+                experts: parts.experts,
+                missing_experts: parts.left_out,
                 hedged: totals.hedged,
                 resent: totals.resent,
                 seconds: started.elapsed().as_secs_f64(),

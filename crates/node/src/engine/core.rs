@@ -292,7 +292,7 @@ impl Core {
                     self.reply(request, Outcome::Answer { request, by, body });
                 }
                 Action::Failed { request, failure } => {
-                    self.reply(request, Outcome::Failed(failure));
+                    self.reply(request, Outcome::Failed { request, failure });
                     self.replies.remove(&request);
                 }
                 Action::ReadContent {

@@ -1,7 +1,7 @@
 //! Questions are answered as one process answers them, whoever goes or lies, or it is said why not.
 
-use crate::common::{Lab, Node, PATIENCE};
-use crate::world::{LOCAL, World, computers};
+use crate::common::{Lab, Node, PATIENCE, vector};
+use crate::world::{LOCAL, QUESTION, World, computers};
 use bytes::Bytes;
 use futures::StreamExt;
 use network::{Event, Identity};
@@ -155,6 +155,47 @@ fn an_entry_that_also_serves_answers_alone() {
         &address,
     ]);
     assert_eq!(told["tokens"].as_array().unwrap().len(), 5);
+}
+
+/// Of four experts two are used in each layer. One part of one of them is nowhere.
+#[test]
+fn an_answer_without_an_expert_says_so_or_is_refused() {
+    let world = World::of(|lab| lab.cut(&vector("moe.gguf"), "130000"));
+    let lost = world.conditional()[0];
+    let _others = world.worker(|index| index != lost);
+    let arguments = |more: &[&'static str]| {
+        let arguments = [
+            "generate",
+            "--prompt",
+            QUESTION,
+            "--ignore-end",
+            "--max-tokens",
+            "8",
+        ];
+        let asked = ["--peer", &world.address].map(str::to_owned);
+        let all: Vec<String> = arguments
+            .iter()
+            .chain(more)
+            .map(|argument| (*argument).to_owned())
+            .chain(asked)
+            .collect();
+        all
+    };
+    let told = world
+        .lab
+        .json(arguments(&["--json", "--least-experts", "50"]));
+    assert_eq!(told["tokens"].as_array().unwrap().len(), 8);
+    let count = |key: &str| told[key].as_u64().unwrap();
+    assert!(count("missing_experts") > 0, "{told}");
+    assert!(count("missing_experts") * 2 <= count("experts"), "{told}");
+    let said = world.lab.bad(arguments(&["--least-experts", "100"]));
+    assert!(said.contains("too many experts are missing"), "{said}");
+    let named = format!("nobody connected holds fragment {lost}");
+    assert!(said.contains(&named), "{said}");
+    // With all of them nothing is said.
+    let _last = world.worker(|index| index == lost);
+    let told = world.lab.json(arguments(&["--json"]));
+    assert_eq!(told["missing_experts"], 0);
 }
 
 #[test]

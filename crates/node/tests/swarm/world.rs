@@ -23,8 +23,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::of(Lab::cut_demo)
+    }
+
+    /// Of a model that is cut so.
+    pub(crate) fn of(cut: impl FnOnce(&Lab) -> PathBuf) -> Self {
         let lab = Lab::new();
-        let folder = lab.cut_demo();
+        let folder = cut(&lab);
         let mut arguments = vec!["bootstrap", "--http", "127.0.0.1:0", "--model"];
         let path = folder.to_str().unwrap().to_owned();
         arguments.push(&path);
@@ -70,6 +75,17 @@ impl World {
         );
         worker.wait_until_ready();
         worker
+    }
+
+    /// The fragments that only some tokens need.
+    pub(crate) fn conditional(&self) -> Vec<u32> {
+        let folder = self.folder.to_str().unwrap();
+        let told = self.lab.json(["inspect", "--fragments", "--json", folder]);
+        let fragments = told["list"].as_array().unwrap().iter();
+        fragments
+            .filter(|fragment| fragment["class"] == "conditional")
+            .map(|fragment| fragment["index"].as_u64().unwrap() as u32)
+            .collect()
     }
 
     pub(crate) fn generate(&self, more: &[&str]) -> Value {
