@@ -24,11 +24,13 @@ pub(crate) enum Experiment {
     Dht(Passed),
     /// A node is attacked in every way that costs the attacker little, and goes on.
     Hostile(Passed),
+    /// What is left of a model when many nodes go at once, and how many replicas which promise takes: simulated.
+    Survival(Passed),
     /// Nodes and tabs come and go for an hour while somebody asks: all is answered, and nothing stays behind.
     Soak(Passed),
 }
 
-/// What the experiment is given; `-- --help` says what it takes, and `-- --write` puts its table into the document.
+/// What the experiment is given; `-- --help` says what it takes, and `-- --write` puts what came of it into `docs`.
 #[derive(Args)]
 pub(crate) struct Passed {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -69,6 +71,14 @@ fn network(name: &str, needs: &Needs, passed: &Passed) -> Result<()> {
     shell::run(&mut lab)
 }
 
+/// An experiment with the simulator.
+fn simulated(name: &str, passed: &Passed) -> Result<()> {
+    let shell = Shell::with_tools(setup::tool_folders()?)?;
+    let mut arguments = vec!["run", "--release", "-p", "simulator", "--", name];
+    arguments.extend(passed.arguments.iter().map(String::as_str));
+    shell::run(&mut shell.cargo(&arguments))
+}
+
 pub(crate) fn run(experiment: &Experiment) -> Result<()> {
     match experiment {
         Experiment::Bigfile(options) => bigfile::run(options),
@@ -78,5 +88,6 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Dht(passed) => network("dht", &Needs::Nothing, passed),
         Experiment::Hostile(passed) => network("hostile", &Needs::Nodes, passed),
         Experiment::Soak(passed) => network("soak", &Needs::Tabs, passed),
+        Experiment::Survival(passed) => simulated("survival", passed),
     }
 }

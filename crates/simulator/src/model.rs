@@ -1,0 +1,109 @@
+//! Models as swarms see them: fragments of two classes.
+
+use fragments::{Class, DEFAULT_FRAGMENT_SIZE, Plan, PlanError};
+use gguf::{Header, WriteError, Writer, generate::Preset};
+use swarm::{Catalogue, ContentId, FragmentInfo};
+
+/// A model whose weights are nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// Its name in files' names.
+    pub id: &'static str,
+    /// Its name for people.
+    pub name: &'static str,
+    /// Its fragments.
+    pub catalogue: Catalogue,
+}
+
+/// A model cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// Its header cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Its header cannot be read.
+    #[error(transparent)]
+    Header(#[from] gguf::Error),
+    /// It cannot be cut.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+impl Model {
+    /// Magistral Small (24B) in Q4_K_M, as its header has it cut. Dense: every token needs all of it.
+    ///
+    /// # Errors
+    /// Never, unless the built-in shape is broken.
+    pub fn magistral() -> Result<Self, ModelError> {
+        let writer = Preset::MagistralSmall2509.writer(None)?;
+        Self::planned("magistral-small", "Magistral Small", &writer)
+    }
+
+    /// Mistral Large 3 (675B) in Q4_K_M, as its header has it cut.
+    ///
+    /// # Errors
+    /// Never, unless the built-in shape is broken.
+    pub fn mistral_large() -> Result<Self, ModelError> {
+        let writer = Preset::MistralLarge3.writer(None)?;
+        Self::planned("mistral-large-3", "Mistral Large 3", &writer)
+    }
+
+    /// Mistral Large 3 as the project's first plan had it: 1,218 fragments for every token, 44,907 of experts.
+    #[must_use]
+    pub fn first_plan() -> Self {
+        Self::of_fragments("first-plan", "Mistral Large 3, first plan", 1218, 44_907)
+    }
+
+    /// A model of so many fragments of the usual size.
+    #[must_use]
+    pub fn of_fragments(
+        id: &'static str,
+        name: &'static str,
+        always_active: usize,
+        conditional: usize,
+    ) -> Self {
+        let classes = std::iter::repeat_n(true, always_active)
+            .chain(std::iter::repeat_n(false, conditional))
+            .map(|always_active| (DEFAULT_FRAGMENT_SIZE.into(), always_active));
+        Self::new(id, name, classes)
+    }
+
+    fn planned(id: &'static str, name: &'static str, writer: &Writer) -> Result<Self, ModelError> {
+        let header = Header::parse(&writer.header_bytes(), Some(writer.file_len()))?;
+        let plan = Plan::new(&header, writer.file_len(), DEFAULT_FRAGMENT_SIZE)?;
+        let classes = plan
+            .fragments
+            .iter()
+            .map(|plan| (plan.file_len.into(), plan.class == Class::AlwaysActive));
+        Ok(Self::new(id, name, classes))
+    }
+
+    /// There are no bytes to hash, so a fragment's name is a hash of its place.
+    fn new(
+        id: &'static str,
+        name: &'static str,
+        fragments: impl Iterator<Item = (u64, bool)>,
+    ) -> Self {
+        let info = |(index, (bytes, always_active)): (u32, _)| FragmentInfo {
+            content: ContentId(*blake3::hash(&index.to_le_bytes()).as_bytes()),
+            bytes,
+            always_active,
+        };
+        let fragments = (0..).zip(fragments).map(info).collect();
+        Self {
+            id,
+            name,
+            catalogue: Catalogue { fragments },
+        }
+    }
+
+    /// Fragments that every token needs, and the others.
+    #[must_use]
+    pub fn classes(&self) -> (usize, usize) {
+        let always_active = self.catalogue.always_active();
+        (
+            always_active,
+            self.catalogue.fragments.len() - always_active,
+        )
+    }
+}
