@@ -15,7 +15,7 @@ impl Study {
         let mut page = Page::default();
         page.heading(1, "What survives");
         page.paragraph(
-            "Made by `cargo xtask lab survival -- --write`; [simulation.md](../simulation.md) says how and what follows \
+            "Made by `cargo xtask lab survival -- --write`; [swarm.md](../swarm.md) says how and what follows \
              from it. The formula for nothing missing is (1 − loss^replicas)^fragments, multiplied over the classes of fragments, for as \
              many replicas as are wanted; for an answer it is that of what every token needs, for as many as there \
              were, unless more of the experts are lost on average than an answer can do without. Dots in the plots are \
