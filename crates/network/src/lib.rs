@@ -7,9 +7,9 @@
 //! `transport/browser.rs`.
 //!
 //! [`start`] gives three things: a [`Handle`] to say what should happen, the [`Events`] that tell what happened, and
-//! the driver, a future that does the work. The caller runs the driver (`tokio::spawn` on a native node,
-//! `spawn_local` in a browser, where it is not `Send`) and keeps taking events: while nobody takes them, the network
-//! stands still, so that a busy node slows its peers down instead of filling its memory.
+//! the driver, a future that does the work. The caller runs the driver (`spawn_local` in a browser, where it is not
+//! `Send`; a native node gives it a thread of its own by `start_on_thread` instead) and keeps taking events: while
+//! nobody takes them, the network stands still, so that a busy node slows its peers down instead of filling its memory.
 //!
 //! ```
 //! # async fn example() -> Result<(), network::Error> {
@@ -46,6 +46,8 @@ mod reachability;
 mod reader;
 mod secret;
 mod streams;
+#[cfg(not(target_arch = "wasm32"))]
+mod thread;
 mod transport;
 mod turn;
 mod writer;
@@ -59,6 +61,8 @@ pub use identity::{Identity, InvalidIdentity};
 pub use libp2p::{Multiaddr, PeerId};
 pub use reachability::Reserve;
 pub use secret::{InvalidSecret, Secret};
+#[cfg(not(target_arch = "wasm32"))]
+pub use thread::start_on_thread;
 pub use turn::{Grant, Granter};
 pub use webrtc::IceServer;
 #[cfg(not(target_arch = "wasm32"))]
@@ -80,6 +84,10 @@ pub enum Error {
     /// The machine's name resolution cannot be used.
     #[error("cannot set up name resolution: {0}")]
     Resolver(std::io::Error),
+    /// The machine gives no thread.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[error("cannot start the network's thread: {0}")]
+    Thread(std::io::Error),
 }
 
 /// Sets up a node. Nothing happens before the returned driver runs; it ends after [`Handle::shutdown`], or when the

@@ -118,8 +118,7 @@ impl Engine {
         network: network::Config,
         swarm: swarm::Config,
     ) -> Result<(Self, mpsc::Receiver<Notice>), network::Error> {
-        let (handle, events, driver) = network::start(network)?;
-        tokio::spawn(driver);
+        let (handle, events) = network::start_on_thread(network)?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (notices, notices_end) = mpsc::channel(NOTICES);
         tokio::spawn(core::Core::new(swarm, handle.clone(), notices).run(events, receiver));

@@ -120,8 +120,7 @@ fn answering(pair: &Pair, config: Config) -> Result<Multiaddr> {
     let (tell, told) = sync_channel(8);
     link::at(&pair.one, move || {
         tokio::runtime::Runtime::new()?.block_on(async {
-            let (handle, mut events, driver) = network::start(config)?;
-            tokio::spawn(driver);
+            let (handle, mut events) = network::start_on_thread(config)?;
             let heard = |event| {
                 if let Event::Listening { address } = event {
                     // Fails when nobody waits any more.

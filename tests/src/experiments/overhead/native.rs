@@ -145,8 +145,7 @@ pub(super) fn nodes(pair: &Pair, rounds: usize, transport: &str) -> Result<Measu
     link::done_at(&pair.other, move || {
         tokio::runtime::Runtime::new()?.block_on(async {
             let config = Config::new(Identity::generate());
-            let (handle, mut events, driver) = network::start(config)?;
-            tokio::spawn(driver);
+            let (handle, mut events) = network::start_on_thread(config)?;
             handle.dial(address);
             let peer = probe::met(&mut events, None).await?;
             let measured = probe::ask(&handle, &mut events, peer, rounds).await?;
