@@ -21,11 +21,13 @@
 //! assert!(outcome.whole <= outcome.usable);
 //! ```
 
+pub mod latency;
 mod model;
 mod placed;
 mod population;
 mod report;
 pub mod survival;
+mod work;
 
 pub use model::{Model, ModelError};
 pub use placed::{Growth, Placed};

@@ -5,13 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use simulator::{
-    Model,
-    survival::{
-        Trial,
-        study::{self, Options},
-    },
-};
+use simulator::{Model, latency, survival};
 
 /// Experiments with swarms of many nodes, in virtual time.
 #[derive(Parser)]
@@ -40,6 +34,15 @@ enum Experiment {
         #[arg(long, default_value_t = 100)]
         at_once: usize,
     },
+    /// How long a token takes, and which decision saves how much.
+    Latency {
+        /// How many nodes the swarms have
+        #[arg(long, value_delimiter = ',', default_values_t = [50_000, 200_000])]
+        nodes: Vec<usize>,
+        /// How many servers the one who asks knows that run layers for others
+        #[arg(long, default_value_t = 64)]
+        servers: usize,
+    },
 }
 
 fn main() -> Result<()> {
@@ -49,45 +52,59 @@ fn main() -> Result<()> {
         Model::mistral_large()?,
         Model::first_plan(),
     ];
-    let Experiment::Survival {
-        runs,
-        floor,
-        at_once,
-    } = simulate.experiment;
-    ensure!(runs > 0, "--runs must be at least 1");
-    ensure!(at_once > 0, "--at-once must be at least 1");
-    ensure!(
-        (0.0..=1.0).contains(&floor),
-        "--floor is a share, between 0 and 1"
-    );
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template(
         "{msg} {wide_bar} {human_pos}/{human_len} fragments, {elapsed}",
     )?);
-    let options = Options {
-        seed: simulate.seed,
-        trial: Trial { runs, floor },
-        at_once,
-    };
-    let study = study::run(&models, &options, |what, complete, of| {
+    let told = |what: &str, complete: usize, of: usize| {
         bar.set_length(of as u64);
         bar.set_position(complete as u64);
         if bar.message() != what {
             bar.set_message(what.to_owned());
         }
-    });
+    };
+    let (name, page, broken) = match simulate.experiment {
+        Experiment::Survival {
+            runs,
+            floor,
+            at_once,
+        } => {
+            ensure!(runs > 0, "--runs must be at least 1");
+            ensure!(at_once > 0, "--at-once must be at least 1");
+            ensure!(
+                (0.0..=1.0).contains(&floor),
+                "--floor is a share, between 0 and 1"
+            );
+            let options = survival::study::Options {
+                seed: simulate.seed,
+                trial: survival::Trial { runs, floor },
+                at_once,
+            };
+            let study = survival::study::run(&models, &options, told);
+            ("survival.md", study.page(&models)?, study.broken)
+        }
+        Experiment::Latency { nodes, servers } => {
+            ensure!(!nodes.contains(&0), "--nodes must be at least 1");
+            let options = latency::study::Options {
+                seed: simulate.seed,
+                nodes,
+                servers,
+            };
+            let study = latency::study::run(&models, &options, told);
+            ("latency.md", study.page(&models)?, study.broken)
+        }
+    };
     bar.finish_and_clear();
-    let page = study.page(&models)?;
     print!("{page}");
     if simulate.write {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/simulation");
-        page.write(&folder, "survival.md")?;
+        page.write(&folder, name)?;
     }
     // What came of it is of use in any case.
     ensure!(
-        study.broken.is_empty(),
+        broken.is_empty(),
         "this does not hold:\n{}",
-        study.broken.join("\n")
+        broken.join("\n")
     );
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use fragments::{Class, DEFAULT_FRAGMENT_SIZE, Plan, PlanError};
 use gguf::{Header, WriteError, Writer, generate::Preset};
-use swarm::{Catalogue, ContentId, FragmentInfo};
+use swarm::{Catalogue, ContentId, FragmentInfo, routing::Layer};
+
+use crate::work;
 
 /// A model whose weights are nowhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct Model {
     pub name: &'static str,
     /// Its fragments.
     pub catalogue: Catalogue,
+    /// What a token asks of them; nothing where only their numbers are known.
+    pub layers: Vec<Layer>,
 }
 
 /// A model cannot be planned.
@@ -24,6 +28,9 @@ pub enum ModelError {
     /// Its header cannot be read.
     #[error(transparent)]
     Header(#[from] gguf::Error),
+    /// Its header lacks something.
+    #[error(transparent)]
+    Metadata(#[from] gguf::MetadataError),
     /// It cannot be cut.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -48,10 +55,17 @@ impl Model {
         Self::planned("mistral-large-3", "Mistral Large 3", &writer)
     }
 
-    /// Mistral Large 3 as the project's first plan had it: 1,218 fragments for every token, 44,907 of experts.
+    /// Mistral Large 3 as the project's first plan had it: 88 layers, 1,218 fragments for every token, 44,907 of 128 experts
+    /// in each layer, of which two are used.
     #[must_use]
     pub fn first_plan() -> Self {
-        Self::of_fragments("first-plan", "Mistral Large 3, first plan", 1218, 44_907)
+        let (always_active, conditional) = (1218, 44_907);
+        let name = "Mistral Large 3, first plan";
+        let bytes = DEFAULT_FRAGMENT_SIZE.into();
+        Self {
+            layers: work::alike(88, always_active, conditional, 128, 2, bytes),
+            ..Self::of_fragments("first-plan", name, always_active, conditional)
+        }
     }
 
     /// A model of so many fragments of the usual size.
@@ -75,7 +89,13 @@ impl Model {
             .fragments
             .iter()
             .map(|plan| (plan.file_len.into(), plan.class == Class::AlwaysActive));
-        Ok(Self::new(id, name, classes))
+        let architecture = header.metadata.str("general.architecture")?;
+        let used = format!("{architecture}.expert_used_count");
+        let used: Option<u32> = header.metadata.optional(&used)?;
+        Ok(Self {
+            layers: work::of_plan(&plan, used.unwrap_or(0) as usize),
+            ..Self::new(id, name, classes)
+        })
     }
 
     /// There are no bytes to hash, so a fragment's name is a hash of its place.
@@ -94,6 +114,7 @@ impl Model {
             id,
             name,
             catalogue: Catalogue { fragments },
+            layers: Vec::new(),
         }
     }
 

@@ -60,6 +60,15 @@ impl fmt::Display for Population {
 }
 
 impl Population {
+    /// How many fragments a node has room for on average.
+    #[must_use]
+    pub fn mean_capacity(self) -> f64 {
+        match self {
+            Self::OneEach => 1.0,
+            Self::Mixed => 0.6 * 1.5 + 0.35 * 18.0 + 0.05 * 250.0,
+        }
+    }
+
     /// The next who joins.
     pub(crate) fn draw(self, number: u32, rng: &mut ChaCha8Rng) -> Member {
         let (device, capacity) = match (self, rng.random_range(0..100)) {

@@ -143,7 +143,7 @@ fn urgency(me: u64, catalogue: &Catalogue, at: u32) -> Reverse<u64> {
     // one, rather than a strict preference, or simultaneous joiners would all take the same few.
     let rank = info.map_or(0, |info| {
         let draws = if info.always_active { 2 } else { 1 };
-        let ranks = (0..draws).map(|draw| rank(me, &info.content, draw));
+        let ranks = (0..draws).map(|draw| place(me, &info.content, draw));
         ranks.max().unwrap_or(0)
     });
     Reverse(rank)
@@ -173,14 +173,25 @@ fn hash_name(me: &PeerId) -> u64 {
     })
 }
 
+/// A hash of a node's name and of some numbers, which orders these differently for everybody.
+pub(crate) fn rank(me: &PeerId, numbers: &[u64]) -> u64 {
+    numbers
+        .iter()
+        .fold(hash_name(me), |hash, number| mix(hash ^ number))
+}
+
 /// The finisher of SplitMix64, by which every bit of the input moves half of the output's.
-fn rank(me: u64, content: &ContentId, draw: u64) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = content.0;
-    let mut x = (me ^ u64::from_le_bytes([a, b, c, d, e, f, g, h]))
-        .wrapping_add(draw.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
+}
+
+/// Where a fragment stands in one of the orders that belong to a node, by the hash of its name.
+fn place(me: u64, content: &ContentId, draw: u64) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = content.0;
+    let name = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    mix((me ^ name).wrapping_add(draw.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub(crate) enum Experiment {
     Hostile(Passed),
     /// What is left of a model when many nodes go at once, and how many replicas which promise takes: simulated.
     Survival(Passed),
+    /// How long a token takes in swarms of many nodes, and which decision saves how much: simulated.
+    Latency(Passed),
     /// Nodes and tabs come and go for an hour while somebody asks: all is answered, and nothing stays behind.
     Soak(Passed),
 }
@@ -89,5 +91,6 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Hostile(passed) => network("hostile", &Needs::Nodes, passed),
         Experiment::Soak(passed) => network("soak", &Needs::Tabs, passed),
         Experiment::Survival(passed) => simulated("survival", passed),
+        Experiment::Latency(passed) => simulated("latency", passed),
     }
 }
