@@ -14,6 +14,7 @@
 //!     at_once: 10,
 //!     wanted: Replication::THREE,
 //!     places_known: true,
+//!     surplus: 0.0,
 //! };
 //! let swarm = Placed::new(&model, &growth, 1, |_| {});
 //! assert!(swarm.holders.iter().all(|holders| holders.len() >= 3));
@@ -21,10 +22,12 @@
 //! assert!(outcome.whole <= outcome.usable);
 //! ```
 
+mod counts;
 pub mod latency;
 mod model;
 mod placed;
 mod population;
+pub mod repair;
 mod report;
 pub mod survival;
 mod work;

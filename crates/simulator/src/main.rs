@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use simulator::{Model, latency, survival};
+use simulator::{Model, latency, repair, survival};
 
 /// Experiments with swarms of many nodes, in virtual time.
 #[derive(Parser)]
@@ -30,6 +30,12 @@ enum Experiment {
         /// The share of the experts' fragments that a degraded answer needs
         #[arg(long, default_value_t = 0.9)]
         floor: f64,
+        /// How many join before they hear of each other
+        #[arg(long, default_value_t = 100)]
+        at_once: usize,
+    },
+    /// How long it takes until all is held as often as wanted again, after many nodes have gone.
+    Repair {
         /// How many join before they hear of each other
         #[arg(long, default_value_t = 100)]
         at_once: usize,
@@ -82,6 +88,15 @@ fn main() -> Result<()> {
             };
             let study = survival::study::run(&models, &options, told);
             ("survival.md", study.page(&models)?, study.broken)
+        }
+        Experiment::Repair { at_once } => {
+            ensure!(at_once > 0, "--at-once must be at least 1");
+            let options = repair::study::Options {
+                seed: simulate.seed,
+                at_once,
+            };
+            let study = repair::study::run(&models, &options, told);
+            ("repair.md", study.page(&models)?, study.broken)
         }
         Experiment::Latency { nodes, servers } => {
             ensure!(!nodes.contains(&0), "--nodes must be at least 1");

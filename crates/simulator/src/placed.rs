@@ -1,22 +1,21 @@
 //! A swarm after everybody has joined: who holds what.
 
-use std::collections::BTreeMap;
-
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use swarm::{
     FragmentIndex, Replication,
-    placement::{self, Newcomer, Replicas},
+    placement::{self, Newcomer},
 };
 
 use crate::{
     Model,
+    counts::Counts,
     population::{Member, Population},
 };
 
 /// How a swarm comes about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Growth {
     /// Who joins.
     pub population: Population,
@@ -26,6 +25,8 @@ pub struct Growth {
     pub wanted: Replication,
     /// Nodes know where others are. As it should be; without, to see what it is good for.
     pub places_known: bool,
+    /// When it is complete, this share of all nodes joins besides and takes as much as it has room for.
+    pub surplus: f64,
 }
 
 /// Who is in the swarm, and who holds which fragment.
@@ -63,36 +64,64 @@ impl Placed {
                 .count();
             told(complete);
             if complete == wanted.len() {
-                return placed;
+                break;
             }
-            let begin = placed.members.len();
-            let numbers = begin as u32..(begin + growth.at_once) as u32;
-            let joining = numbers.map(|number| growth.population.draw(number, &mut rng));
-            placed.members.extend(joining);
-            // All of them see what was there before them, so it does not matter who decides first.
-            let chosen: Vec<_> = placed.members[begin..]
-                .par_iter()
-                .map(|member| {
-                    let newcomer = Newcomer {
-                        me: &member.peer,
-                        capacity: member.capacity,
-                        stable: member.is_stable(),
-                    };
-                    let seen = counts.seen_by(member, growth.places_known);
-                    let enough = |index: FragmentIndex| {
+            placed.join(
+                model,
+                growth,
+                growth.at_once,
+                Some(&wanted),
+                &mut counts,
+                &mut rng,
+            );
+        }
+        let mut surplus = (growth.surplus * placed.members.len() as f64) as usize;
+        while surplus > 0 {
+            let joining = surplus.min(growth.at_once);
+            placed.join(model, growth, joining, None, &mut counts, &mut rng);
+            surplus -= joining;
+        }
+        placed
+    }
+
+    /// Some join at the same moment, and take what there is too little of: no more than is `wanted`, or as much as they have
+    /// room for.
+    fn join(
+        &mut self,
+        model: &Model,
+        growth: &Growth,
+        joining: usize,
+        wanted: Option<&[u32]>,
+        counts: &mut Counts,
+        rng: &mut ChaCha8Rng,
+    ) {
+        let begin = self.members.len();
+        let numbers = begin as u32..(begin + joining) as u32;
+        self.members
+            .extend(numbers.map(|number| growth.population.draw(number, rng)));
+        // All of them see what was there before them, so it does not matter who decides first.
+        let chosen: Vec<_> = self.members[begin..]
+            .par_iter()
+            .map(|member| {
+                let newcomer = Newcomer {
+                    me: &member.peer,
+                    capacity: member.capacity,
+                    stable: member.is_stable(),
+                };
+                let seen = counts.seen_by(member, growth.places_known);
+                let enough = |index: FragmentIndex| {
+                    wanted.is_some_and(|wanted| {
                         !placement::lacks(wanted[index.0 as usize], &seen(index))
-                    };
-                    placement::assign(&newcomer, catalogue, growth.wanted, &seen, enough)
-                })
-                .collect();
-            for ((number, member), chosen) in
-                (begin as u32..).zip(&placed.members[begin..]).zip(chosen)
-            {
-                placed.idle += usize::from(chosen.is_empty());
-                for index in chosen {
-                    counts.add(member, index);
-                    placed.holders[index.0 as usize].push(number);
-                }
+                    })
+                };
+                placement::assign(&newcomer, &model.catalogue, growth.wanted, &seen, enough)
+            })
+            .collect();
+        for ((number, member), chosen) in (begin as u32..).zip(&self.members[begin..]).zip(chosen) {
+            self.idle += usize::from(chosen.is_empty());
+            for index in chosen {
+                counts.add(member, index);
+                self.holders[index.0 as usize].push(number);
             }
         }
     }
@@ -101,98 +130,5 @@ impl Placed {
     #[must_use]
     pub fn replicas(&self) -> usize {
         self.holders.iter().map(Vec::len).sum()
-    }
-}
-
-/// How many hold each fragment.
-struct Counts {
-    all: Vec<u32>,
-    stable: Vec<u32>,
-    regions: Places,
-    networks: Places,
-}
-
-/// How many hold each fragment in each place of a kind.
-struct Places {
-    held: BTreeMap<u16, Vec<u32>>,
-    /// For each fragment the places that hold it.
-    different: Vec<u32>,
-}
-
-impl Places {
-    fn new(fragments: usize) -> Self {
-        Self {
-            held: BTreeMap::new(),
-            different: vec![0; fragments],
-        }
-    }
-
-    fn add(&mut self, place: u16, index: usize) {
-        let fragments = self.different.len();
-        let held = self.held.entry(place);
-        let held = &mut held.or_insert_with(|| vec![0; fragments])[index];
-        self.different[index] += u32::from(*held == 0);
-        *held += 1;
-    }
-}
-
-impl Counts {
-    fn new(fragments: usize) -> Self {
-        Self {
-            all: vec![0; fragments],
-            stable: vec![0; fragments],
-            regions: Places::new(fragments),
-            networks: Places::new(fragments),
-        }
-    }
-
-    fn add(&mut self, member: &Member, index: FragmentIndex) {
-        let index = index.0 as usize;
-        self.all[index] += 1;
-        self.stable[index] += u32::from(member.is_stable());
-        self.regions.add(member.region.into(), index);
-        self.networks.add(member.network, index);
-    }
-
-    /// Whether nobody, wherever it is, sees that a fragment lacks replicas.
-    fn is_enough(&self, index: usize, wanted: u32, places_known: bool) -> bool {
-        let replicas = Replicas {
-            all: self.all[index],
-            regions: if places_known {
-                self.regions.different[index]
-            } else {
-                0
-            },
-            ..Replicas::default()
-        };
-        !placement::lacks(wanted, &replicas)
-    }
-
-    fn seen_by(
-        &self,
-        member: &Member,
-        places_known: bool,
-    ) -> impl Fn(FragmentIndex) -> Replicas + use<'_> {
-        let region = self.regions.held.get(&member.region.into());
-        let network = self.networks.held.get(&member.network);
-        let at = |held: Option<&Vec<u32>>, index: usize| held.map_or(0, |held| held[index]);
-        move |index| {
-            let index = index.0 as usize;
-            let blind = Replicas {
-                all: self.all[index],
-                stable: self.stable[index],
-                ..Replicas::default()
-            };
-            if !places_known {
-                return blind;
-            }
-            Replicas {
-                same_network: at(network, index),
-                same_region: at(region, index),
-                networks: self.networks.different[index],
-                regions: self.regions.different[index],
-                ..blind
-            }
-        }
     }
 }

@@ -31,6 +31,7 @@ fn growth(wanted: Replication) -> Growth {
         at_once: 10,
         wanted,
         places_known: true,
+        surplus: 0.0,
     }
 }
 

@@ -67,6 +67,7 @@ mod membership;
 mod node;
 mod peers;
 pub mod placement;
+pub mod repair;
 pub mod replication;
 pub mod routing;
 mod serve;

@@ -66,7 +66,7 @@ fn counted(wanted: u32, replicas: &Replicas) -> u32 {
 }
 
 /// How much a fragment lacks: the smaller, the more urgent.
-type Need = (u32, u32, u32);
+pub(crate) type Need = (u32, u32, u32);
 
 /// Chooses up to `newcomer.capacity` fragments, in order of their index. `replicas` tells who *else* computes on a
 /// fragment, `taken` what is held already, here or by a sibling on the same machine (two replicas on one machine leave
@@ -78,7 +78,7 @@ pub fn assign(
     replicas: impl Fn(FragmentIndex) -> Replicas,
     taken: impl Fn(FragmentIndex) -> bool,
 ) -> Vec<FragmentIndex> {
-    let me = hash_name(newcomer.me);
+    let me = Orders::of(newcomer.me);
     let need = |at: u32, chosen: &BTreeSet<u32>| {
         let index = FragmentIndex(at);
         if chosen.contains(&at) || taken(index) {
@@ -137,19 +137,24 @@ fn first<K: Ord>(count: usize, of: Vec<u32>, key: impl Fn(u32) -> K) -> impl Ite
 }
 
 /// Which of several that are equally rare goes first: different for everybody.
-fn urgency(me: u64, catalogue: &Catalogue, at: u32) -> Reverse<u64> {
+fn urgency(me: Orders, catalogue: &Catalogue, at: u32) -> Reverse<u64> {
     let info = catalogue.get(FragmentIndex(at));
     // Every token needs an always-active fragment: of two equally rare ones it is the more urgent. Two draws instead of
     // one, rather than a strict preference, or simultaneous joiners would all take the same few.
     let rank = info.map_or(0, |info| {
         let draws = if info.always_active { 2 } else { 1 };
-        let ranks = (0..draws).map(|draw| place(me, &info.content, draw));
+        let ranks = (0..draws).map(|draw| me.place(&info.content, draw));
         ranks.max().unwrap_or(0)
     });
     Reverse(rank)
 }
 
-fn need(stable: bool, wanted: Replication, always_active: bool, replicas: &Replicas) -> Need {
+pub(crate) fn need(
+    stable: bool,
+    wanted: Replication,
+    always_active: bool,
+    replicas: &Replicas,
+) -> Need {
     let wanted = if always_active {
         wanted.always_active
     } else {
@@ -165,19 +170,33 @@ fn need(stable: bool, wanted: Replication, always_active: bool, replicas: &Repli
     (share, replicas.same_network, replicas.same_region)
 }
 
-/// FNV-1a: the same everywhere, and nobody gains by finding collisions with itself.
-fn hash_name(me: &PeerId) -> u64 {
-    let bytes = me.as_bytes().iter();
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    })
-}
+/// Orders that belong to a node: a hash of its name with something else puts that in an order that is different for
+/// everybody, and the same for all who ask.
+#[derive(Clone, Copy)]
+pub(crate) struct Orders(u64);
 
-/// A hash of a node's name and of some numbers, which orders these differently for everybody.
-pub(crate) fn rank(me: &PeerId, numbers: &[u64]) -> u64 {
-    numbers
-        .iter()
-        .fold(hash_name(me), |hash, number| mix(hash ^ number))
+impl Orders {
+    /// FNV-1a of the name: the same everywhere, and nobody gains by finding collisions with itself.
+    pub(crate) fn of(me: &PeerId) -> Self {
+        let bytes = me.as_bytes().iter();
+        Self(bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        }))
+    }
+
+    /// Where something that these numbers name stands.
+    pub(crate) fn rank(self, numbers: &[u64]) -> u64 {
+        numbers
+            .iter()
+            .fold(self.0, |hash, number| mix(hash ^ number))
+    }
+
+    /// Where a fragment stands in one of several orders, by the hash that is its name.
+    fn place(self, content: &ContentId, draw: u64) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = content.0;
+        let name = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        mix((self.0 ^ name).wrapping_add(draw.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
 }
 
 /// The finisher of SplitMix64, by which every bit of the input moves half of the output's.
@@ -185,13 +204,6 @@ fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
-}
-
-/// Where a fragment stands in one of the orders that belong to a node, by the hash of its name.
-fn place(me: u64, content: &ContentId, draw: u64) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = content.0;
-    let name = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    mix((me ^ name).wrapping_add(draw.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! experts only. The rule is that of [`placement`](crate::placement), with ranges of layers instead of fragments: those
 //! that the fewest others run, and among equals the ones that a hash of the node's own name and the range puts first.
 
-use crate::{PeerId, placement::rank};
+use crate::{PeerId, placement::Orders};
 use std::{cmp::Reverse, ops::Range};
 
 /// Chooses the range of layers that a node with room for `capacity` fragments should run. `sizes` says for each layer how
@@ -32,12 +32,13 @@ pub fn choose(me: &PeerId, capacity: usize, sizes: &[usize], runs: &[u32]) -> Op
             longest.push(range);
         }
     }
+    let order = Orders::of(me);
     longest.into_iter().min_by_key(|range| {
         let covered: u32 = runs.iter().skip(range.start).take(range.len()).sum();
         // In 256ths of a runner per layer; the longer one of two that are covered alike.
         let covered = u64::from(covered) * 256 / range.len() as u64;
         let place = [range.start as u64, range.end as u64];
-        (covered, Reverse(range.len()), Reverse(rank(me, &place)))
+        (covered, Reverse(range.len()), Reverse(order.rank(&place)))
     })
 }
 

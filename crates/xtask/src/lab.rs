@@ -26,6 +26,8 @@ pub(crate) enum Experiment {
     Hostile(Passed),
     /// What is left of a model when many nodes go at once, and how many replicas which promise takes: simulated.
     Survival(Passed),
+    /// How long it takes until all is held as often as wanted again, after many nodes have gone: simulated.
+    Repair(Passed),
     /// How long a token takes in swarms of many nodes, and which decision saves how much: simulated.
     Latency(Passed),
     /// Nodes and tabs come and go for an hour while somebody asks: all is answered, and nothing stays behind.
@@ -91,6 +93,7 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Hostile(passed) => network("hostile", &Needs::Nodes, passed),
         Experiment::Soak(passed) => network("soak", &Needs::Tabs, passed),
         Experiment::Survival(passed) => simulated("survival", passed),
+        Experiment::Repair(passed) => simulated("repair", passed),
         Experiment::Latency(passed) => simulated("latency", passed),
     }
 }

@@ -70,6 +70,7 @@ pub fn run(models: &[Model], options: &Options, mut told: impl FnMut(&str, usize
                 at_once: (nodes / 500).max(1),
                 wanted: Replication::uniform(replicas),
                 places_known: true,
+                surplus: 0.0,
             };
             let what = format!("{}, {nodes} nodes", model.name);
             let placed = Placed::new(model, &growth, options.seed, |complete| {

@@ -196,6 +196,7 @@ pub fn run(models: &[Model], options: &Options, mut told: impl FnMut(&str, usize
                     at_once: options.at_once,
                     wanted: mode.replication(model, options.trial.floor),
                     places_known: true,
+                    surplus: 0.0,
                 };
                 let what = format!("{}, {population}, {}", model.name, mode.name());
                 let placed = Placed::new(model, &growth, options.seed, |complete| {
@@ -211,6 +212,7 @@ pub fn run(models: &[Model], options: &Options, mut told: impl FnMut(&str, usize
                 at_once: options.at_once,
                 wanted: Replication::THREE,
                 places_known,
+                surplus: 0.0,
             };
             let placed = Placed::new(model, &growth, options.seed, |complete| {
                 told(&format!("{}, places", model.name), complete, fragments);
