@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use simulator::{Model, latency, repair, survival};
@@ -15,6 +15,9 @@ struct Simulate {
     /// What all that is drawn depends on
     #[arg(long, global = true, default_value_t = 1)]
     seed: u64,
+    /// Only these models: magistral-small, mistral-large-3, first-plan
+    #[arg(long, global = true, value_delimiter = ',', value_name = "MODEL")]
+    models: Vec<String>,
     /// Put the page, the figures and the plots into docs/simulation, too
     #[arg(long, global = true)]
     write: bool,
@@ -53,11 +56,11 @@ enum Experiment {
 
 fn main() -> Result<()> {
     let simulate = Simulate::parse();
-    let models = [
-        Model::magistral()?,
-        Model::mistral_large()?,
-        Model::first_plan(),
-    ];
+    let models = chosen(&simulate.models)?;
+    ensure!(
+        !simulate.write || simulate.models.is_empty(),
+        "--write puts all models into the documents; leave out --models"
+    );
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template(
         "{msg} {wide_bar} {human_pos}/{human_len} fragments, {elapsed}",
@@ -122,4 +125,25 @@ fn main() -> Result<()> {
         broken.join("\n")
     );
     Ok(())
+}
+
+/// The models with these names, or all of them.
+fn chosen(names: &[String]) -> Result<Vec<Model>> {
+    let mut models = vec![
+        Model::magistral()?,
+        Model::mistral_large()?,
+        Model::first_plan(),
+    ];
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| models.iter().all(|model| model.id != name.as_str()))
+    {
+        let known: Vec<_> = models.iter().map(|model| model.id).collect();
+        bail!(
+            "there is no model {unknown:?}; there are {}",
+            known.join(", ")
+        );
+    }
+    models.retain(|model| names.is_empty() || names.iter().any(|name| model.id == name));
+    Ok(models)
 }
