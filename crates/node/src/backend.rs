@@ -196,11 +196,10 @@ fn run_swarm(
                 }
             }
             Ok(Outcome::Failed { request, failure }) => {
-                let explained = || explain(&failure, session.model().manifest());
+                let explained = explain(&failure, session.model().manifest());
                 if matches!(failure, Failure::Malformed { .. }) {
-                    return Err(explained());
+                    return Err(explained);
                 }
-                let explained = explained();
                 match session.do_without(RequestId(request.0))? {
                     Missing::LeftOut => {}
                     Missing::Needed => return Err(explained),
