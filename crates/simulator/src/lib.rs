@@ -23,6 +23,7 @@
 //! ```
 
 mod counts;
+pub mod histories;
 pub mod latency;
 mod model;
 mod placed;
@@ -31,6 +32,7 @@ pub mod repair;
 mod report;
 pub mod survival;
 mod work;
+pub mod world;
 
 pub use model::{Model, ModelError};
 pub use placed::{Growth, Placed};

@@ -1,11 +1,14 @@
 //! Runs an experiment at full length and prints its page; `cargo xtask lab` calls it.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use simulator::{Model, latency, repair, survival};
+use simulator::{Model, histories, latency, repair, survival};
 
 /// Experiments with swarms of many nodes, in virtual time.
 #[derive(Parser)]
@@ -42,6 +45,12 @@ enum Experiment {
         /// How many join before they hear of each other
         #[arg(long, default_value_t = 100)]
         at_once: usize,
+    },
+    /// Whole nodes keep their promises in histories made up at random: --seed is the first of them.
+    Histories {
+        /// How many; of a single one that breaks a promise, all that happened is told
+        #[arg(long, default_value_t = 5000)]
+        seeds: u64,
     },
     /// How long a token takes, and which decision saves how much.
     Latency {
@@ -101,6 +110,23 @@ fn main() -> Result<()> {
             let study = repair::study::run(&models, &options, told);
             ("repair.md", study.page(&models)?, study.broken)
         }
+        Experiment::Histories { seeds } => {
+            name_the_seed_of_a_panic();
+            bar.set_length(seeds);
+            bar.set_style(ProgressStyle::with_template(
+                "histories {wide_bar} {human_pos}/{human_len}, {elapsed}",
+            )?);
+            let study = histories::study::run(simulate.seed, seeds, |seed| {
+                SEED.store(seed, Ordering::Relaxed);
+                bar.inc(1);
+            });
+            if seeds == 1 {
+                let log = study.broken.iter().flat_map(|broken| &broken.log);
+                log.for_each(|line| eprintln!("{line}"));
+            }
+            let broken = study.broken.iter().map(ToString::to_string).collect();
+            ("histories.md", study.page(), broken)
+        }
         Experiment::Latency { nodes, servers } => {
             ensure!(!nodes.contains(&0), "--nodes must be at least 1");
             let options = latency::study::Options {
@@ -125,6 +151,19 @@ fn main() -> Result<()> {
         broken.join("\n")
     );
     Ok(())
+}
+
+/// The history that is being played.
+static SEED: AtomicU64 = AtomicU64::new(0);
+
+/// A promise that is checked where it is broken ends the program; the seed is needed to see it again.
+fn name_the_seed_of_a_panic() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        let seed = SEED.load(Ordering::Relaxed);
+        eprintln!("this was seed {seed}: --seed {seed} --seeds 1 plays it again");
+    }));
 }
 
 /// The models with these names, or all of them.

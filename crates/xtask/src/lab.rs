@@ -28,6 +28,8 @@ pub(crate) enum Experiment {
     Survival(Passed),
     /// How long it takes until all is held as often as wanted again, after many nodes have gone: simulated.
     Repair(Passed),
+    /// Nodes keep their promises in histories made up at random: simulated.
+    Histories(Passed),
     /// How long a token takes in swarms of many nodes, and which decision saves how much: simulated.
     Latency(Passed),
     /// Nodes and tabs come and go for an hour while somebody asks: all is answered, and nothing stays behind.
@@ -94,6 +96,7 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Soak(passed) => network("soak", &Needs::Tabs, passed),
         Experiment::Survival(passed) => simulated("survival", passed),
         Experiment::Repair(passed) => simulated("repair", passed),
+        Experiment::Histories(passed) => simulated("histories", passed),
         Experiment::Latency(passed) => simulated("latency", passed),
     }
 }

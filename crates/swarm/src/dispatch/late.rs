@@ -52,8 +52,9 @@ impl Node {
         theirs.filter_map(request).filter(alone).collect()
     }
 
-    /// Asks the same peer again when there is nobody else. The request or its answer was lost when a stream broke: that
-    /// is likely when the peer has answered later requests meanwhile, and possible when nothing has come for long.
+    /// Asks the same peer again when all who were asked are late and there is nobody else. The request or its answer was
+    /// lost when a stream broke: that is likely when the peer has answered later requests meanwhile, and possible when
+    /// nothing has come for long.
     fn repeat(
         &mut self,
         id: RequestId,
@@ -62,17 +63,18 @@ impl Node {
         elapsed: Duration,
         now: Duration,
     ) {
-        let alone = |attempt: &u64| {
+        let late = |attempt: &u64| {
             let attempt = self.dispatch.attempts.get(attempt);
-            attempt.is_some_and(|attempt| attempt.late && attempt.worker == *worker)
+            attempt.is_some_and(|attempt| attempt.late)
         };
         let Some(request) = self.dispatch.requests.get(&id) else {
             return;
         };
+        let lost = overtaken || elapsed >= self.config.repeat_after;
         if request.state == State::Asked
             && request.attempts.len() < MAX_ATTEMPTS
-            && request.attempts.iter().all(alone)
-            && (overtaken || elapsed >= self.config.repeat_after)
+            && request.attempts.iter().all(late)
+            && lost
             && matches!(worker, Worker::Peer(_))
         {
             self.totals.resent += 1;

@@ -1,12 +1,12 @@
 //! Anything at any time: peers come, go, fall silent and lie, and messages nobody expects arrive.
 
-use crate::world::{MS, Manner, S, World, compute, content, model, name};
 use bytes::Bytes;
 use proptest::prelude::*;
 use protocol::{
     Bitmap, Cancel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest, ContentResponse,
     ErrorCode, Failure, HoldingsChanged, Message, RequestId as WireId,
 };
+use simulator::world::{MS, Manner, S, World, compute, content, model, name};
 use std::time::Duration;
 use swarm::{Content, DownloadId, Event, FragmentIndex, PeerId, Priority, Ticket};
 

@@ -1,7 +1,7 @@
 //! Own downloads: from several peers, resumed, verified block by block.
 
-use crate::world::{MS, Manner, S, World, model};
 use protocol::BLOCK_BYTES;
+use simulator::world::{MS, Manner, S, World, model};
 use std::num::NonZeroU64;
 use std::time::Duration;
 use swarm::{Content, ContentId, FragmentIndex};

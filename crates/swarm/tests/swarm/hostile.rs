@@ -1,11 +1,11 @@
 //! Peers that lie, flood or talk nonsense.
 
-use crate::world::{MS, Manner, S, World, model};
 use bytes::Bytes;
 use protocol::{
     Bitmap, ComputeRequest, ComputeResponse, ContentRequest, Hello, HoldingsChanged, Message,
     Priority, RequestId as WireId, Role,
 };
+use simulator::world::{MS, Manner, S, World, model};
 use std::time::Duration;
 use swarm::{Event, Failure, FragmentIndex, Worker};
 

@@ -5,4 +5,3 @@ mod downloads;
 mod hostile;
 mod places;
 mod requests;
-mod world;

@@ -1,6 +1,6 @@
 //! Who takes which fragments.
 
-use crate::world::{S, World};
+use simulator::world::{S, World};
 use std::collections::BTreeSet;
 use swarm::FragmentIndex;
 

@@ -1,8 +1,8 @@
 //! Own requests: answered by somebody, whoever leaves or stalls.
 
-use crate::world::{MS, Manner, S, World, compute};
 use bytes::Bytes;
 use protocol::{ComputeRequest, Message, RequestId as WireId};
+use simulator::world::{MS, Manner, S, World, compute};
 use std::collections::{BTreeMap, BTreeSet};
 use swarm::{Event, Failure, FragmentIndex, PeerId, Priority, SubmitError, Worker};
 
@@ -138,7 +138,7 @@ fn one_answer_is_delivered_however_many_were_asked() {
     );
     world.run(20 * S); // the slow one's answer comes too; the world panics on a second delivery
     let by = &world.get(&client).answers[&id].0;
-    assert_eq!(*by, Worker::Peer(crate::world::name("quick")));
+    assert_eq!(*by, Worker::Peer(simulator::world::name("quick")));
 }
 
 #[test]
@@ -236,6 +236,20 @@ fn more_requests_than_the_bound_are_refused_at_once() {
         unknown,
         Err(SubmitError::UnknownFragment(FragmentIndex(77)))
     );
+}
+
+#[test]
+fn when_everybodys_answer_is_lost_they_are_asked_again() {
+    let mut world = World::new(1, 100);
+    let client = world.join("client", &[]);
+    world.join("one", &[0]);
+    world.join("other", &[0]);
+    world.run(S);
+    world.lose = 2;
+    let before = world.now;
+    world.ask_and_wait(&client, 0, "x").expect("an answer");
+    let took = world.now - before;
+    assert!(took < 30 * S, "it took {took:?}");
 }
 
 /// In these models every other fragment is one that only some tokens need.

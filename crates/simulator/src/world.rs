@@ -1,5 +1,9 @@
-//! A small world of nodes in virtual time: every message takes its time, every computation too, and what a peer does
+//! A small world of whole nodes in virtual time: every message takes its time, every computation too, and what a peer does
 //! with its messages can be turned bad.
+//!
+//! A fragment computes a digest of what it is asked, so that right answers are known. A world is there for tests and
+//! experiments: it panics when one of its nodes breaks a promise, such as answering twice, and when it is asked about
+//! somebody who is not there.
 
 mod shell;
 
@@ -12,12 +16,15 @@ use swarm::{
     Node, PeerId, Priority, RequestId, Worker,
 };
 
-pub(crate) const MS: Duration = Duration::from_millis(1);
-pub(crate) const S: Duration = Duration::from_secs(1);
+/// A millisecond.
+pub const MS: Duration = Duration::from_millis(1);
+/// A second.
+pub const S: Duration = Duration::from_secs(1);
 
 /// How a node behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub enum Manner {
+    /// As it should.
     Honest,
     /// Answers everything at once, with nonsense.
     Garbage,
@@ -27,6 +34,8 @@ pub(crate) enum Manner {
     Refuses,
     /// Sends content with one flipped bit.
     Corrupt,
+    /// Says every answer twice.
+    Repeats,
 }
 
 enum Happening {
@@ -35,48 +44,74 @@ enum Happening {
     Disconnect(PeerId),
 }
 
-pub(crate) struct Inhabitant {
-    pub(crate) node: Node,
-    pub(crate) manner: Manner,
+/// How much longer a message takes than the shortest.
+type Jitter = Box<dyn FnMut() -> Duration>;
+
+/// A node with its shell.
+pub struct Inhabitant {
+    /// What decides.
+    pub node: Node,
+    /// How it behaves.
+    pub manner: Manner,
     /// How long one computation takes here.
-    pub(crate) pace: Duration,
-    pub(crate) content: BTreeMap<ContentId, Content>,
-    pub(crate) answers: BTreeMap<RequestId, (Worker, Bytes)>,
-    pub(crate) failures: BTreeMap<RequestId, Failure>,
-    pub(crate) files: BTreeMap<DownloadId, Vec<u8>>,
-    pub(crate) wanted: BTreeMap<DownloadId, ContentId>,
-    pub(crate) done: BTreeSet<DownloadId>,
-    pub(crate) banned: BTreeSet<PeerId>,
-    pub(crate) links: BTreeSet<PeerId>,
+    pub pace: Duration,
+    /// What it stores.
+    pub content: BTreeMap<ContentId, Content>,
+    /// The answers to its requests, and who gave them.
+    pub answers: BTreeMap<RequestId, (Worker, Bytes)>,
+    /// Its requests that came to nothing.
+    pub failures: BTreeMap<RequestId, Failure>,
+    /// What it has of its downloads.
+    pub files: BTreeMap<DownloadId, Vec<u8>>,
+    /// What its downloads are to become.
+    pub wanted: BTreeMap<DownloadId, ContentId>,
+    /// Its downloads that are complete.
+    pub done: BTreeSet<DownloadId>,
+    /// Whom it has banned.
+    pub banned: BTreeSet<PeerId>,
+    /// With whom it is connected.
+    pub links: BTreeSet<PeerId>,
     /// When the compute slots are free again.
     free_at: Duration,
-    pub(crate) computed: usize,
+    /// Requests that it has computed.
+    pub computed: usize,
 }
 
-pub(crate) struct World {
-    pub(crate) now: Duration,
-    pub(crate) latency: Duration,
-    pub(crate) catalogue: Catalogue,
+/// All of them, and the time.
+pub struct World {
+    /// What time it is.
+    pub now: Duration,
+    /// How long a message takes.
+    pub latency: Duration,
+    /// How much longer each takes, if not all take as long.
+    jitter: Option<Jitter>,
+    /// When the last message from one to another arrives: none overtakes another.
+    last_arrival: BTreeMap<(PeerId, PeerId), Duration>,
+    /// The model's fragments: every other one is needed by every token.
+    pub catalogue: Catalogue,
     contents: BTreeMap<ContentId, Bytes>,
-    pub(crate) inhabitants: BTreeMap<PeerId, Inhabitant>,
+    /// Everybody by name.
+    pub inhabitants: BTreeMap<PeerId, Inhabitant>,
     happenings: BTreeMap<(Duration, u64), (PeerId, Happening)>,
     sequence: u64,
     next_request: u64,
-    pub(crate) log: Vec<String>,
+    /// What everybody has done.
+    pub log: Vec<String>,
     /// So many of the next answers are lost, as when a stream breaks.
-    pub(crate) lose: usize,
+    pub lose: usize,
     /// Web servers: whether they have what is asked of them.
-    pub(crate) web: Vec<Result<(), u64>>,
+    pub web: Vec<Result<(), u64>>,
     /// What was asked of which of them, and when.
-    pub(crate) web_asked: Vec<(ContentId, usize, Duration)>,
+    pub web_asked: Vec<(ContentId, usize, Duration)>,
 }
 
-pub(crate) fn name(name: &str) -> PeerId {
+/// Somebody's name.
+pub fn name(name: &str) -> PeerId {
     PeerId::new(name.as_bytes())
 }
 
 /// What a fragment computes: a digest of everything that matters, marked so that nonsense is recognised.
-pub(crate) fn compute(fragment: FragmentIndex, body: &[u8]) -> Bytes {
+pub fn compute(fragment: FragmentIndex, body: &[u8]) -> Bytes {
     let digest = body.iter().fold(u64::from(fragment.0) + 1, |h, b| {
         (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)
     });
@@ -84,7 +119,7 @@ pub(crate) fn compute(fragment: FragmentIndex, body: &[u8]) -> Bytes {
 }
 
 /// Content made of a seed, and its name.
-pub(crate) fn content(seed: u8, len: u64) -> (ContentId, Bytes) {
+pub fn content(seed: u8, len: u64) -> (ContentId, Bytes) {
     let bytes: Bytes = (0..len)
         .map(|i| (i as u8).wrapping_mul(31) ^ seed ^ (i >> 8) as u8)
         .collect();
@@ -96,13 +131,13 @@ fn name_of(bytes: &[u8]) -> ContentId {
 }
 
 /// What the world calls its model: the name of a manifest that says nothing.
-pub(crate) fn model() -> (ContentId, Bytes) {
+pub fn model() -> (ContentId, Bytes) {
     content(0xee, 700_000)
 }
 
 impl World {
     /// A model of `fragments` fragments of `bytes` bytes, and nobody.
-    pub(crate) fn new(fragments: u8, bytes: u64) -> Self {
+    pub fn new(fragments: u8, bytes: u64) -> Self {
         let (names, contents): (Vec<_>, BTreeMap<_, _>) = (0..fragments)
             .map(|i| content(i, bytes))
             .map(|(name, bytes)| (name, (name, bytes)))
@@ -116,6 +151,8 @@ impl World {
             contents,
             now: Duration::ZERO,
             latency: 5 * MS,
+            jitter: None,
+            last_arrival: BTreeMap::new(),
             catalogue: Catalogue {
                 fragments: (0u8..).zip(names).map(info).collect(),
             },
@@ -130,12 +167,35 @@ impl World {
         }
     }
 
+    /// From now on each message takes so much longer as this says. Those from one node to another stay in their order.
+    pub fn set_jitter(&mut self, jitter: impl FnMut() -> Duration + 'static) {
+        self.jitter = Some(Box::new(jitter));
+    }
+
+    fn deliver(&mut self, from: &PeerId, to: &PeerId, message: Message) {
+        let jitter = self
+            .jitter
+            .as_mut()
+            .map_or(Duration::ZERO, |jitter| jitter());
+        let earliest = self.now + self.latency + jitter;
+        let last = self.last_arrival.entry((from.clone(), to.clone()));
+        let last = last.or_default();
+        *last = earliest.max(*last);
+        let after = *last - self.now;
+        let happening = Happening::Deliver {
+            from: from.clone(),
+            message,
+        };
+        self.plan(to, after, happening);
+    }
+
     /// Adds a node that computes on and stores `holds`, connected to everybody.
-    pub(crate) fn join(&mut self, who: &str, holds: &[u32]) -> PeerId {
+    pub fn join(&mut self, who: &str, holds: &[u32]) -> PeerId {
         self.join_with(who, holds, |_| {})
     }
 
-    pub(crate) fn join_with(
+    /// The same with another configuration.
+    pub fn join_with(
         &mut self,
         who: &str,
         holds: &[u32],
@@ -155,12 +215,7 @@ impl World {
     }
 
     /// Adds a node connected to nobody.
-    pub(crate) fn alone(
-        &mut self,
-        who: &str,
-        holds: &[u32],
-        change: impl FnOnce(&mut Config),
-    ) -> PeerId {
+    pub fn alone(&mut self, who: &str, holds: &[u32], change: impl FnOnce(&mut Config)) -> PeerId {
         let me = name(who);
         let mut config = Config::new(me.clone());
         change(&mut config);
@@ -194,20 +249,22 @@ impl World {
     }
 
     /// The name of a fragment.
-    pub(crate) fn fragment(&self, index: u32) -> ContentId {
+    pub fn fragment(&self, index: u32) -> ContentId {
         self.catalogue.fragments[index as usize].content
     }
 
     /// The bytes of a fragment.
-    pub(crate) fn bytes(&self, index: u32) -> &Bytes {
+    pub fn bytes(&self, index: u32) -> &Bytes {
         &self.contents[&self.fragment(index)]
     }
 
-    pub(crate) fn get(&mut self, who: &PeerId) -> &mut Inhabitant {
+    /// Somebody who is there.
+    pub fn get(&mut self, who: &PeerId) -> &mut Inhabitant {
         self.inhabitants.get_mut(who).expect("an inhabitant")
     }
 
-    pub(crate) fn link(&mut self, a: &PeerId, b: &PeerId) {
+    /// Connects two.
+    pub fn link(&mut self, a: &PeerId, b: &PeerId) {
         for (one, other) in [(a, b), (b, a)] {
             if self.get(one).links.insert(other.clone()) {
                 let event = Event::Connected {
@@ -217,24 +274,21 @@ impl World {
                 self.tell(one, event);
                 // As the network does it: the introduction is the first message.
                 let message = Message::Hello(self.get(one).node.introduction());
-                let happening = Happening::Deliver {
-                    from: one.clone(),
-                    message,
-                };
-                self.plan(other, self.latency, happening);
+                self.deliver(one, other, message);
             }
         }
     }
 
     /// The connection of the two goes through a relay, or does not any more.
-    pub(crate) fn relay(&mut self, a: &PeerId, b: &PeerId, relayed: bool) {
+    pub fn relay(&mut self, a: &PeerId, b: &PeerId, relayed: bool) {
         for (one, other) in [(a, b), (b, a)] {
             let peer = other.clone();
             self.tell(one, Event::Connected { peer, relayed });
         }
     }
 
-    pub(crate) fn unlink(&mut self, a: &PeerId, b: &PeerId) {
+    /// Cuts the connection of two.
+    pub fn unlink(&mut self, a: &PeerId, b: &PeerId) {
         for (one, other) in [(a, b), (b, a)] {
             if self
                 .inhabitants
@@ -247,7 +301,7 @@ impl World {
     }
 
     /// A node is gone, and everybody's network notices at once.
-    pub(crate) fn leave(&mut self, who: &PeerId) {
+    pub fn leave(&mut self, who: &PeerId) {
         let links = std::mem::take(&mut self.get(who).links);
         self.inhabitants.remove(who);
         for other in links {
@@ -261,17 +315,20 @@ impl World {
         }
     }
 
-    pub(crate) fn tell(&mut self, who: &PeerId, event: Event) {
+    /// Tells somebody that something happened.
+    pub fn tell(&mut self, who: &PeerId, event: Event) {
         let now = self.now;
         self.get(who).node.handle_event(event, now);
         self.carry_out(who);
     }
 
-    pub(crate) fn ask(&mut self, who: &PeerId, fragment: u32, body: impl Into<Bytes>) -> RequestId {
+    /// Has somebody ask for a computation.
+    pub fn ask(&mut self, who: &PeerId, fragment: u32, body: impl Into<Bytes>) -> RequestId {
         self.ask_with(Priority::Interactive, who, fragment, body)
     }
 
-    pub(crate) fn ask_with(
+    /// The same, as urgent as that.
+    pub fn ask_with(
         &mut self,
         priority: Priority,
         who: &PeerId,
@@ -289,16 +346,12 @@ impl World {
     }
 
     /// Downloads a fragment.
-    pub(crate) fn fetch(&mut self, who: &PeerId, index: u32) -> DownloadId {
+    pub fn fetch(&mut self, who: &PeerId, index: u32) -> DownloadId {
         self.download(who, self.fragment(index), vec![])
     }
 
-    pub(crate) fn download(
-        &mut self,
-        who: &PeerId,
-        content: ContentId,
-        have: Vec<u8>,
-    ) -> DownloadId {
+    /// Downloads content of which the beginning is here.
+    pub fn download(&mut self, who: &PeerId, content: ContentId, have: Vec<u8>) -> DownloadId {
         let now = self.now;
         let inhabitant = self.get(who);
         let id = inhabitant
@@ -352,18 +405,14 @@ impl World {
     }
 
     /// Lets time pass.
-    pub(crate) fn run(&mut self, time: Duration) {
+    pub fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.step(end) {}
         self.now = end;
     }
 
     /// Lets time pass until `done`, at most `time`; tells whether it was done.
-    pub(crate) fn run_until(
-        &mut self,
-        time: Duration,
-        mut done: impl FnMut(&mut Self) -> bool,
-    ) -> bool {
+    pub fn run_until(&mut self, time: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let end = self.now + time;
         while !done(self) {
             if !self.step(end) {
@@ -375,7 +424,7 @@ impl World {
     }
 
     /// Asks and waits for the answer.
-    pub(crate) fn ask_and_wait(
+    pub fn ask_and_wait(
         &mut self,
         who: &PeerId,
         fragment: u32,

@@ -14,14 +14,14 @@ impl World {
     }
 
     /// Does what a node's shell has to do.
-    pub(crate) fn carry_out(&mut self, who: &PeerId) {
+    pub fn carry_out(&mut self, who: &PeerId) {
         while let Some(action) = self
             .inhabitants
             .get_mut(who)
             .and_then(|i| i.node.poll_action())
         {
             self.log.push(self.describe(who, &action));
-            let (now, latency) = (self.now, self.latency);
+            let now = self.now;
             let i = self.get(who);
             match action {
                 Action::Send { peer, message } => {
@@ -30,18 +30,15 @@ impl World {
                         Message::ComputeResponse(_) | Message::ContentResponse(_)
                     );
                     let silent = i.manner == Manner::Silent && answer;
+                    let repeats = i.manner == Manner::Repeats && answer;
                     let linked = i.links.contains(&peer);
                     if answer && self.lose > 0 {
                         self.lose -= 1;
                     } else if linked && !silent {
-                        self.plan(
-                            &peer,
-                            latency,
-                            Happening::Deliver {
-                                from: who.clone(),
-                                message,
-                            },
-                        );
+                        if repeats {
+                            self.deliver(who, &peer, message.clone());
+                        }
+                        self.deliver(who, &peer, message);
                     }
                 }
                 Action::Compute {
