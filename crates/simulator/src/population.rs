@@ -99,3 +99,34 @@ impl Member {
         self.device == Device::Server
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn members_have_as_much_room_as_is_said() {
+        for population in [Population::OneEach, Population::Mixed] {
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let room: usize = (0..20_000)
+                .map(|number| population.draw(number, &mut rng).capacity)
+                .sum();
+            let mean = room as f64 / 20_000.0;
+            let said = population.mean_capacity();
+            assert!((mean / said - 1.0).abs() < 0.05, "{mean} {said}");
+        }
+    }
+
+    #[test]
+    fn half_are_in_the_first_region_and_some_in_each_other() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut regions = [0; REGIONS as usize];
+        for number in 0..10_000 {
+            let member = Population::Mixed.draw(number, &mut rng);
+            regions[usize::from(member.region)] += 1;
+        }
+        assert!((4500..5500).contains(&regions[0]), "{regions:?}");
+        assert!(regions.iter().all(|count| *count > 700), "{regions:?}");
+    }
+}
