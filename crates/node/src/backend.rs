@@ -197,7 +197,7 @@ fn run_swarm(
             }
             Ok(Outcome::Failed { request, failure }) => {
                 let explained = explain(&failure, session.model().manifest());
-                if matches!(failure, Failure::Malformed { .. }) {
+                if !failure.is_for_want_of_workers() {
                     return Err(explained);
                 }
                 match session.do_without(RequestId(request.0))? {

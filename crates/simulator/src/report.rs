@@ -79,11 +79,12 @@ impl Page {
     /// Adds a table.
     pub(crate) fn table(
         &mut self,
-        header: Vec<String>,
+        header: impl IntoIterator<Item = impl Into<String>>,
         rows: impl IntoIterator<Item = Vec<String>>,
     ) {
         let mut table = Table::new();
-        table.load_style(ASCII_MARKDOWN).set_header(header);
+        table.load_style(ASCII_MARKDOWN);
+        table.set_header(header.into_iter().map(Into::<String>::into));
         table.add_rows(rows);
         self.paragraph(&table.trim_fmt());
     }

@@ -40,6 +40,18 @@ pub enum Failure {
     },
 }
 
+impl Failure {
+    /// Nobody is left who could answer: whoever asks may go on without, if that is possible. A request that makes no sense
+    /// would make none to anybody.
+    #[must_use]
+    pub fn is_for_want_of_workers(&self) -> bool {
+        match self {
+            Self::NobodyHolds { .. } | Self::NobodyAnswers { .. } => true,
+            Self::Malformed { .. } => false,
+        }
+    }
+}
+
 /// Why a request was not taken at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {

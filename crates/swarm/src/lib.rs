@@ -44,9 +44,9 @@
 //! # Promises
 //!
 //! - A request is answered as long as somebody holds its fragment, whoever leaves, stalls, errs or lies in between; an
-//!   answer is delivered once. It fails only after [`Config::grace`] without a holder ([`Config::conditional_grace`] for what only some tokens
-//!   need) or [`Config::give_up`] without an
-//!   answer, with words that name the fragment.
+//!   answer is delivered once. It fails only after [`Config::grace`] without a holder
+//!   ([`Config::conditional_grace`] for what only some tokens need) or [`Config::give_up`] without an answer, with words
+//!   that name the fragment.
 //! - Content is checked against its name block by block: who sends a wrong one is known at once, and nothing wrong is
 //!   ever handed to the shell.
 //! - The same events in the same order give the same actions: nothing depends on the order of a hash map.

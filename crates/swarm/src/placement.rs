@@ -11,7 +11,7 @@
 //! Who takes several takes *runs* of adjacent fragments that are equally wanted, because work on adjacent fragments
 //! then needs fewer round trips; and what every token needs goes to nodes that stay, as long as there are such.
 
-use crate::{Catalogue, ContentId, FragmentIndex, PeerId, Replication};
+use crate::{Catalogue, ContentId, FragmentIndex, FragmentInfo, PeerId, Replication};
 use std::{cmp::Reverse, collections::BTreeSet};
 
 /// Who decides.
@@ -84,13 +84,8 @@ pub fn assign(
         if chosen.contains(&at) || taken(index) {
             return None;
         }
-        let always_active = catalogue.get(index)?.always_active;
-        Some(need(
-            newcomer.stable,
-            wanted,
-            always_active,
-            &replicas(index),
-        ))
+        let info = catalogue.get(index)?;
+        Some(need(newcomer.stable, wanted, info, &replicas(index)))
     };
     let mut chosen = BTreeSet::new();
     while chosen.len() < newcomer.capacity {
@@ -152,19 +147,14 @@ fn urgency(me: Orders, catalogue: &Catalogue, at: u32) -> Reverse<u64> {
 pub(crate) fn need(
     stable: bool,
     wanted: Replication,
-    always_active: bool,
+    fragment: &FragmentInfo,
     replicas: &Replicas,
 ) -> Need {
-    let wanted = if always_active {
-        wanted.always_active
-    } else {
-        wanted.conditional
-    }
-    .max(1);
+    let wanted = wanted.of(fragment);
     // To nodes that come and go, what every token needs looks better off by one where those that stay have begun with
     // it, so that the others of these get it.
-    let seen =
-        counted(wanted, replicas) + u32::from(!stable && always_active && replicas.stable > 0);
+    let seen = counted(wanted, replicas)
+        + u32::from(!stable && fragment.always_active && replicas.stable > 0);
     // In 256ths of what is wanted.
     let share = seen.saturating_mul(256) / wanted;
     (share, replicas.same_network, replicas.same_region)
@@ -209,7 +199,6 @@ fn mix(mut x: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FragmentInfo;
     use std::collections::BTreeMap;
 
     fn catalogue(fragments: u8, always_active: u8) -> Catalogue {

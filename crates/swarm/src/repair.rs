@@ -49,7 +49,7 @@ pub fn take_up(
             let drawn =
                 lacks(of, &it.replicas) && is_drawn(me, it.fragment, it.rounds, missing, nodes);
             drawn.then(|| {
-                let need = need(newcomer.stable, wanted, info.always_active, &it.replicas);
+                let need = need(newcomer.stable, wanted, info, &it.replicas);
                 (need, it.fragment)
             })
         })

@@ -190,7 +190,7 @@ impl State {
         if asking.open.remove(&request).is_none() {
             return;
         }
-        if !matches!(failure, Failure::Malformed { .. }) {
+        if failure.is_for_want_of_workers() {
             match session.do_without(RequestId(request.0)) {
                 Ok(executor::Missing::LeftOut) => return self.hear_session(),
                 Ok(executor::Missing::Needed | executor::Missing::TooMany { .. }) => {}

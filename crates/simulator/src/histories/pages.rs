@@ -23,7 +23,7 @@ impl Study {
             ("promises broken", self.broken.len() as u64),
         ];
         let rows = rows.map(|(what, count)| vec![what.to_owned(), count.to_string()]);
-        page.table(vec!["what".to_owned(), "how often".to_owned()], rows);
+        page.table(["what", "how often"], rows);
         page
     }
 }

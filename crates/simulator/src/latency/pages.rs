@@ -59,7 +59,7 @@ impl Study {
                     }),
                 ]
             });
-            page.table(header.map(str::to_owned).to_vec(), rows);
+            page.table(header, rows);
         }
         page.figures("latency.csv", &self.predicted)?;
         Ok(page)

@@ -54,7 +54,7 @@ impl Study {
                     format!("{:.0} MB", it.most_sent),
                 ]
             });
-            page.table(header.map(str::to_owned).to_vec(), rows);
+            page.table(header, rows);
         }
         page.figures("repair.csv", &self.repaired)?;
         Ok(page)

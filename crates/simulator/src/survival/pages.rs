@@ -60,7 +60,7 @@ impl Study {
             "joined",
             "replicas too many",
         ];
-        page.table(header.map(str::to_owned).to_vec(), costs.map(row));
+        page.table(header, costs.map(row));
     }
 
     fn survived(&self, page: &mut Page, model: &Model) {
@@ -86,7 +86,7 @@ impl Study {
                 let begin = [cost.mode.name().to_owned(), cost.population.to_string()];
                 begin.into_iter().chain(cells).collect()
             });
-            page.table(header.chain(losses.clone()).collect(), rows);
+            page.table(header.chain(losses.clone()), rows);
         }
     }
 
@@ -162,6 +162,6 @@ impl Study {
                 it.most_lost.to_string(),
             ]
         };
-        page.table(header.map(str::to_owned).to_vec(), places.map(row));
+        page.table(header, places.map(row));
     }
 }

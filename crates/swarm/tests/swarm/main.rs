@@ -3,5 +3,6 @@
 mod chaos;
 mod downloads;
 mod hostile;
+mod missing;
 mod places;
 mod requests;
