@@ -70,8 +70,6 @@ struct History {
     refused: bool,
     /// How many have come so far: nobody comes twice.
     visitors: u32,
-    /// Those on this side of the cut, while there is one.
-    cut: Option<BTreeSet<PeerId>>,
 }
 
 /// Lets the history with this seed happen.
@@ -103,7 +101,6 @@ pub fn play(seed: u64) -> Result<Played, Broken> {
         lost: 0,
         refused: false,
         visitors: 0,
-        cut: None,
     };
     history.played.steps = history.rng.random_range(20..120);
     let result = (0..history.played.steps)
@@ -207,12 +204,6 @@ impl History {
         self.world.join(&visitor, &holds);
         let pace = MS * self.rng.random_range(1..60);
         self.world.get(&peer).pace = pace;
-        if let Some(side) = &mut self.cut {
-            if self.rng.random_bool(0.5) {
-                side.insert(peer);
-            }
-            self.apply_cut();
-        }
     }
 
     fn turn(&mut self) {
@@ -241,18 +232,19 @@ impl History {
 
     /// The swarm falls into two halves with a rock in each, for less time than nodes are patient.
     fn cut(&mut self) {
-        if self.cut.is_some() {
-            return;
-        }
         let all: Vec<_> = self.world.inhabitants.keys().cloned().collect();
         let mut side: BTreeSet<_> = all
-            .into_iter()
+            .iter()
             .filter(|_| self.rng.random_bool(0.5))
+            .cloned()
             .collect();
         side.insert(name(rocks()[0]));
         side.remove(&name(rocks()[1]));
-        self.cut = Some(side);
-        self.apply_cut();
+        for one in all.iter().filter(|one| side.contains(*one)) {
+            for other in all.iter().filter(|other| !side.contains(*other)) {
+                self.world.unlink(one, other);
+            }
+        }
         self.played.cuts += 1;
         let time = MS * self.rng.random_range(100..8000);
         let until = self.world.now + time;
@@ -261,24 +253,13 @@ impl History {
             let time = MS * self.rng.random_range(50..1500);
             self.world.run(time);
         }
-        self.cut = None;
         self.connect_all();
-    }
-
-    fn apply_cut(&mut self) {
-        let Some(side) = &self.cut else { return };
-        let all: Vec<_> = self.world.inhabitants.keys().cloned().collect();
-        for one in all.iter().filter(|one| side.contains(one)) {
-            for other in all.iter().filter(|other| !side.contains(other)) {
-                self.world.unlink(one, other);
-            }
-        }
     }
 
     /// Two lose each other and come back.
     fn reconnect(&mut self) {
         let (one, other) = (self.anybody(), self.anybody());
-        if one != other && self.cut.is_none() {
+        if one != other {
             self.world.unlink(&one, &other);
             let time = MS * self.rng.random_range(0..500);
             self.world.run(time);
@@ -318,7 +299,6 @@ impl History {
     }
 
     fn end(&mut self) -> Result<(), String> {
-        self.cut = None;
         self.connect_all();
         // Liars are banned, and promised nothing.
         let counts = |world: &World, peer: &PeerId| {
