@@ -289,7 +289,7 @@ impl History {
             let (config, stats) = (it.node.config(), it.node.stats());
             let most = stats.peers.iter().map(|peer| peer.in_flight).max();
             if most.unwrap_or(0) > config.max_requests_per_peer
-                || stats.in_flight + stats.waiting > 2 * config.max_requests
+                || stats.in_flight > config.max_requests
                 || stats.incoming > config.max_incoming
             {
                 return Err(format!("{who:?} holds more than it may: {stats:?}"));
