@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Answer, Browser, Network, Node, Said, Visitor, until};
+use e2e::{Answer, Browser, Network, Node, Said, Visitor, metric, until};
 
 pub(crate) const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
 const MAX_TOKENS: u32 = 80;
@@ -113,6 +113,20 @@ pub(crate) fn a_tab_closed_in_mid_answer_changes_no_token() -> Result<()> {
         let said = asking.answer()?;
         same(&said, &alone)?;
         Ok(())
+    })
+}
+
+pub(crate) fn what_a_tab_lends_is_heard_of() -> Result<()> {
+    const STATUS: &str = "127.0.0.1:9102";
+    let network = Network::start()?;
+    let _worker = network.watched_worker(STATUS)?;
+    Browser::with(|browser| {
+        let _tab = Visitor::join(browser, &network.link(), LEND)?;
+        // The tab's, and the entry's, which offers everything.
+        until("the heartbeats of both are heard", || {
+            let heard = metric(STATUS, "iap2p_heard_members")?;
+            Ok((heard >= 2).then_some(()))
+        })
     })
 }
 

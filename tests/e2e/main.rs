@@ -2,6 +2,7 @@
 
 mod answer;
 mod dht;
+mod failover;
 mod graphics;
 mod harness;
 mod hostile;
@@ -10,6 +11,7 @@ mod invitation;
 mod offline;
 mod onboarding;
 mod overhead;
+mod partition;
 mod routers;
 mod screenshots;
 mod secure;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         screenshots::every_screen_fits_a_phone_and_a_desktop_in_both_languages,
         answer::tabs_and_a_worker_answer_as_one_process_does,
         answer::a_tab_closed_in_mid_answer_changes_no_token,
+        answer::what_a_tab_lends_is_heard_of,
         answer::cores_that_come_and_go_change_no_token,
         graphics::what_a_graphics_processor_computes_is_asked_for_and_said,
         onboarding::joining_shows_progress_and_goes_on_after_a_reload,
@@ -73,7 +76,11 @@ fn main() -> ExitCode {
     let shared = !e2e::namespace::is_entered();
     tests.extend(alone.into_iter().map(|it| it.with_ignored_flag(shared)));
     // Links with a length are devices (TUN), which some containers lack.
-    let linked = tests![overhead::everything_arrives_over_long_links_and_lossy_ones];
+    let linked = tests![
+        failover::nodes_that_fail_in_mid_answer_change_no_token,
+        overhead::everything_arrives_over_long_links_and_lossy_ones,
+        partition::a_swarm_that_fell_into_two_halves_is_whole_again,
+    ];
     let unlinked = shared || !e2e::link::is_possible();
     tests.extend(linked.into_iter().map(|it| it.with_ignored_flag(unlinked)));
     libtest_mimic::run(&arguments, tests).exit_code()

@@ -44,7 +44,7 @@ fn read(
     let network = Network::public(CORE, turn)?;
     let (home, other) = (Site::new(numbers.0, worker)?, Site::new(numbers.1, asking)?);
     let folder = tempfile::tempdir()?;
-    let _worker = network.worker_at(&home, &folder.path().join("worker.key"))?;
+    let _worker = network.worker_behind(&home, &folder.path().join("worker.key"))?;
     let (report, log) = program.at(&other.host).run_and_log(&[
         &"--log",
         &"network=debug",
@@ -120,7 +120,7 @@ pub(crate) fn a_tab_and_a_native_node_behind_two_routers_connect_directly() -> R
     let alone = network.alone(QUESTION, QUESTION_TOKENS)?;
     let (one, other) = (Site::new(21, Nat::Cone)?, Site::new(22, Nat::Cone)?);
     let folder = tempfile::tempdir()?;
-    let worker = network.worker_at(&one, &folder.path().join("worker.key"))?;
+    let worker = network.worker_behind(&one, &folder.path().join("worker.key"))?;
     let name = worker.peer_id()?;
     let origin = network.url.trim_end_matches('/');
     Browser::with_at(&other.host, origin, |browser| {

@@ -3,8 +3,10 @@
 
 pub mod connect;
 pub mod dht;
+pub mod failover;
 pub mod hostile;
 pub mod overhead;
+pub mod partition;
 pub mod soak;
 
 use std::time::{Duration, Instant};

@@ -36,4 +36,5 @@ pub use page::{Page, Screen};
 pub use proxy::Proxy;
 pub use visitor::{Ending, PeerRow, Said, Visitor};
 pub use wait::{PATIENCE, until};
+pub use watch::metric;
 pub use web_server::WebServer;

@@ -5,13 +5,14 @@ use std::{
     fs, io,
     sync::{
         Arc,
+        atomic::{AtomicU32, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::sched::{CloneFlags, setns};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tun_rs::{DeviceBuilder, SyncDevice};
@@ -54,6 +55,75 @@ fn be_ordinary() -> Result<()> {
         .context("cannot set TCP's congestion control")
 }
 
+/// Hosts with a link from each to each, and nothing else.
+pub struct Star {
+    /// All of them.
+    pub hosts: Vec<Host>,
+    /// On which side of a cut each is, a bit for each number.
+    sides: Arc<AtomicU32>,
+}
+
+/// The network of them all.
+const NETWORK: [u8; 3] = [10, 70, 0];
+
+impl Star {
+    /// Links new hosts. What is lost and how late the rest is follows from `seed`.
+    ///
+    /// # Errors
+    /// If the system allows no such hosts or devices.
+    pub fn new(hosts: u8, conditions: Conditions, seed: u64) -> Result<Self> {
+        ensure!(u32::from(hosts) <= u32::BITS, "{hosts} are too many hosts");
+        let sides = Arc::new(AtomicU32::new(0));
+        let hosts: Vec<_> = (0..hosts).map(|_| Host::new()).collect::<Result<_>>()?;
+        let mut outlets = Vec::new();
+        let mut devices = Vec::new();
+        for (number, host) in hosts.iter().enumerate() {
+            let device = Arc::new(device(host)?);
+            host.ip(&format!(
+                "address add {}/24 dev link",
+                Self::address(number)
+            ))?;
+            host.ip("link set dev link txqueuelen 8192 up")?;
+            // Browsers look for their own address where a route leads everywhere.
+            host.ip("route add default dev link")?;
+            done_at(host, be_ordinary)?;
+            let (sender, receiver) = sync_channel(ON_THE_WAY);
+            outlets.push(sender);
+            let to = device.clone();
+            thread::spawn(move || give(&to, receiver));
+            devices.push(device);
+        }
+        for (device, number) in devices.into_iter().zip(0..) {
+            let (outlets, seed) = (outlets.clone(), seed.wrapping_add(number));
+            let sides = sides.clone();
+            thread::spawn(move || {
+                let together = |other: usize| {
+                    let sides = sides.load(Ordering::Relaxed);
+                    (sides >> number ^ sides >> other) & 1 == 0
+                };
+                take(&device, &outlets, together, conditions, seed)
+            });
+        }
+        Ok(Self { hosts, sides })
+    }
+
+    /// Nothing gets through any more between the hosts with these numbers and all others; with none of them, everything
+    /// does again.
+    pub fn cut_off(&self, numbers: impl IntoIterator<Item = usize>) {
+        let sides = numbers
+            .into_iter()
+            .fold(0, |sides, number| sides | 1 << number);
+        self.sides.store(sides, Ordering::Relaxed);
+    }
+
+    /// The address of the host with this number.
+    #[must_use]
+    pub fn address(number: usize) -> String {
+        let [a, b, c] = NETWORK;
+        format!("{a}.{b}.{c}.{}", number + 1)
+    }
+}
+
 /// Two hosts with a link between them, and nothing else.
 pub struct Pair {
     /// One end.
@@ -66,28 +136,14 @@ impl Pair {
     /// Their addresses.
     pub const ADDRESSES: [&str; 2] = ["10.70.0.1", "10.70.0.2"];
 
-    /// Links two new hosts. What is lost and how late the rest is follows from `seed`.
+    /// Links two new hosts, as [`Star`] does.
     ///
     /// # Errors
     /// If the system allows no such hosts or devices.
     pub fn new(conditions: Conditions, seed: u64) -> Result<Self> {
-        let pair = Self {
-            one: Host::new()?,
-            other: Host::new()?,
-        };
-        let ends = [&pair.one, &pair.other].map(device);
-        let [one, other] = ends;
-        let (one, other) = (Arc::new(one?), Arc::new(other?));
-        for (host, address) in [&pair.one, &pair.other].into_iter().zip(Self::ADDRESSES) {
-            host.ip(&format!("address add {address}/24 dev link"))?;
-            host.ip("link set dev link txqueuelen 8192 up")?;
-            // Browsers look for their own address where a route leads everywhere.
-            host.ip("route add default dev link")?;
-            done_at(host, be_ordinary)?;
-        }
-        carry(one.clone(), other.clone(), conditions, seed);
-        carry(other, one, conditions, seed.wrapping_add(1));
-        Ok(pair)
+        let mut hosts = Star::new(2, conditions, seed)?.hosts.into_iter();
+        let (one, other) = hosts.next().zip(hosts.next()).context("two hosts")?;
+        Ok(Self { one, other })
     }
 }
 
@@ -126,19 +182,14 @@ fn device(host: &Host) -> Result<SyncDevice> {
     .context("cannot make a TUN device")
 }
 
-/// One direction, until the devices are gone.
-fn carry(from: Arc<SyncDevice>, to: Arc<SyncDevice>, conditions: Conditions, seed: u64) {
-    let (sender, receiver) = sync_channel(ON_THE_WAY);
-    thread::spawn(move || take(&from, &sender, conditions, seed));
-    thread::spawn(move || give(&to, receiver));
-}
-
 /// When it is due at the other end, and what it is.
 type Packet = (Instant, Vec<u8>);
 
+/// What comes from one of them, until the devices are gone.
 fn take(
     from: &SyncDevice,
-    packets: &SyncSender<Packet>,
+    outlets: &[SyncSender<Packet>],
+    together: impl Fn(usize) -> bool,
     conditions: Conditions,
     seed: u64,
 ) -> io::Result<()> {
@@ -147,6 +198,10 @@ fn take(
     let mut latest = Instant::now();
     loop {
         let length = from.recv(&mut buffer)?;
+        let to = destination(&buffer[..length]).filter(|to| together(*to));
+        let Some(outlet) = to.and_then(|to| outlets.get(to)) else {
+            continue;
+        };
         if random.random_bool(conditions.loss) {
             continue;
         }
@@ -154,8 +209,15 @@ fn take(
         // A link is one behind the other: what is late holds up what comes after it.
         latest = latest.max(Instant::now() + conditions.delay + late);
         // Full: lost.
-        let _ = packets.try_send((latest, buffer[..length].to_vec()));
+        let _ = outlet.try_send((latest, buffer[..length].to_vec()));
     }
+}
+
+/// The number of the host that a packet is for. Of IPv6 there is none.
+fn destination(packet: &[u8]) -> Option<usize> {
+    let is_ipv4 = packet.first()? >> 4 == 4;
+    let [network @ .., host] = <[u8; 4]>::try_from(packet.get(16..20)?).ok()?;
+    (is_ipv4 && network == NETWORK).then(|| usize::from(host).checked_sub(1))?
 }
 
 /// Each waits for the one before it, and none is due before that.

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     Identity, Proxy,
-    lab::Site,
+    lab::{Host, Site},
     node::{self, Node, Program},
     watch::metric,
 };
@@ -52,6 +52,7 @@ struct Kind<'a> {
     tls: Option<&'a Identity>,
     web: Option<(&'a Path, &'a str)>,
     turn: bool,
+    host: Option<&'a Host>,
 }
 
 impl Default for Kind<'_> {
@@ -62,6 +63,7 @@ impl Default for Kind<'_> {
             tls: None,
             web: None,
             turn: false,
+            host: None,
         }
     }
 }
@@ -105,6 +107,15 @@ impl Network {
         })
     }
 
+    /// The same with an entry on another machine, where it has this address.
+    pub fn at(host: &Host, ip: &str) -> Result<Self> {
+        Self::start_with(&Kind {
+            ip,
+            host: Some(host),
+            ..Kind::default()
+        })
+    }
+
     /// How many bytes the TURN server of a [public](Self::public) entry has handed on.
     pub fn through_turn(&self) -> Result<u64> {
         metric(STATUS, "iap2p_turn_relayed_bytes_total")
@@ -138,6 +149,7 @@ impl Network {
             tls,
             web,
             turn,
+            host,
         } = *kind;
         let program = Program::find()?;
         let folder = tempfile::Builder::new()
@@ -197,7 +209,8 @@ impl Network {
             arguments.extend([&"--tls-cert" as &dyn AsRef<OsStr>, &tls.certificate]);
             arguments.extend([&"--tls-key" as &dyn AsRef<OsStr>, &tls.key]);
         }
-        let entry = program.start(&folder.path().join("entry.key"), &arguments)?;
+        let here = host.map_or_else(|| program.clone(), |host| program.at(host));
+        let entry = here.start(&folder.path().join("entry.key"), &arguments)?;
         let text = |event: &Value, key: &str| {
             Ok::<_, anyhow::Error>(event[key].as_str().context("no text")?.to_owned())
         };
@@ -299,21 +312,31 @@ impl Network {
 
     /// Starts a worker that computes on all of them, on another machine, where it is reached only by those whom its router
     /// lets through.
-    pub fn worker_at(&self, site: &Site, key: &Path) -> Result<Node> {
-        let (folder, ip, entry) = (self.folder(), &site.address, self.plain_address()?);
+    pub fn worker_behind(&self, site: &Site, key: &Path) -> Result<Node> {
+        self.worker_at(&site.host, &site.address, key, &[])
+    }
+
+    /// Starts a worker on another machine, which has this address.
+    pub fn worker_at(
+        &self,
+        host: &Host,
+        ip: &str,
+        key: &Path,
+        more: &[&dyn AsRef<OsStr>],
+    ) -> Result<Node> {
+        let (folder, entry) = (self.folder(), self.plain_address()?);
         let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws,/ip4/{ip}/udp/0/webrtc-direct");
-        self.program.at(&site.host).start(
-            key,
-            &[
-                &"serve",
-                &"--dir",
-                &folder,
-                &"--bootstrap",
-                &entry,
-                &"--listen",
-                &listen,
-            ],
-        )
+        let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
+            &"serve",
+            &"--dir",
+            &folder,
+            &"--bootstrap",
+            &entry,
+            &"--listen",
+            &listen,
+        ];
+        arguments.extend(more);
+        self.program.at(host).start(key, &arguments)
     }
 
     /// The link that invites to this network.

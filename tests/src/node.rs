@@ -120,6 +120,30 @@ impl Program {
         Ok((String::from_utf8(output.stdout)?, errors))
     }
 
+    /// Runs it to its end and hands on each line that it writes to its standard output, as JSON, when it does.
+    pub fn follow(
+        &self,
+        arguments: &[&dyn AsRef<OsStr>],
+        mut heard: impl FnMut(Value) -> Result<()>,
+    ) -> Result<()> {
+        let mut command = self.command();
+        command.args(arguments.iter().map(AsRef::as_ref));
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let out = child.stdout.take().context("no standard output")?;
+        let mut lines = BufReader::new(out).lines();
+        let outcome = lines.try_for_each(|line| heard(serde_json::from_str(&line?)?));
+        if outcome.is_err() {
+            let _ = child.kill();
+        }
+        let status = child.wait()?;
+        outcome?;
+        ensure!(status.success(), "iap2p failed ({status})");
+        Ok(())
+    }
+
     /// Cuts the demo model into a folder, into enough fragments to share out.
     pub fn cut_demo(&self, folder: &Path) -> Result<()> {
         self.run(&[
@@ -243,6 +267,14 @@ impl Node {
             let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(child.try_wait()?.map(drop))
         })
+    }
+
+    /// Has it do nothing any more. Its connections stay, and nobody is told.
+    pub fn freeze(&self) -> Result<()> {
+        Ok(kill(
+            Pid::from_raw(self.process().try_into()?),
+            Signal::SIGSTOP,
+        )?)
     }
 
     /// Kills it, with no farewell to its peers.

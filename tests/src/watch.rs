@@ -14,7 +14,7 @@ pub(crate) fn memory(process: u32, name: &str) -> Result<u64> {
 }
 
 /// What the node that tells its status there says of this metric, one without labels.
-pub(crate) fn metric(status: &str, name: &str) -> Result<u64> {
+pub fn metric(status: &str, name: &str) -> Result<u64> {
     let text = get_at(status.parse()?, status, "/metrics")?;
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(name));
     let value = lines.find_map(|rest| rest.strip_prefix(' '));

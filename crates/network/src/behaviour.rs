@@ -8,8 +8,9 @@ use libp2p::{
 };
 
 use crate::{
-    Config, RelayLimits,
+    Config, Error, RelayLimits,
     gate::{Gate, Refusals},
+    gossip,
     providers::{Limits, Providers},
     reachability::{self, Probed, Probing, Punching},
     streams, turn,
@@ -39,6 +40,7 @@ pub(crate) struct Behaviour {
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
     pub(crate) kad: kad::Behaviour<Providers>,
+    pub(crate) gossip: gossip::Behaviour,
     pub(crate) streams: streams::Behaviour,
     pub(crate) turn: turn::Behaviour,
     pub(crate) punching: Punching,
@@ -52,7 +54,7 @@ impl Behaviour {
         relay_client: relay::client::Behaviour,
         signalling: bool,
         refusals: Arc<Refusals>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let local = config.identity.peer_id();
         let identify =
             identify::Config::new("/iap2p/1".to_owned(), config.identity.keypair().public())
@@ -63,7 +65,8 @@ impl Behaviour {
             probing,
             probed,
         } = reachability::parts(config);
-        Self {
+        Ok(Self {
+            gossip: gossip::behaviour(config.identity.keypair().clone())?,
             gate: Gate::new(config.limits, refusals),
             blocked: allow_block_list::Behaviour::default(),
             relay_server: config
@@ -80,7 +83,7 @@ impl Behaviour {
             punching,
             probing,
             probed,
-        }
+        })
     }
 }
 

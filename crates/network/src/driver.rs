@@ -37,7 +37,9 @@ use libp2p::{
 use crate::{
     Config, Error, Event, Granter, Reserve,
     behaviour::Behaviour,
+    gossip::Gossip,
     handle::{Command, Ends, lock},
+    observed::Observed,
     reader::Reader,
     transport::{self, BoxFuture, Built, Signals},
 };
@@ -66,6 +68,8 @@ pub(crate) struct Driver {
     tasks: FuturesUnordered<BoxFuture<Done>>,
     bootstrap: Vec<Bootstrap>,
     discovery: Discovery,
+    gossip: Gossip,
+    observed: Observed,
     routing: Routing,
     signals: Signals,
     helpers: Helpers,
@@ -100,6 +104,13 @@ enum Done {
     },
     /// Time to try again to open a stream.
     Reopen(Place),
+    /// Time to try another way besides, if the dial is still under way.
+    DialLater(ConnectionId),
+    /// Time to dial a peer ourselves that somebody else has been dialling.
+    DialBeside {
+        peer: PeerId,
+        addresses: [Vec<Multiaddr>; 2],
+    },
     /// Time to look whether connections can be closed that are not needed any more.
     Prune { peer: PeerId, session: u64 },
     /// Time to try again to connect directly.
@@ -141,7 +152,7 @@ impl Driver {
             relay_client,
             config.direct,
             lock(&ends.shared).refusals.clone(),
-        );
+        )?;
         let swarm_config =
             transport::swarm_config().with_idle_connection_timeout(config.idle_timeout);
         Ok(Self {
@@ -163,6 +174,8 @@ impl Driver {
                 named.chain(met.map(Bootstrap::remembered)).collect()
             },
             discovery: Discovery::default(),
+            gossip: Gossip::default(),
+            observed: Observed::default(),
             routing: Routing::default(),
             signals,
             helpers: Helpers::new(servers),
@@ -299,6 +312,13 @@ impl Driver {
             Command::Provide(key) => self.provide(key),
             Command::StopProviding(key) => self.stop_providing(key),
             Command::FindProviders(key) => self.find_providers(key),
+            Command::Watch { model, shards } => {
+                let behaviour = &mut self.swarm.behaviour_mut().gossip;
+                self.gossip.watch(behaviour, model, &shards);
+            }
+            Command::Publish(heartbeat) => {
+                Gossip::publish(&mut self.swarm.behaviour_mut().gossip, &heartbeat);
+            }
             Command::Shutdown => self.shut_down(),
         }
     }
@@ -308,6 +328,8 @@ impl Driver {
             Done::Wanted(place) => self.stream_wanted(place),
             Done::Written { place, connection } => self.written(place, connection),
             Done::Reopen(place) => self.reopen(place),
+            Done::DialLater(id) => self.dial_later(id),
+            Done::DialBeside { peer, addresses } => self.dial_beside(peer, addresses),
             Done::Prune { peer, session } => self.prune(peer, session),
             Done::Upgrade { peer, session } => self.upgrade(peer, session),
             Done::Redial { bootstrap, plan } => self.redial(bootstrap, plan),
@@ -391,7 +413,8 @@ impl Driver {
 
     fn emit(&mut self, event: Event) {
         // What peers say is neither short nor anybody's business.
-        if !matches!(event, Event::Message { .. } | Event::RoundTrip { .. }) {
+        let said = matches!(event, Event::Message { .. } | Event::Heartbeat { .. });
+        if !said && !matches!(event, Event::RoundTrip { .. }) {
             tracing::debug!(?event);
         }
         self.outbox.push_back(event);

@@ -1,4 +1,5 @@
 use std::{
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -6,7 +7,7 @@ use std::{
 
 use futures::{Stream, StreamExt, channel::mpsc};
 use libp2p::{Multiaddr, PeerId};
-use protocol::Message;
+use protocol::{Heartbeat, Message};
 
 use crate::{Key, Transport};
 
@@ -40,6 +41,20 @@ pub enum Event {
         peer: PeerId,
         /// What.
         message: Message,
+    },
+    /// A node, connected or not, has said what it holds. That it was this node is certain.
+    Heartbeat {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        heartbeat: Heartbeat,
+    },
+    /// Most of those who were asked see this node by this address, which means the same everywhere.
+    Observed {
+        /// The address.
+        ip: IpAddr,
+        /// Others can dial it there.
+        dialled: bool,
     },
     /// A peer broke the protocol. It is being disconnected.
     Violation {

@@ -1,12 +1,12 @@
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::channel::mpsc;
 use libp2p::{Multiaddr, PeerId};
-use protocol::{Channel, Hello, Message};
+use protocol::{Channel, Heartbeat, Hello, Message};
 
 use crate::{
     Config, Connection, Event, Events, Key, Path, Traffic, Transport, Usage,
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Provide(Key),
     StopProviding(Key),
     FindProviders(Key),
+    Watch { model: Key, shards: BTreeSet<u32> },
+    Publish(Box<Heartbeat>),
     Shutdown,
 }
 
@@ -233,6 +235,17 @@ impl Handle {
     /// then: nodes come and go.
     pub fn find_providers(&self, key: Key) {
         self.command(Command::FindProviders(key));
+    }
+
+    /// Takes part, from now on, in spreading the heartbeats of these shards of a model, and of no others; each is an
+    /// [`Event::Heartbeat`].
+    pub fn watch(&self, model: Key, shards: BTreeSet<u32>) {
+        self.command(Command::Watch { model, shards });
+    }
+
+    /// Spreads a heartbeat, signed, among all who watch its shard. Whether anybody hears it is not certain.
+    pub fn publish(&self, heartbeat: Heartbeat) {
+        self.command(Command::Publish(Box::new(heartbeat)));
     }
 
     /// Says goodbye: closes all connections, then the driver and the [`Events`] end. In a browser, call it on

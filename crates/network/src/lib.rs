@@ -38,10 +38,13 @@ mod connection;
 mod driver;
 mod event;
 mod gate;
+mod gossip;
 mod handle;
 mod identity;
+mod observed;
 mod providers;
 mod queue;
+mod quiet;
 mod reachability;
 mod reader;
 mod secret;
@@ -84,6 +87,9 @@ pub enum Error {
     /// The machine's name resolution cannot be used.
     #[error("cannot set up name resolution: {0}")]
     Resolver(std::io::Error),
+    /// What spreads heartbeats cannot be set up.
+    #[error("cannot set up gossip: {0}")]
+    Gossip(String),
     /// The machine gives no thread.
     #[cfg(not(target_arch = "wasm32"))]
     #[error("cannot start the network's thread: {0}")]

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::SystemTime;
 use swarm::{
     Catalogue, ContentId, Failure, FragmentIndex, PeerId, Priority, RequestId, Stats, SubmitError,
     Worker,
@@ -76,6 +77,15 @@ pub(crate) enum Command {
         count: usize,
         reply: oneshot::Sender<Vec<FragmentIndex>>,
     },
+    /// These are being fetched, to be computed on; others need not.
+    Taking(Vec<FragmentIndex>),
+    /// It is not fetched any more.
+    NotTaken(FragmentIndex),
+    /// Takes up what the swarm lacks, up to so many fragments in all. Whoever gives this carries out the orders.
+    Capacity {
+        fragments: usize,
+        orders: mpsc::Sender<Order>,
+    },
     Stats(oneshot::Sender<Stats>),
 }
 
@@ -88,6 +98,15 @@ impl Command {
             web_seeds: manifest.web_seeds().to_vec(),
         }
     }
+}
+
+/// What the swarm has decided that somebody has to do who has the fragments' files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Fetch a fragment and hold it, or say that it is [not taken](Command::NotTaken).
+    TakeUp(FragmentIndex),
+    /// Delete it; it is held no longer.
+    LetGo(FragmentIndex),
 }
 
 /// Something people may want to know.
@@ -116,8 +135,11 @@ impl Engine {
     /// Starts the network and the task that owns the swarm's core. Must be called within a Tokio runtime.
     pub(crate) fn start(
         network: network::Config,
-        swarm: swarm::Config,
+        mut swarm: swarm::Config,
     ) -> Result<(Self, mpsc::Receiver<Notice>), network::Error> {
+        // Another one each time; as a time it means nothing to anybody.
+        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        swarm.run = started.map_or(0, |it| it.as_nanos() as u64);
         let (handle, events) = network::start_on_thread(network)?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (notices, notices_end) = mpsc::channel(NOTICES);

@@ -1,6 +1,7 @@
 //! What a long-running command tells: sentences for people, or a JSON object per line for programs.
 
 use anyhow::Result;
+use fragments::Manifest;
 use serde::Serialize;
 use std::io::Write;
 
@@ -34,6 +35,8 @@ pub(crate) enum Told<'a> {
         id: &'a str,
         had: u64,
     },
+    /// A fragment is held no longer, because enough others hold it and another one takes its place.
+    LetGo { fragment: u32, id: &'a str },
     /// A bootstrap node does not answer; it will be tried again.
     Unreachable { address: &'a str, reason: &'a str },
     /// A fragment (or the manifest) that was whole when the node started is so no longer.
@@ -53,6 +56,16 @@ pub(crate) struct Teller {
 impl Teller {
     pub(crate) fn new(json: bool) -> Self {
         Self { json }
+    }
+
+    /// The node's model is this one.
+    pub(crate) fn tell_model(self, manifest: &Manifest) -> Result<()> {
+        let name = manifest.header().metadata.str("general.name");
+        self.tell(&Told::Model {
+            model: &manifest.id().to_string(),
+            name: name.unwrap_or("without a name"),
+            fragments: manifest.fragment_ids().len() as u32,
+        })
     }
 
     pub(crate) fn tell(self, told: &Told<'_>) -> Result<()> {
@@ -92,6 +105,9 @@ impl Teller {
             (false, Told::Fetched { fragment, id, had }) => {
                 let had = indicatif::HumanBytes(*had);
                 format!("fetched the rest of fragment {fragment} ({id}), {had} were here")
+            }
+            (false, Told::LetGo { fragment, id }) => {
+                format!("let go of fragment {fragment} ({id}), enough others hold it")
             }
             (false, Told::Unreachable { address, reason }) => {
                 format!("cannot reach {address} ({reason}), trying again")

@@ -15,6 +15,7 @@ mod npy;
 mod partial;
 mod peers;
 mod progress;
+mod shelf;
 mod source;
 mod status;
 mod web;

@@ -51,8 +51,9 @@ pub(crate) struct Status {
     pub(crate) traffic: Vec<Traffic>,
 }
 
-/// Fragments of the model.
+/// Fragments of the model, and who takes part.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Model {
     pub(crate) id: String,
     pub(crate) fragments: usize,
@@ -60,6 +61,18 @@ pub(crate) struct Model {
     pub(crate) covered: usize,
     /// On which this node computes.
     pub(crate) computes: usize,
+    /// Which have fewer replicas than are wanted.
+    pub(crate) lacking: usize,
+    /// Which this node is taking up.
+    pub(crate) taking: usize,
+    /// Nodes that take part besides this one, connected or heard of.
+    pub(crate) members: usize,
+    /// Those of them that were heard of by their heartbeats.
+    pub(crate) heard: usize,
+    /// Those of these that have an address of their own.
+    pub(crate) dialled: usize,
+    /// Requests that wait there.
+    pub(crate) waiting: u64,
 }
 
 /// Requests to compute. Those that say no more are numbers since the start.
@@ -208,6 +221,12 @@ impl Reporter {
                 fragments,
                 covered,
                 computes: stats.coverage.iter().filter(|it| it.ours).count(),
+                lacking: stats.membership.lacking,
+                taking: stats.membership.taking,
+                members: stats.membership.members,
+                heard: stats.membership.heard,
+                dialled: stats.membership.dialled,
+                waiting: stats.membership.waiting,
             }),
             requests: Requests {
                 in_flight: stats.in_flight,

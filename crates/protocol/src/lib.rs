@@ -25,12 +25,16 @@
 //! ```
 
 mod bitmap;
+mod fragment_set;
 mod frame;
+mod heartbeat;
 mod message;
 mod wire;
 
 pub use bitmap::Bitmap;
+pub use fragment_set::FragmentSet;
 pub use frame::{FrameDecoder, FrameEncoder};
+pub use heartbeat::{Heartbeat, MAX_HEARTBEAT, Place, Reach, SHARD_FRAGMENTS};
 pub use message::{
     Cancel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest, ContentResponse, Digest,
     ErrorCode, Failure, Hello, HoldingsChanged, Message, Priority, RequestId, Role,

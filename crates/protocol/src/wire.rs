@@ -334,7 +334,7 @@ fn bitmap(len: u32, bytes: &Bytes) -> Result<Bitmap, Error> {
     set.ok_or(Error::Impossible("a bitmap of the wrong length"))
 }
 
-fn digest(bytes: &Bytes) -> Result<typed::Digest, Error> {
+pub(crate) fn digest(bytes: &Bytes) -> Result<typed::Digest, Error> {
     bytes[..]
         .try_into()
         .map_err(|_| Error::Impossible("a digest that is not 32 bytes long"))

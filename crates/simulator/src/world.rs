@@ -67,6 +67,8 @@ pub struct Inhabitant {
     pub wanted: BTreeMap<DownloadId, ContentId>,
     /// Its downloads that are complete.
     pub done: BTreeSet<DownloadId>,
+    /// The fragments that some of them are, to be computed on.
+    pub taking: BTreeMap<DownloadId, FragmentIndex>,
     /// Whom it has banned.
     pub banned: BTreeSet<PeerId>,
     /// With whom it is connected.
@@ -103,6 +105,10 @@ pub struct World {
     pub web: Vec<Result<(), u64>>,
     /// What was asked of which of them, and when.
     pub web_asked: Vec<(ContentId, usize, Duration)>,
+    /// How many fragments were taken up, because they had too few replicas.
+    pub taken_up: usize,
+    /// How many were let go, because they had too many.
+    pub let_go: usize,
 }
 
 /// Somebody's name.
@@ -164,6 +170,8 @@ impl World {
             lose: 0,
             web: Vec::new(),
             web_asked: Vec::new(),
+            taken_up: 0,
+            let_go: 0,
         }
     }
 
@@ -172,12 +180,14 @@ impl World {
         self.jitter = Some(Box::new(jitter));
     }
 
+    /// How much longer the next message takes.
+    fn delay(&mut self) -> Duration {
+        let jitter = self.jitter.as_mut();
+        jitter.map_or(Duration::ZERO, |jitter| jitter())
+    }
+
     fn deliver(&mut self, from: &PeerId, to: &PeerId, message: Message) {
-        let jitter = self
-            .jitter
-            .as_mut()
-            .map_or(Duration::ZERO, |jitter| jitter());
-        let earliest = self.now + self.latency + jitter;
+        let earliest = self.now + self.latency + self.delay();
         let last = self.last_arrival.entry((from.clone(), to.clone()));
         let last = last.or_default();
         *last = earliest.max(*last);
@@ -238,6 +248,7 @@ impl World {
             files: BTreeMap::new(),
             wanted: BTreeMap::new(),
             done: BTreeSet::new(),
+            taking: BTreeMap::new(),
             banned: BTreeSet::new(),
             links: BTreeSet::new(),
             free_at: Duration::ZERO,

@@ -12,7 +12,7 @@ fn no_history_breaks_a_promise() {
     let total = &study.total;
     assert!(total.answered > 500 && total.downloaded > 20, "{total:?}");
     assert!(
-        total.banned > 10 && total.cuts > 10 && total.asked_again > 10,
+        total.banned > 10 && total.cuts > 10 && total.asked_again > 10 && total.taken_up > 10,
         "{total:?}"
     );
 }

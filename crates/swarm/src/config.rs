@@ -18,6 +18,15 @@ pub struct Config {
     /// How many nodes should hold each fragment.
     pub replication: Replication,
 
+    /// How often the node says what it holds, at most; seldomer where many do.
+    pub heartbeat: Duration,
+    /// Who has been there for this long is taken for somebody who stays.
+    pub stays_after: Duration,
+    /// Fragments taken up at a time, because they have too few replicas.
+    pub repairs: usize,
+    /// A number drawn at random when the node starts, so that others know what it said before for old.
+    pub run: u64,
+
     /// Own compute requests under way at one time; [`Node::submit`](crate::Node::submit) refuses more.
     pub max_requests: usize,
     /// Own requests under way at one peer.
@@ -31,7 +40,7 @@ pub struct Config {
 
     /// An answer is never called late before this.
     pub deadline_floor: Duration,
-    /// An answer is called late after this many times what the peer usually takes.
+    /// An answer is called late after this many times what nineteen of twenty of the peer's took at most.
     pub deadline_factor: u32,
     /// What a peer of whom nothing is known yet is expected to take.
     pub initial_latency: Duration,
@@ -86,18 +95,22 @@ impl Config {
             model: None,
             role: None,
             replication: Replication::default(),
+            heartbeat: Duration::from_secs(30),
+            stays_after: Duration::from_secs(30 * 60),
+            repairs: 2,
+            run: 0,
             max_requests: 4096,
             max_requests_per_peer: 64,
             compute_slots: 1,
             max_incoming_per_peer: 128,
             max_incoming: 1024,
-            deadline_floor: Duration::from_millis(250),
-            deadline_factor: 4,
+            deadline_floor: Duration::from_millis(100),
+            deadline_factor: 2,
             initial_latency: Duration::from_millis(500),
             spread_below: Duration::from_millis(20),
             repeat_after: Duration::from_secs(10),
             grace: Duration::from_secs(20),
-            conditional_grace: Duration::from_secs(10),
+            conditional_grace: Duration::from_secs(20),
             give_up: Duration::from_secs(120),
             blocks_per_download: 32,
             blocks_per_peer: WindowLimits::default(),

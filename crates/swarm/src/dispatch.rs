@@ -71,6 +71,8 @@ struct Attempt {
     deadline: Duration,
     class: usize,
     late: bool,
+    /// It is to show that its worker answers again, and nobody depends on it.
+    probe: bool,
 }
 
 /// What is known of this node itself as a worker.
@@ -88,6 +90,8 @@ pub(crate) struct Dispatch {
     attempts: BTreeMap<u64, Attempt>,
     waiting: BTreeMap<FragmentIndex, BTreeSet<RequestId>>,
     local: Local,
+    /// What is known of all peers together.
+    everybody: Latency,
     hedge_tenths: u32,
     turn: u64,
 }
@@ -99,6 +103,7 @@ impl Default for Dispatch {
             attempts: BTreeMap::new(),
             waiting: BTreeMap::new(),
             local: Local::default(),
+            everybody: Latency::default(),
             hedge_tenths: MAX_HEDGE_TENTHS,
             turn: 0,
         }
@@ -116,6 +121,12 @@ impl Dispatch {
 
     pub(crate) fn fragments_waited_for(&self) -> impl Iterator<Item = FragmentIndex> + '_ {
         self.waiting.keys().copied()
+    }
+
+    /// Whether somebody is asked for a request of whom an answer is expected.
+    fn is_expected(&self, request: &Request) -> bool {
+        let expected = |attempt: &u64| self.attempts.get(attempt).is_some_and(|it| !it.probe);
+        request.attempts.iter().any(expected)
     }
 
     fn stop_waiting(&mut self, id: RequestId, fragment: FragmentIndex) {
@@ -234,7 +245,10 @@ impl Node {
     /// Finds a worker for a request without one, or lets it wait.
     fn ask(&mut self, id: RequestId, now: Duration) {
         match self.choose(id, true, now) {
-            Choice::Worker(worker) => self.start_attempt(id, worker, now),
+            Choice::Worker(worker) => {
+                self.start_attempt(id, worker, now);
+                self.try_a_suspect(id, now);
+            }
             choice => {
                 let Some(request) = self.dispatch.requests.get_mut(&id) else {
                     return;
@@ -278,7 +292,7 @@ impl Node {
         let Some(request) = self.dispatch.requests.get(&id) else {
             return;
         };
-        if request.state == State::Asked && request.attempts.is_empty() {
+        if request.state == State::Asked && !self.dispatch.is_expected(request) {
             self.totals.resent += 1;
             self.ask(id, now);
         }
@@ -362,7 +376,10 @@ impl Node {
         // Who was asked twice and answered once lost a message, it was not slow.
         let slow = |worker: &Worker| request.judged.as_ref() != Some(worker);
         for number in &request.attempts {
-            if let Some(attempt) = self.dispatch.attempts.get(number) {
+            if let Some(attempt) = self.dispatch.attempts.get(number)
+                // Its answer is of use yet.
+                && !attempt.probe
+            {
                 let slow = slow(&attempt.worker);
                 self.abandon(*number, slow, now);
             }
@@ -379,7 +396,8 @@ impl Node {
             Worker::Local => self.compute_here_cancelled(number),
             Worker::Peer(name) => {
                 if let Some(peer) = self.peers.get_mut(&name) {
-                    if slow {
+                    // Who is silent is not slow: how long it is left alone is another matter.
+                    if slow && peer.suspicion.is_none() {
                         let elapsed = now.saturating_sub(attempt.sent);
                         peer.latency.record_at_least(attempt.class, elapsed, now);
                     }

@@ -126,6 +126,11 @@ impl Downloads {
         self.active.iter().map(stats).collect()
     }
 
+    /// Whether there are web servers that have the fragments, too.
+    pub(crate) fn has_web_seeds(&self) -> bool {
+        self.web_seeds > 0
+    }
+
     /// Whether some download gets nothing from anybody.
     pub(crate) fn starving(&self) -> bool {
         !self.active.is_empty()
@@ -162,7 +167,7 @@ impl Node {
         if self.downloads.starving() {
             self.find(content, now);
         }
-        if self.downloads.web_seeds > 0 {
+        if self.downloads.has_web_seeds() {
             self.arm_search(now);
             self.seek_web(now);
         }

@@ -2,7 +2,9 @@
 
 use crate::{ContentId, DownloadId, Failure, FragmentIndex, PeerId, RequestId, Ticket, Worker};
 use bytes::Bytes;
-use protocol::{ContentBlock, Hello, Message};
+use protocol::{ContentBlock, Heartbeat, Hello, Message};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What happened in the world, told by the shell with [`Node::handle_event`](crate::Node::handle_event).
@@ -26,6 +28,20 @@ pub enum Event {
         peer: PeerId,
         /// What.
         message: Message,
+    },
+    /// A node that need not be connected has published what it holds; that it was this node is certain.
+    Heartbeat {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        heartbeat: Heartbeat,
+    },
+    /// The world sees this node by this address.
+    Observed {
+        /// The address.
+        ip: IpAddr,
+        /// Others can dial it there.
+        dialled: bool,
     },
     /// The network measured the way to a peer and back.
     RoundTrip {
@@ -123,6 +139,30 @@ pub enum Action {
     Announce {
         /// The content provided.
         key: ContentId,
+    },
+    /// From now on take part in spreading the heartbeats of these shards of a model, and of no others.
+    Watch {
+        /// The model.
+        model: ContentId,
+        /// Its shards.
+        shards: BTreeSet<u32>,
+    },
+    /// Spread this, signed, among all who watch its shard.
+    Publish {
+        /// What this node says.
+        heartbeat: Heartbeat,
+    },
+    /// A fragment has too few replicas, and it is for this node to fetch it and to compute on it: end it with
+    /// [`Node::add_holding`](crate::Node::add_holding) or [`Node::not_taken`](crate::Node::not_taken).
+    TakeUp {
+        /// Which.
+        fragment: FragmentIndex,
+    },
+    /// A fragment is not to be held any more, because what was taken up takes its place and enough others have it. It is
+    /// given to nobody and computed on no more already.
+    LetGo {
+        /// Which.
+        fragment: FragmentIndex,
     },
     /// Compute on a fragment held here, for ourselves or for a peer, and tell [`Event::Computed`].
     Compute {

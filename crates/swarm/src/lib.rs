@@ -62,7 +62,9 @@ mod download;
 mod event;
 mod failure;
 mod fair;
+mod heartbeats;
 mod latency;
+mod members;
 mod membership;
 mod node;
 mod peers;
@@ -84,7 +86,7 @@ pub use failure::{Failure, SubmitError};
 pub use node::Node;
 pub use protocol::Priority;
 pub use replication::Replication;
-pub use stats::{Coverage, DownloadStats, PeerStats, Stats, Totals};
+pub use stats::{Coverage, DownloadStats, Membership, PeerStats, Stats, Totals};
 pub use types::{
     Catalogue, ContentId, DownloadId, FragmentIndex, FragmentInfo, PeerId, RequestId, Ticket,
     Worker,

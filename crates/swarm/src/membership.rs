@@ -34,6 +34,7 @@ impl Node {
             self.computes = Bitmap::default();
             self.stores = Bitmap::default();
             self.search.announced.clear();
+            self.forget_members();
             self.tell_holdings();
         }
         self.search(now);
@@ -51,6 +52,7 @@ impl Node {
         self.stores = Bitmap::new(catalogue.len());
         self.catalogue = catalogue;
         self.absence = Absence::default();
+        self.begin_to_beat(now);
         self.wake(None, now);
         self.pump_downloads(now);
     }
@@ -98,6 +100,8 @@ impl Node {
     fn holdings_are_new(&mut self, now: Duration) {
         self.tell_holdings();
         self.announce();
+        self.note_taken(now);
+        self.beat_soon(now);
         self.wake(None, now);
     }
 
@@ -235,6 +239,7 @@ impl Node {
         }
         self.totals.banned += 1;
         self.peers.ban(peer.clone());
+        self.members.forget(peer);
         self.actions.push_back(Action::Ban {
             peer: peer.clone(),
             reason: reason.into(),

@@ -4,9 +4,11 @@ use crate::absence::Absence;
 use crate::content::Library;
 use crate::dispatch::Dispatch;
 use crate::download::Downloads;
+use crate::heartbeats::Beats;
+use crate::members::Members;
 use crate::membership::Search;
 use crate::peers::Peers;
-use crate::placement::{self, Newcomer, Replicas};
+use crate::placement;
 use crate::serve::Server;
 use crate::timers::{Timer, Timers};
 use crate::{
@@ -36,6 +38,8 @@ pub struct Node {
     pub(crate) downloads: Downloads,
     pub(crate) search: Search,
     pub(crate) absence: Absence,
+    pub(crate) members: Members,
+    pub(crate) beats: Beats,
     pub(crate) totals: Totals,
     counter: u64,
 }
@@ -59,6 +63,8 @@ impl Node {
             downloads: Downloads::default(),
             search: Search::default(),
             absence: Absence::default(),
+            members: Members::default(),
+            beats: Beats::default(),
             totals: Totals::default(),
             counter: 0,
         }
@@ -76,6 +82,8 @@ impl Node {
             Event::Connected { peer, relayed } => self.connected(peer, relayed, now),
             Event::Disconnected { peer } => self.drop_peer(&peer, now),
             Event::Violation { peer, reason } => self.ban(&peer, &reason, now),
+            Event::Heartbeat { peer, heartbeat } => self.heartbeat(&peer, heartbeat, now),
+            Event::Observed { ip, dialled } => self.observed(ip, dialled, now),
             Event::RoundTrip { peer, time } => {
                 if let Some(peer) = self.peers.get_mut(&peer) {
                     peer.round_trip = Some(time);
@@ -131,6 +139,7 @@ impl Node {
                     self.pump_downloads(now);
                 }
                 Timer::Search => self.search(now),
+                Timer::Beat => self.beat(now),
             }
         }
     }
@@ -139,35 +148,41 @@ impl Node {
     /// (a node that only stores a fragment does not count), none that is held here or in `claimed` (by other tabs of
     /// the same browser, say). Wait for the peers to introduce themselves first: see [`Node::greeted`].
     #[must_use]
-    pub fn assign(&self, capacity: usize, claimed: &BTreeSet<FragmentIndex>) -> Vec<FragmentIndex> {
-        let newcomer = Newcomer {
-            me: &self.config.me,
-            capacity,
-            stable: false,
-        };
-        // Nobody says yet how long they stay and where they are.
-        let replicas = |index| Replicas {
-            all: self.replicas(index),
-            ..Replicas::default()
-        };
+    pub fn assign(
+        &self,
+        capacity: usize,
+        claimed: &BTreeSet<FragmentIndex>,
+        now: Duration,
+    ) -> Vec<FragmentIndex> {
+        let replicas = self.replicas_elsewhere();
+        let at = |index: FragmentIndex| replicas.get(index.0 as usize).copied();
         placement::assign(
-            &newcomer,
+            &self.newcomer(capacity, now),
             &self.catalogue,
             self.config.replication,
-            replicas,
+            |index| at(index).unwrap_or_default(),
             |index| claimed.contains(&index) || self.computes.contains(index.0),
         )
     }
 
-    /// How many other nodes compute on a fragment.
+    /// How many other nodes compute on a fragment, connected or heard of. For many fragments, ask for
+    /// [all](Self::replicas_of_all) at once.
     #[must_use]
     pub fn replicas(&self, index: FragmentIndex) -> u32 {
         let model = self.config.model;
-        self.peers
-            .connected
-            .values()
-            .map(|peer| u32::from(peer.computes(model, index)))
-            .sum()
+        let connected = self.peers.connected.values();
+        let connected = connected.filter(|peer| peer.computes(model, index));
+        let heard = self
+            .heard_of()
+            .filter(|(computes, _)| computes.contains(index.0));
+        u32::try_from(connected.count() + heard.count()).unwrap_or(u32::MAX)
+    }
+
+    /// The same for all fragments, in the order of their indices.
+    #[must_use]
+    pub fn replicas_of_all(&self) -> Vec<u32> {
+        let all = self.replicas_elsewhere().into_iter();
+        all.map(|replicas| replicas.all).collect()
     }
 
     /// How many peers are connected, and how many of them have introduced themselves.
@@ -234,6 +249,16 @@ impl Node {
                 suspect: peer.suspicion.is_some(),
             });
         }
+        for (computes, stores) in self.heard_of() {
+            let mut note = |index: u32, computing: u32| {
+                if let Some(fragment) = coverage.get_mut(index as usize) {
+                    fragment.computing += computing;
+                    fragment.storing += 1;
+                }
+            };
+            computes.iter().for_each(|index| note(index, 1));
+            stores.iter().for_each(|index| note(index, 0));
+        }
         for (index, fragment) in (0..).zip(&mut coverage) {
             fragment.ours = self.computes.contains(index);
             fragment.computing += u32::from(fragment.ours);
@@ -242,6 +267,7 @@ impl Node {
         Stats {
             model: self.config.model,
             peers,
+            membership: self.membership(&coverage),
             coverage,
             downloads: self.downloads.stats(),
             in_flight: self.dispatch.under_way(),

@@ -10,6 +10,8 @@ pub struct Stats {
     pub model: Option<ContentId>,
     /// Everybody connected, in the order of their names.
     pub peers: Vec<PeerStats>,
+    /// Everybody who takes part.
+    pub membership: Membership,
     /// One entry per fragment of the model, in the manifest's order.
     pub coverage: Vec<Coverage>,
     /// Downloads under way.
@@ -33,6 +35,24 @@ impl Stats {
             self.coverage.len(),
         )
     }
+}
+
+/// Everybody who takes part in the model's swarm besides this node, connected or heard of; of a large model, in those parts
+/// that concern this node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// How many there are.
+    pub members: usize,
+    /// How many of them were heard of by their heartbeats.
+    pub heard: usize,
+    /// How many of these say that they are reached at an address of their own.
+    pub dialled: usize,
+    /// Requests that they say are waiting there, all together.
+    pub waiting: u64,
+    /// Fragments of which there are fewer replicas than are wanted.
+    pub lacking: usize,
+    /// Fragments that this node is taking up.
+    pub taking: usize,
 }
 
 /// Totals since the start.

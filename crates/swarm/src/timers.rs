@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     Retry,
     /// Look for peers.
     Search,
+    /// Say what is held, and take up what is lacking.
+    Beat,
 }
 
 /// An ordered set of moments. Whoever sets one takes it away when its reason is gone, so it never outgrows the state

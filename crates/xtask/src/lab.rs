@@ -32,6 +32,10 @@ pub(crate) enum Experiment {
     Histories(Passed),
     /// How long a token takes in swarms of many nodes, and which decision saves how much: simulated.
     Latency(Passed),
+    /// Nodes are killed and frozen in mid-answer: it is the same, and each of them costs a moment.
+    Failover(Passed),
+    /// The swarm falls into two halves and grows together again: nothing is lost, and all is held as often as wanted.
+    Partition(Passed),
     /// Nodes and tabs come and go for an hour while somebody asks: all is answered, and nothing stays behind.
     Soak(Passed),
 }
@@ -93,6 +97,9 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Overhead(passed) => network("overhead", &Needs::Pages, passed),
         Experiment::Dht(passed) => network("dht", &Needs::Nothing, passed),
         Experiment::Hostile(passed) => network("hostile", &Needs::Nodes, passed),
+        Experiment::Failover(passed) => network("failover", &Needs::Tabs, passed),
+        // Its entry has the page.
+        Experiment::Partition(passed) => network("partition", &Needs::Tabs, passed),
         Experiment::Soak(passed) => network("soak", &Needs::Tabs, passed),
         Experiment::Survival(passed) => simulated("survival", passed),
         Experiment::Repair(passed) => simulated("repair", passed),

@@ -1,8 +1,8 @@
 //! Runs an experiment at full length and prints its table; `cargo xtask lab` calls it.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
-use e2e::experiments::{connect, dht, hostile, overhead, soak};
+use e2e::experiments::{connect, dht, failover, hostile, overhead, partition, soak};
 use std::{path::Path, time::Duration};
 
 /// Experiments with the network.
@@ -39,6 +39,42 @@ enum Experiment {
         /// Fragments, each announced by one node
         #[arg(long, default_value_t = 1000)]
         fragments: usize,
+    },
+    /// Nodes are killed and frozen in mid-answer: it is the same, and each of them costs a moment.
+    Failover {
+        /// Answers that are disturbed, each by another seed
+        #[arg(long, default_value_t = 20)]
+        seeds: u64,
+        /// The first of these seeds
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Native nodes that compute
+        #[arg(long, default_value_t = 12)]
+        workers: usize,
+        /// Tabs that do, too
+        #[arg(long, default_value_t = 3)]
+        tabs: usize,
+        /// Tokens of each answer
+        #[arg(long, default_value_t = 50)]
+        tokens: u32,
+        /// What it takes from one node to another, in milliseconds
+        #[arg(long, default_value_t = 10)]
+        delay: u64,
+    },
+    /// The swarm falls into two halves and grows together again: nothing is lost, and all is held as often as wanted.
+    Partition {
+        /// Nodes with room of their own, in two halves
+        #[arg(long, default_value_t = 8)]
+        nodes: usize,
+        /// For how many seconds they are apart
+        #[arg(long, default_value_t = 120)]
+        apart: u64,
+        /// How often nodes say what they hold, in seconds
+        #[arg(long, default_value_t = 10)]
+        heartbeat: u64,
+        /// What it takes from one node to another, in milliseconds
+        #[arg(long, default_value_t = 10)]
+        delay: u64,
     },
     /// Nodes and tabs come and go while somebody asks: all is answered, and nothing stays behind.
     Soak {
@@ -91,6 +127,40 @@ fn main() -> Result<()> {
             let options = dht::Options { nodes, fragments };
             ("dht", dht::run_blocking(options)?.to_string())
         }
+        Experiment::Failover {
+            seeds,
+            seed,
+            workers,
+            tabs,
+            tokens,
+            delay,
+        } => {
+            let outcome = failover::run_blocking(&failover::Options {
+                seeds,
+                first_seed: seed,
+                workers,
+                tabs,
+                tokens,
+                delay: Duration::from_millis(delay),
+            })?;
+            worse = outcome.worse();
+            ("failover", outcome.to_string())
+        }
+        Experiment::Partition {
+            nodes,
+            apart,
+            heartbeat,
+            delay,
+        } => {
+            let options = partition::Options {
+                nodes,
+                apart: Duration::from_secs(apart),
+                heartbeat: Duration::from_secs(heartbeat),
+                delay: Duration::from_millis(delay),
+            };
+            let table = partition::run_blocking(&options)?;
+            ("partition", table.to_string())
+        }
         Experiment::Soak { requests, minutes } => {
             let time = Duration::from_secs(60 * minutes);
             let options = soak::Options { requests, time };
@@ -111,23 +181,36 @@ fn main() -> Result<()> {
     };
     print!("{table}");
     if lab.write {
-        let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/network.md");
-        let text = std::fs::read_to_string(&document)?;
-        std::fs::write(&document, replaced(&text, name, &table)?)?;
+        write(name, &table)?;
     }
     // What was measured is of use in any case.
     ensure!(worse.is_empty(), "worse than allowed: {}", worse.join("; "));
     Ok(())
 }
 
-/// The document with this table in its place, which comments mark.
-fn replaced(document: &str, name: &str, table: &str) -> Result<String> {
+/// Where the tables of experiments are.
+const DOCUMENTS: [&str; 2] = ["network.md", "swarm.md"];
+
+/// Puts a table into the document that has a place for it.
+fn write(name: &str, table: &str) -> Result<()> {
+    for document in DOCUMENTS {
+        let document = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../docs")
+            .join(document);
+        let text = std::fs::read_to_string(&document)?;
+        if let Some(text) = replaced(&text, name, table) {
+            return Ok(std::fs::write(&document, text)?);
+        }
+    }
+    bail!("no document has a place for it")
+}
+
+/// The document with this table in its place, which comments mark; nothing if it has no such place.
+fn replaced(document: &str, name: &str, table: &str) -> Option<String> {
     let (start, end) = (format!("<!-- lab {name} -->\n"), "<!-- end -->");
-    let (before, rest) = document
-        .split_once(&start)
-        .with_context(|| format!("the document has no place for it: {start}"))?;
-    let (_, after) = rest.split_once(end).context("the place has no end")?;
-    Ok(format!("{before}{start}{table}{end}{after}"))
+    let (before, rest) = document.split_once(&start)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{start}{table}{end}{after}"))
 }
 
 #[cfg(test)]
@@ -139,6 +222,6 @@ mod tests {
         let document = "a\n<!-- lab dht -->\n| old |\n<!-- end -->\nb\n";
         let new = replaced(document, "dht", "| new |\n").unwrap();
         assert_eq!(new, "a\n<!-- lab dht -->\n| new |\n<!-- end -->\nb\n");
-        assert!(replaced(document, "other", "").is_err());
+        assert_eq!(replaced(document, "other", ""), None);
     }
 }

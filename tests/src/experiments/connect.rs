@@ -145,7 +145,7 @@ fn with_end<T>(
         Kind::Native => {
             let folder = tempfile::tempdir()?;
             let key = folder.path().join("node.key");
-            let node = network.worker_at(&site, &key)?;
+            let node = network.worker_behind(&site, &key)?;
             let program = Program::find()?.at(&site.host);
             test(&Running::Native {
                 program: &program,

@@ -1,5 +1,7 @@
 //! Headers of the messages. Bytes in bulk are never in a header: they are the message's body.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -125,6 +127,18 @@ pub enum FromNetwork {
         /// On which of the protocol's channels.
         channel: Channel,
     },
+    /// A node, connected or not, has said what it holds (the body).
+    Heartbeat {
+        /// Its id.
+        peer: ByteBuf,
+    },
+    /// Others see this node by this address.
+    Observed {
+        /// The address.
+        ip: IpAddr,
+        /// They can dial it there.
+        dialled: bool,
+    },
     /// The way to a peer and back was measured.
     RoundTrip {
         /// Its id.
@@ -179,6 +193,15 @@ pub enum ToNetwork {
         /// Digest of a model or fragment.
         key: ByteBuf,
     },
+    /// Spread the heartbeats of these shards of a model, and no others.
+    Watch {
+        /// The model's digest.
+        model: ByteBuf,
+        /// The shards.
+        shards: BTreeSet<u32>,
+    },
+    /// Spread this heartbeat (the body).
+    Publish,
     /// Make known that this node provides it.
     Announce {
         /// Digest of a model or fragment.

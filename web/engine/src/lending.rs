@@ -101,6 +101,7 @@ async fn take(engine: &Engine, index: FragmentIndex) -> bool {
     };
     let here = engine.update(|state| {
         state.claims.insert(index, claim);
+        state.node.taking(index, clock::now());
         state.stored.contains(&index)
     });
     if here == Some(true) {
@@ -109,6 +110,32 @@ async fn take(engine: &Engine, index: FragmentIndex) -> bool {
         spawn_local(get(engine.clone(), index, id));
     }
     true
+}
+
+/// The swarm lacks a fragment, and it is for this tab to lend it.
+pub(super) async fn take_up(engine: Engine, index: FragmentIndex) {
+    if !take(&engine, index).await {
+        engine.update(|state| state.node.not_taken(index, clock::now()));
+    }
+}
+
+/// Enough others lend a fragment, and another one takes its place here.
+pub(super) async fn let_go(engine: Engine, index: FragmentIndex) {
+    let known = engine.update(|state| {
+        state.claims.remove(&index);
+        state.release(index);
+        let small = state.model.as_ref().map(|model| model.small_fragments());
+        let needed = small.is_some_and(|small| small.contains(&index.0));
+        let store = state.store.clone().filter(|_| !needed);
+        (store, state.fragment_id(index))
+    });
+    if let Some((Some(store), Some(id))) = known {
+        let id = id.to_string();
+        // What cannot be deleted now can be another time.
+        if store.forget_fragment(&id).await.is_ok() {
+            engine.update(|state| state.forgotten(&id));
+        }
+    }
 }
 
 /// Fetches a claimed fragment.
@@ -205,6 +232,7 @@ impl State {
     pub(super) fn wish_to_lend(&mut self, fragments: u32) {
         self.lend = fragments;
         self.lend_at_most = None;
+        self.node.set_capacity(fragments as usize);
         if self.problem == Some(Problem::Quota) {
             self.problem = None;
         }
@@ -213,7 +241,8 @@ impl State {
     fn next_step(&self, siblings: &BTreeSet<FragmentIndex>, partial: &[String]) -> Step {
         let wanted = self.lend.min(self.lend_at_most.unwrap_or(u32::MAX)) as usize;
         if self.claims.len() > wanted {
-            let replicas = |index: &&FragmentIndex| self.node.replicas(**index);
+            let replicas = self.node.replicas_of_all();
+            let replicas = |index: &&FragmentIndex| replicas.get(index.0 as usize).copied();
             return match self.claims.keys().max_by_key(replicas) {
                 Some(index) => Step::GiveBack(*index),
                 None => Step::Enough,
@@ -226,7 +255,7 @@ impl State {
         taken.extend(self.claims.keys());
         let room = wanted - self.claims.len();
         let mut candidates = self.preferred(&taken, partial);
-        candidates.extend(self.node.assign(room, &taken));
+        candidates.extend(self.node.assign(room, &taken, clock::now()));
         if candidates.is_empty() {
             Step::Enough
         } else {
@@ -236,20 +265,21 @@ impl State {
 
     /// Fragments that are here already, wholly or in part, unless others are much rarer.
     fn preferred(&self, taken: &BTreeSet<FragmentIndex>, partial: &[String]) -> Vec<FragmentIndex> {
+        let all = self.node.replicas_of_all();
+        let replicas = |index: FragmentIndex| all.get(index.0 as usize).copied().unwrap_or(0);
         let free = self.node.catalogue().indices();
         let free = free.filter(|index| !taken.contains(index));
-        let Some(rarest) = free.map(|index| self.node.replicas(index)).min() else {
+        let Some(rarest) = free.map(replicas).min() else {
             return Vec::new();
         };
         // What nobody has is needed most; otherwise one replica more or less is not worth a download.
         let rare_enough = if rarest == 0 { 0 } else { rarest + 1 };
         let partial = partial.iter().filter_map(|id| self.index_of(id));
         let here = self.stored.iter().copied().chain(partial);
-        let fits = |index: &FragmentIndex| {
-            !taken.contains(index) && self.node.replicas(*index) <= rare_enough
-        };
+        let fits =
+            |index: &FragmentIndex| !taken.contains(index) && replicas(*index) <= rare_enough;
         let mut here: Vec<_> = here.filter(fits).collect();
-        here.sort_by_key(|index| (!self.stored.contains(index), self.node.replicas(*index)));
+        here.sort_by_key(|index| (!self.stored.contains(index), replicas(*index)));
         here
     }
 
@@ -267,6 +297,8 @@ impl State {
     /// What was fetched cannot be stored: do not try again until something changes.
     fn no_room(&mut self, index: FragmentIndex, error: store::Error) {
         self.claims.remove(&index);
+        self.node.not_taken(index, clock::now());
+        self.node.set_capacity(self.claims.len());
         self.lend_at_most = Some(self.claims.len() as u32);
         self.problem = Some(problem(error));
         self.lent_enough();
@@ -274,6 +306,7 @@ impl State {
 
     fn give_back(&mut self, index: FragmentIndex) {
         self.claims.remove(&index);
+        self.node.not_taken(index, clock::now());
         let waited_for: Vec<_> = self
             .incoming
             .iter()

@@ -21,6 +21,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use protocol::Heartbeat;
 use swarm::{ComputeError, Event, PeerId, Ticket};
 use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
@@ -174,6 +175,15 @@ impl Engine {
                         None => return,
                     }
                 }
+                FromNetwork::Heartbeat { peer } => match Heartbeat::decode(body) {
+                    Ok(heartbeat) => Event::Heartbeat {
+                        peer: PeerId::new(&peer),
+                        heartbeat,
+                    },
+                    // The page decoded and encoded it itself a moment ago.
+                    Err(_) => return,
+                },
+                FromNetwork::Observed { ip, dialled } => Event::Observed { ip, dialled },
                 FromNetwork::RoundTrip { peer, milliseconds } => {
                     let peer = PeerId::new(&peer);
                     let time = Duration::from_secs_f64(milliseconds.max(0.0) / 1e3);

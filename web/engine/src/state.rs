@@ -21,7 +21,9 @@ use web_bridge::{
     transfer,
 };
 
-use super::{Engine, asking::Asking, clock, joining::Incoming, library::Library, report::Report};
+use super::{
+    Engine, asking::Asking, clock, joining::Incoming, lending, library::Library, report::Report,
+};
 
 /// Requests given to each compute worker at a time: one is computed while the next is on its way.
 const SLOTS_PER_WORKER: usize = 2;
@@ -81,11 +83,15 @@ impl State {
         let mut config = Config::new(PeerId::new(&join.peer));
         config.agent = concat!("iap2p-web/", env!("CARGO_PKG_VERSION")).into();
         config.compute_slots = slots(compute.len());
+        // As many bits as a number of the browser has.
+        config.run = (js_sys::Math::random() * 2_f64.powi(53)) as u64;
+        let mut node = Node::new(config);
+        node.set_capacity(join.lend as usize);
         Self {
             page,
             employed: compute.len(),
             compute,
-            node: Node::new(config),
+            node,
             online: true,
             names: BTreeMap::new(),
             store: None,
@@ -163,6 +169,19 @@ impl State {
             Action::Announce { key } => {
                 let key = ByteBuf::from(key.0);
                 self.network(ToNetwork::Announce { key }, None);
+            }
+            Action::Watch { model, shards } => {
+                let model = ByteBuf::from(model.0);
+                self.network(ToNetwork::Watch { model, shards }, None);
+            }
+            Action::Publish { heartbeat } => {
+                self.network(ToNetwork::Publish, Some(&heartbeat.encode()));
+            }
+            Action::TakeUp { fragment } => {
+                spawn_local(lending::take_up(engine.clone(), fragment));
+            }
+            Action::LetGo { fragment } => {
+                spawn_local(lending::let_go(engine.clone(), fragment));
             }
             Action::Compute {
                 ticket,

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 use futures_util::StreamExt;
 use leptos::logging;
 use network::{Config, Event, Events, Handle, Identity, Multiaddr, Path, PeerId, Transport};
-use protocol::Message;
+use protocol::{Heartbeat, Message};
 use serde_bytes::ByteBuf;
 use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
@@ -117,6 +117,16 @@ impl Network {
                     self.handle.find_providers(key);
                 }
             }
+            ToNetwork::Watch { model, shards } => {
+                if let Ok(model) = <[u8; 32]>::try_from(&model[..]) {
+                    self.handle.watch(model, shards);
+                }
+            }
+            ToNetwork::Publish => {
+                if let Ok(heartbeat) = Heartbeat::decode(body) {
+                    self.handle.publish(heartbeat);
+                }
+            }
             ToNetwork::Announce { key } => {
                 if let Ok(key) = <[u8; 32]>::try_from(&key[..]) {
                     self.handle.provide(key);
@@ -201,6 +211,11 @@ fn translate(event: Event) -> Option<(FromNetwork, Vec<u8>)> {
             let peer = name(peer);
             return Some((FromNetwork::Message { peer, channel }, body));
         }
+        Event::Heartbeat { peer, heartbeat } => {
+            let peer = name(peer);
+            return Some((FromNetwork::Heartbeat { peer }, heartbeat.encode()));
+        }
+        Event::Observed { ip, dialled } => FromNetwork::Observed { ip, dialled },
         Event::RoundTrip { peer, time } => FromNetwork::RoundTrip {
             peer: name(peer),
             milliseconds: time.as_secs_f64() * 1e3,

@@ -110,7 +110,7 @@ impl Driver {
         lock(&self.ends.shared).peers.remove(&peer);
         if acquainted {
             if brief {
-                self.discovery.note_unreachable(peer);
+                self.discovery.leave_alone(peer);
             }
             self.emit(Event::Disconnected { peer });
         }

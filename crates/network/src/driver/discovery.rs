@@ -39,11 +39,18 @@ const MAX_ANNOUNCEMENTS: usize = 2;
 /// When announcements are repeated that took too long: not at once, others have as much to do.
 const RETRY: Duration = Duration::from_secs(30);
 
+/// When a peer is dialled in another way, too, that does not answer yet. It may have been started again elsewhere, and to
+/// find out that nobody is there any more takes ten times as long.
+const BESIDE_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a peer that could not be reached is left alone.
 const UNREACHABLE: Duration = Duration::from_secs(60);
 
 /// How many of those are remembered.
 const MAX_UNREACHABLE: usize = 4096;
+
+/// How many addresses of such a peer are remembered.
+const MAX_TRIED: usize = 32;
 
 /// How many peers are sought at a time.
 const MAX_SOUGHT: usize = 1024;
@@ -62,11 +69,26 @@ pub(super) struct Discovery {
     /// A time is set to announce all of it again.
     announcing: bool,
     searches: HashMap<kad::QueryId, Search>,
-    /// Dials that are under way, with what to try next should they fail.
-    dials: HashMap<ConnectionId, (PeerId, Vec<Multiaddr>)>,
+    dials: HashMap<ConnectionId, Dial>,
     /// Peers to get to know as soon as they are connected, whoever dials them.
     sought: HashSet<PeerId>,
-    unreachable: HashMap<PeerId, Instant>,
+    unreachable: HashMap<PeerId, Unreachable>,
+}
+
+/// A dial that is under way.
+struct Dial {
+    peer: PeerId,
+    /// What to try next should it fail or take long.
+    later: Vec<Multiaddr>,
+    /// What was tried by then.
+    tried: Vec<Multiaddr>,
+}
+
+/// Somebody who is left alone for a while.
+struct Unreachable {
+    since: Instant,
+    /// Where it was not found: it may be elsewhere by now. Nothing if that does not matter.
+    tried: Option<Vec<Multiaddr>>,
 }
 
 struct Search {
@@ -92,22 +114,40 @@ impl Discovery {
         self.sought.insert(peer);
     }
 
-    fn is_unreachable(&self, peer: PeerId) -> bool {
-        self.unreachable
-            .get(&peer)
-            .is_some_and(|since| since.elapsed() < UNREACHABLE)
+    /// Those of a peer's addresses where it is worth looking for it.
+    fn untried(&self, peer: PeerId, mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+        let left_alone = self.unreachable.get(&peer);
+        if let Some(Unreachable { tried, .. }) =
+            left_alone.filter(|it| it.since.elapsed() < UNREACHABLE)
+        {
+            let tried = |it: &Multiaddr| tried.as_ref().is_none_or(|tried| tried.contains(it));
+            addresses.retain(|address| !tried(address));
+        }
+        addresses
     }
 
-    pub(super) fn note_unreachable(&mut self, peer: PeerId) {
+    /// Leaves a peer alone for a while, wherever it is.
+    pub(super) fn leave_alone(&mut self, peer: PeerId) {
+        self.note_unreachable(peer, None);
+    }
+
+    fn note_unreachable(&mut self, peer: PeerId, tried: Option<Vec<Multiaddr>>) {
         self.sought.remove(&peer);
         if self.unreachable.len() >= MAX_UNREACHABLE {
             self.unreachable.clear();
         }
-        self.unreachable.insert(peer, Instant::now());
+        let since = Instant::now();
+        let mut noted = Unreachable { since, tried };
+        if let (Some(before), Some(tried)) = (self.unreachable.remove(&peer), &mut noted.tried) {
+            let before = before.tried.unwrap_or_default();
+            tried.extend(before);
+            tried.truncate(MAX_TRIED);
+        }
+        self.unreachable.insert(peer, noted);
     }
 
     fn is_dialling(&self, peer: PeerId) -> bool {
-        self.dials.values().any(|(dialled, _)| *dialled == peer)
+        self.dials.values().any(|dial| dial.peer == peer)
     }
 }
 
@@ -299,24 +339,32 @@ impl Driver {
         let Some(search) = self.discovery.searches.get_mut(&id) else {
             return;
         };
-        if peer == local || !search.found.insert(peer) || search.dialled >= MAX_DIALS {
+        // Who was named before may be named with other addresses now: it was started again, and not everybody knows yet.
+        let is_new = search.found.insert(peer);
+        if peer == local || search.dialled >= MAX_DIALS {
             return;
         }
         let key = search.key;
-        if self.discovery.is_unreachable(peer) {
+        if self.swarm.is_connected(&peer) {
+            if is_new {
+                self.acquaint(peer);
+            }
             return;
         }
-        if self.swarm.is_connected(&peer) {
-            return self.acquaint(peer);
-        }
         if self.discovery.is_dialling(peer) {
+            return;
+        }
+        let (direct, relayed) = self.addresses_of(key, peer);
+        let direct = self.discovery.untried(peer, direct);
+        let relayed = self.discovery.untried(peer, relayed);
+        if direct.is_empty() && relayed.is_empty() {
             return;
         }
         if let Some(search) = self.discovery.searches.get_mut(&id) {
             search.dialled += 1;
         }
-        let (direct, relayed) = self.addresses_of(key, peer);
-        self.dial_in_turn(peer, direct, relayed);
+        let condition = PeerCondition::DisconnectedAndNotDialing;
+        self.dial_in_turn(peer, [direct, relayed], Vec::new(), condition);
     }
 
     /// What is known of a provider's addresses while the search goes on: direct ones, and those through a relay.
@@ -349,44 +397,96 @@ impl Driver {
         (direct, relayed)
     }
 
-    /// Direct addresses first: the quickest of all would often be the relay.
-    fn dial_in_turn(&mut self, peer: PeerId, first: Vec<Multiaddr>, then: Vec<Multiaddr>) {
+    /// Direct addresses first, with a head start: the quickest of all would often be the relay.
+    fn dial_in_turn(
+        &mut self,
+        peer: PeerId,
+        [first, then]: [Vec<Multiaddr>; 2],
+        mut tried: Vec<Multiaddr>,
+        condition: PeerCondition,
+    ) {
         let (now, later) = if first.is_empty() {
             (then, Vec::new())
         } else {
             (first, then)
         };
         if now.is_empty() {
-            return self.discovery.note_unreachable(peer);
+            return self.discovery.note_unreachable(peer, Some(tried));
         }
+        tried.extend(now.iter().cloned());
         let options = DialOpts::peer_id(peer)
-            .addresses(now)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(now.clone())
+            .condition(condition)
             .build();
         let id = options.connection_id();
         // The DHT may be dialling it, too.
         self.discovery.seek(peer);
         match self.swarm.dial(options) {
             Ok(()) => {
-                self.discovery.dials.insert(id, (peer, later));
+                if !later.is_empty() {
+                    self.after(BESIDE_AFTER, Done::DialLater(id));
+                }
+                let dial = Dial { peer, later, tried };
+                self.discovery.dials.insert(id, dial);
             }
-            Err(libp2p::swarm::DialError::DialPeerConditionFalse(_)) => {}
+            Err(libp2p::swarm::DialError::DialPeerConditionFalse(_)) => {
+                // The DHT may be dialling it where it was before.
+                let addresses = [now, later];
+                self.after(BESIDE_AFTER, Done::DialBeside { peer, addresses });
+            }
             Err(error) => {
                 tracing::debug!(%peer, %error, "cannot dial");
-                self.discovery.note_unreachable(peer);
+                self.discovery.note_unreachable(peer, Some(tried));
             }
+        }
+    }
+
+    /// Somebody else's dial takes long, if it has not succeeded: the peer is dialled besides.
+    pub(super) fn dial_beside(&mut self, peer: PeerId, addresses: [Vec<Multiaddr>; 2]) {
+        if !self.swarm.is_connected(&peer) && !self.discovery.is_dialling(peer) {
+            self.dial_in_turn(peer, addresses, Vec::new(), PeerCondition::Disconnected);
+        }
+    }
+
+    /// A dial takes long: what is to be tried next is tried besides.
+    pub(super) fn dial_later(&mut self, id: ConnectionId) {
+        let Some(dial) = self.discovery.dials.get_mut(&id) else {
+            return;
+        };
+        let (peer, addresses) = (dial.peer, std::mem::take(&mut dial.later));
+        if addresses.is_empty() {
+            return;
+        }
+        dial.tried.extend(addresses.iter().cloned());
+        let options = DialOpts::peer_id(peer)
+            .addresses(addresses)
+            .condition(PeerCondition::Disconnected)
+            .build();
+        let beside = options.connection_id();
+        if self.swarm.dial(options).is_ok() {
+            let dial = Dial {
+                peer,
+                later: Vec::new(),
+                tried: Vec::new(),
+            };
+            self.discovery.dials.insert(beside, dial);
         }
     }
 
     /// Says whether the failed dial was one of these.
     pub(super) fn provider_dial_failed(&mut self, id: ConnectionId) -> bool {
-        let Some((peer, later)) = self.discovery.dials.remove(&id) else {
+        let Some(Dial { peer, later, tried }) = self.discovery.dials.remove(&id) else {
             return false;
         };
+        let mut others = self.discovery.dials.values_mut();
         if self.swarm.is_connected(&peer) {
             self.acquaint(peer);
+        } else if let Some(other) = others.find(|it| it.peer == peer && later.is_empty()) {
+            // It may succeed yet.
+            other.tried.extend(tried);
         } else {
-            self.dial_in_turn(peer, later, Vec::new());
+            let condition = PeerCondition::Disconnected;
+            self.dial_in_turn(peer, [later, Vec::new()], tried, condition);
         }
         true
     }

@@ -1,7 +1,7 @@
 //! What libp2p reports, sorted.
 
 use libp2p::{
-    Multiaddr, PeerId, identify,
+    Multiaddr, PeerId, gossipsub, identify,
     multiaddr::Protocol,
     relay,
     swarm::{ConnectionId, DialError, ListenError, SwarmEvent},
@@ -12,6 +12,7 @@ use crate::{
     Event,
     behaviour::BehaviourEvent,
     handle::lock,
+    observed,
     transport::{self, MAX_ADDRESSES, is_relayed, with_peer},
 };
 
@@ -91,6 +92,22 @@ impl Driver {
         match event {
             BehaviourEvent::Streams(event) => self.stream_event(event),
             BehaviourEvent::Kad(event) => self.kad_event(event),
+            BehaviourEvent::Gossip(gossipsub::Event::Message {
+                propagation_source,
+                message_id,
+                message,
+            }) => {
+                let (acceptance, heard) = self.gossip.read(&message);
+                let gossip = &mut self.swarm.behaviour_mut().gossip;
+                gossip.0.report_message_validation_result(
+                    &message_id,
+                    &propagation_source,
+                    acceptance,
+                );
+                if let Some((peer, heartbeat)) = heard {
+                    self.emit(Event::Heartbeat { peer, heartbeat });
+                }
+            }
             BehaviourEvent::Turn(event) => self.turn_event(event),
             #[cfg(not(target_arch = "wasm32"))]
             BehaviourEvent::Probing(event) => tracing::debug!(?event),
@@ -121,8 +138,24 @@ impl Driver {
             self.route(peer, usable.take(MAX_ADDRESSES).cloned());
             self.note_listener(peer, info);
         }
+        self.observed_by(peer, connection, &info.observed_addr);
         self.bootstrap_identified(peer, connection, info);
         self.upgrade_identified(peer, info);
+    }
+
+    /// A peer sees this node by that address; through a relay it would see the relay's.
+    fn observed_by(&mut self, peer: PeerId, connection: ConnectionId, address: &Multiaddr) {
+        let connections = self.peers.get(&peer).map(|it| &it.connections);
+        let connection = connections.and_then(|all| all.iter().find(|it| it.id == connection));
+        if connection.is_none_or(|it| it.path.relayed) {
+            return;
+        }
+        if let Some(ip) = self.observed.note(peer, address) {
+            let is_here =
+                |address: &Multiaddr| !is_relayed(address) && observed::ip(address) == Some(ip);
+            let dialled = self.swarm.external_addresses().any(is_here);
+            self.emit(Event::Observed { ip, dialled });
+        }
     }
 
     fn dial_failed(&mut self, id: ConnectionId, error: &DialError) {

@@ -63,7 +63,7 @@ impl Driver {
             tracing::debug!(%peer, ?channel, "does not go on with what it has begun");
             lock(&self.ends.shared).refusals.count_stalled();
             let _ = self.swarm.disconnect_peer_id(peer);
-            self.discovery.note_unreachable(peer);
+            self.discovery.leave_alone(peer);
         }
         self.plan_watch();
     }

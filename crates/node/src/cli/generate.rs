@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use inference::session::{Event, FinishReason, Generation, Logits};
 use inference::template::{Message, Role};
-use inference::tokenizer::Encode;
+use inference::tokenizer::{Encode, Token};
 use serde::Serialize;
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Print token ids, text and who computed as one JSON object
     #[arg(long)]
     json: bool,
+    /// The same, and before it one JSON object per line for each token, as soon as it is there
+    #[arg(long, conflicts_with = "json")]
+    json_events: bool,
     #[command(flatten)]
     computing: Computing,
     #[command(flatten)]
@@ -64,6 +67,16 @@ struct Report {
     resent: u64,
     seconds: f64,
     tokens_per_second: f64,
+}
+
+/// One token of the answer.
+#[derive(Serialize)]
+struct Said<'a> {
+    token: Token,
+    /// What is complete with it; often nothing.
+    text: &'a str,
+    /// Since the prompt was given.
+    seconds: f64,
 }
 
 impl Options {
@@ -101,10 +114,17 @@ impl Options {
         let mut first_token = None;
         backend.run(&mut session, &mut tally, &AtomicBool::new(false), |event| {
             match event {
-                Event::Thinking { text: more, .. } | Event::Token { text: more, .. } => {
+                Event::Thinking { token, text: more } | Event::Token { token, text: more } => {
                     first_token.get_or_insert_with(Instant::now);
-                    if !self.json {
-                        let mut out = std::io::stdout().lock();
+                    let mut out = std::io::stdout().lock();
+                    if self.json_events {
+                        let said = Said {
+                            token,
+                            text: &more,
+                            seconds: started.elapsed().as_secs_f64(),
+                        };
+                        writeln!(out, "{}", serde_json::to_string(&said)?)?;
+                    } else if !self.json {
                         out.write_all(more.as_bytes())?;
                         out.flush()?;
                     }
@@ -120,7 +140,7 @@ impl Options {
             (tokens.len().saturating_sub(1)) as f64 / first.elapsed().as_secs_f64().max(1e-9)
         });
         let mut out = std::io::stdout().lock();
-        if self.json {
+        if self.json || self.json_events {
             let parts = session.parts();
             let totals = ready.runtime.block_on(backend.totals()).unwrap_or_default();
             let report = Report {

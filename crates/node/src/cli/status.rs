@@ -94,6 +94,16 @@ fn in_words(node: &Status) -> String {
             "  {} fragments: somebody computes on {}, this node on {}",
             model.fragments, model.covered, model.computes
         ));
+        lines.push(format!(
+            "  {} other nodes take part ({} with an address of their own); of {} heartbeats are heard, {} requests wait there",
+            model.members, model.dialled, model.heard, model.waiting
+        ));
+        if model.lacking > 0 {
+            lines.push(format!(
+                "  {} fragments have fewer replicas than are wanted, this node is taking up {}",
+                model.lacking, model.taking
+            ));
+        }
     }
     let requests = &node.requests;
     lines.push(format!(
@@ -200,6 +210,12 @@ mod tests {
                 fragments: 11,
                 covered: 9,
                 computes: 3,
+                lacking: 4,
+                taking: 1,
+                members: 5,
+                heard: 4,
+                dialled: 2,
+                waiting: 7,
             }),
             connections: vec![Connection {
                 peer: "12D3KooWB".into(),
@@ -216,6 +232,8 @@ mod tests {
         for part in [
             "serve 12D3KooWA (iap2p/0.1.0), running for 2 minutes",
             "11 fragments: somebody computes on 9, this node on 3",
+            "5 other nodes take part (2 with an address of their own); of 4 heartbeats are heard, 7 requests wait there",
+            "4 fragments have fewer replicas than are wanted, this node is taking up 1",
             "webrtc, relayed",
             "12.3 ms",
             "2.00 KiB",

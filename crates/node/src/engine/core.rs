@@ -2,7 +2,7 @@
 
 mod fetches;
 
-use super::{Command, Notice, Outcome, network_peer, peer_name, swarm_peer};
+use super::{Command, Notice, Order, Outcome, network_peer, peer_name, swarm_peer};
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId};
 use futures::StreamExt;
@@ -52,6 +52,8 @@ pub(super) struct Core {
     replies: HashMap<RequestId, SyncSender<Outcome>>,
     fetches: HashMap<DownloadId, fetches::Fetch>,
     web_seeds: Vec<String>,
+    /// Whoever has the fragments' files.
+    orders: Option<mpsc::Sender<Order>>,
     results: mpsc::Sender<Done>,
     results_end: Option<mpsc::Receiver<Done>>,
 }
@@ -73,6 +75,7 @@ impl Core {
             replies: HashMap::new(),
             fetches: HashMap::new(),
             web_seeds: Vec::new(),
+            orders: None,
             results,
             results_end: Some(results_end),
         }
@@ -142,6 +145,14 @@ impl Core {
                 peer: swarm_peer(&peer),
                 reason,
             },
+            network::Event::Heartbeat { peer, heartbeat } => Event::Heartbeat {
+                peer: swarm_peer(&peer),
+                heartbeat,
+            },
+            network::Event::Observed { ip, dialled } => {
+                debug!(%ip, dialled, "seen by others");
+                Event::Observed { ip, dialled }
+            }
             network::Event::RoundTrip { peer, time } => Event::RoundTrip {
                 peer: swarm_peer(&peer),
                 time,
@@ -214,7 +225,17 @@ impl Core {
                 done,
             } => self.fetch(content, have, keep, done),
             Command::Assign { count, reply } => {
-                _ = reply.send(self.node.assign(count, &Default::default()))
+                _ = reply.send(self.node.assign(count, &Default::default(), now))
+            }
+            Command::Taking(fragments) => {
+                for fragment in fragments {
+                    self.node.taking(fragment, now);
+                }
+            }
+            Command::NotTaken(fragment) => self.node.not_taken(fragment, now),
+            Command::Capacity { fragments, orders } => {
+                self.orders = Some(orders);
+                self.node.set_capacity(fragments);
             }
             Command::Stats(reply) => _ = reply.send(self.node.stats()),
         }
@@ -242,8 +263,24 @@ impl Core {
             .set_holdings(computes.map(FragmentIndex), stores, now);
     }
 
+    /// Whether somebody will carry it out.
+    fn order(&self, order: Order) -> bool {
+        let orders = self.orders.as_ref();
+        orders.is_some_and(|orders| orders.try_send(order).is_ok())
+    }
+
+    /// A fragment is not held any more.
+    fn let_go(&mut self, fragment: FragmentIndex) {
+        self.fragments.remove(&fragment.0);
+        if let Some(info) = self.node.catalogue().get(fragment) {
+            self.by_content.remove(&info.content);
+        }
+        // A file that stays is found when the node starts again.
+        let _ = self.order(Order::LetGo(fragment));
+    }
+
     /// Content has changed since it was verified: it is neither given nor computed on any longer.
-    fn let_go(&mut self, content: ContentId, now: Duration) {
+    fn damaged(&mut self, content: ContentId, now: Duration) {
         if self.by_content.remove(&content).is_none() {
             return;
         }
@@ -283,6 +320,15 @@ impl Core {
                 }
                 Action::FindPeers { key } => self.network.find_providers(key.0),
                 Action::Announce { key } => self.network.provide(key.0),
+                Action::Watch { model, shards } => self.network.watch(model.0, shards),
+                Action::Publish { heartbeat } => self.network.publish(heartbeat),
+                Action::TakeUp { fragment } => {
+                    if !self.order(Order::TakeUp(fragment)) {
+                        let now = self.now();
+                        self.node.not_taken(fragment, now);
+                    }
+                }
+                Action::LetGo { fragment } => self.let_go(fragment),
                 Action::Compute {
                     ticket,
                     fragment,
@@ -424,7 +470,7 @@ impl Core {
                 bytes,
             } => self.fetched_web(download, good, bytes),
             Done::Event(event) => self.node.handle_event(event, now),
-            Done::Damaged(content) => self.let_go(content, now),
+            Done::Damaged(content) => self.damaged(content, now),
             Done::Checked {
                 download,
                 good,

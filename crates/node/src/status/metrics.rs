@@ -251,6 +251,21 @@ impl Collector for Status {
                     "Fragments that this node computes on",
                     model.computes,
                 ),
+                (
+                    "lacking_fragments",
+                    "Fragments that have fewer replicas than are wanted",
+                    model.lacking,
+                ),
+                (
+                    "members",
+                    "Nodes that take part besides this one, connected or heard of",
+                    model.members,
+                ),
+                (
+                    "heard_members",
+                    "Nodes whose heartbeats were heard",
+                    model.heard,
+                ),
             ] {
                 family(e, (name, help, None), [(vec![], gauge(count))])?;
             }

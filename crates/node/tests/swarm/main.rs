@@ -6,5 +6,6 @@ mod answers;
 #[path = "../common/mod.rs"]
 mod common;
 mod fetches;
+mod healing;
 mod status;
 mod world;

@@ -20,6 +20,8 @@ impl Study {
             ("requests asked of another, too", self.total.asked_again),
             ("bans", self.total.banned as u64),
             ("cuts into two halves", self.total.cuts as u64),
+            ("fragments taken up", self.total.taken_up as u64),
+            ("fragments let go", self.total.let_go as u64),
             ("promises broken", self.broken.len() as u64),
         ];
         let rows = rows.map(|(what, count)| vec![what.to_owned(), count.to_string()]);

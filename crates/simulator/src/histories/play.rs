@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
-use swarm::{DownloadId, FragmentIndex, PeerId, Priority, RequestId};
+use swarm::{Config, DownloadId, FragmentIndex, PeerId, Priority, RequestId};
 
 use crate::world::{MS, Manner, S, World, compute, name};
 
 const FRAGMENTS: u32 = 6;
+/// Those of them that somebody always has. The others come and go with those who hold them.
+const LASTING: u32 = 5;
 /// Three blocks.
 const BYTES: u64 = 600_000;
 /// The most that are there at the same time.
@@ -29,6 +31,10 @@ pub struct Played {
     pub banned: usize,
     /// Times that the swarm was cut into two halves.
     pub cuts: usize,
+    /// Fragments that were taken up because they had too few replicas.
+    pub taken_up: usize,
+    /// Fragments that were let go because they had too many.
+    pub let_go: usize,
 }
 
 /// A promise that was broken.
@@ -88,8 +94,8 @@ pub fn play(seed: u64) -> Result<Played, Broken> {
     world.set_jitter(move || MS * jitter.random_range(0..most));
     // They stay, and on either side of a cut there is one.
     for rock in rocks() {
-        let all: Vec<_> = (0..FRAGMENTS).collect();
-        world.join(rock, &all);
+        let all: Vec<_> = (0..LASTING).collect();
+        world.join_with(rock, &all, beat_often);
     }
     let mut history = History {
         world,
@@ -105,7 +111,9 @@ pub fn play(seed: u64) -> Result<Played, Broken> {
     history.played.steps = history.rng.random_range(20..120);
     let result = (0..history.played.steps)
         .try_for_each(|_| {
+            let before = history.holders();
             history.step();
+            history.nothing_lost(&before)?;
             history.bounds()
         })
         .and_then(|()| history.end());
@@ -117,6 +125,11 @@ pub fn play(seed: u64) -> Result<Played, Broken> {
             log: history.world.log,
         }),
     }
+}
+
+/// So that much happens in a short time.
+fn beat_often(config: &mut Config) {
+    config.heartbeat = 5 * S;
 }
 
 fn rocks() -> [&'static str; 2] {
@@ -168,7 +181,7 @@ impl History {
 
     fn ask(&mut self) {
         let by = self.anybody();
-        let fragment = self.rng.random_range(0..FRAGMENTS);
+        let fragment = self.rng.random_range(0..LASTING);
         let body = self.rng.random();
         let priority = Priority::ALL[self.rng.random_range(0..Priority::ALL.len())];
         let id = self.world.ask_with(priority, &by, fragment, vec![body]);
@@ -182,7 +195,7 @@ impl History {
 
     fn fetch(&mut self) {
         let by = self.anybody();
-        let fragment = self.rng.random_range(0..FRAGMENTS);
+        let fragment = self.rng.random_range(0..LASTING);
         let content = self.world.fragment(fragment);
         if self.world.get(&by).content.contains_key(&content) {
             return;
@@ -201,7 +214,9 @@ impl History {
         let holds: Vec<_> = (0..FRAGMENTS)
             .filter(|_| self.rng.random_bool(0.4))
             .collect();
-        self.world.join(&visitor, &holds);
+        self.world.join_with(&visitor, &holds, beat_often);
+        let room = holds.len() + self.rng.random_range(0..3);
+        self.world.get(&peer).node.set_capacity(room);
         let pace = MS * self.rng.random_range(1..60);
         self.world.get(&peer).pace = pace;
     }
@@ -283,6 +298,31 @@ impl History {
         }
     }
 
+    /// Who has each fragment.
+    fn holders(&self) -> Vec<BTreeSet<PeerId>> {
+        let holders = |index: u32| {
+            let content = self.world.fragment(index);
+            let all = self.world.inhabitants.iter();
+            let all = all.filter(|(_, it)| it.content.contains_key(&content));
+            all.map(|(who, _)| who.clone()).collect()
+        };
+        (0..FRAGMENTS).map(holders).collect()
+    }
+
+    /// As long as somebody stays who had a fragment, somebody has it.
+    fn nothing_lost(&self, before: &[BTreeSet<PeerId>]) -> Result<(), String> {
+        for (index, (before, after)) in before.iter().zip(self.holders()).enumerate() {
+            let stay = |who: &&PeerId| self.world.inhabitants.contains_key(*who);
+            let stayed: Vec<_> = before.iter().filter(stay).collect();
+            if after.is_empty() && !stayed.is_empty() {
+                return Err(format!(
+                    "nobody has fragment {index} any more, though {stayed:?} stayed"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Nobody holds more than it may.
     fn bounds(&self) -> Result<(), String> {
         for (who, it) in &self.world.inhabitants {
@@ -317,8 +357,12 @@ impl History {
                 .all(|it| world.get(&it.by).done.contains(&it.id))
         });
         self.answers()?;
+        let before = self.holders();
         // Until all that was late has come and gone.
         self.world.run(200 * S);
+        self.nothing_lost(&before)?;
+        self.played.taken_up = self.world.taken_up;
+        self.played.let_go = self.world.let_go;
         self.quiet()
     }
 
@@ -357,7 +401,12 @@ impl History {
             let it = self.world.get(who);
             let totals = it.node.stats().totals;
             let stats = it.node.stats();
-            if (stats.in_flight, stats.waiting, stats.downloads.len()) != (0, 0, 0)
+            // What is taken up may be with somebody who does not give it.
+            let own = stats
+                .downloads
+                .len()
+                .saturating_sub(stats.membership.taking);
+            if (stats.in_flight, stats.waiting, own) != (0, 0, 0)
                 || stats.peers.iter().any(|peer| peer.in_flight > 0)
             {
                 return Err(format!(

@@ -29,6 +29,8 @@ pub fn run(first: u64, seeds: u64, mut told: impl FnMut(u64)) -> Study {
                 total.asked_again += played.asked_again;
                 total.banned += played.banned;
                 total.cuts += played.cuts;
+                total.taken_up += played.taken_up;
+                total.let_go += played.let_go;
             }
             Err(broken) => study.broken.push(broken),
         }

@@ -2,9 +2,10 @@
 
 use super::{Happening, MS, Manner, World, compute, name_of};
 use bytes::Bytes;
-use protocol::Message;
+use protocol::{Heartbeat, Message};
+use std::collections::BTreeSet;
 use std::time::Duration;
-use swarm::{Action, ComputeError, ContentId, Event, PeerId, Ticket};
+use swarm::{Action, ComputeError, Content, ContentId, DownloadId, Event, PeerId, Ticket};
 
 impl World {
     pub(super) fn plan(&mut self, who: &PeerId, after: Duration, happening: Happening) {
@@ -96,6 +97,7 @@ impl World {
                     let good = name_of(&i.files[&download]) == i.wanted[&download];
                     if good {
                         i.done.insert(download);
+                        self.keep(who, download);
                     }
                     self.plan(who, MS, Happening::Tell(Event::Verified { download, good }));
                 }
@@ -121,9 +123,59 @@ impl World {
                     self.unlink(who, &peer);
                 }
                 Action::Disconnect { peer } => self.unlink(who, &peer),
-                Action::FindPeers { .. } | Action::Announce { .. } | Action::Introduce { .. } => {}
+                Action::Publish { heartbeat } => self.publish(who, &heartbeat),
+                Action::TakeUp { fragment } => {
+                    let download = self.fetch(who, fragment.0);
+                    self.get(who).taking.insert(download, fragment);
+                }
+                Action::LetGo { fragment } => {
+                    let name = self.fragment(fragment.0);
+                    self.get(who).content.remove(&name);
+                    self.let_go += 1;
+                }
+                Action::Watch { .. }
+                | Action::FindPeers { .. }
+                | Action::Announce { .. }
+                | Action::Introduce { .. } => {}
             }
         }
+    }
+
+    /// Everybody hears it to whom there is a way over connections.
+    fn publish(&mut self, who: &PeerId, heartbeat: &Heartbeat) {
+        let mut heard = BTreeSet::from([who.clone()]);
+        let mut next = vec![who.clone()];
+        while let Some(one) = next.pop() {
+            let links = self.inhabitants.get(&one).map(|it| it.links.clone());
+            next.extend(
+                links
+                    .into_iter()
+                    .flatten()
+                    .filter(|it| heard.insert(it.clone())),
+            );
+        }
+        heard.remove(who);
+        for other in heard {
+            let event = Event::Heartbeat {
+                peer: who.clone(),
+                heartbeat: heartbeat.clone(),
+            };
+            let after = self.latency * 2 + self.delay();
+            self.plan(&other, after, Happening::Tell(event));
+        }
+    }
+
+    /// What was fetched to be computed on is.
+    fn keep(&mut self, who: &PeerId, download: DownloadId) {
+        let now = self.now;
+        let i = self.get(who);
+        let Some(fragment) = i.taking.remove(&download) else {
+            return;
+        };
+        let (name, bytes) = (i.wanted[&download], i.files[&download].clone());
+        i.content.insert(name, Content::new(name, bytes.into()));
+        i.node.add_holding(fragment, true, now);
+        self.taken_up += 1;
     }
 
     /// An action in words, without its megabytes.

@@ -2,10 +2,14 @@
 
 use super::{Attempt, Choice, State};
 use crate::latency::{self, Latency};
+use crate::peers::Peer;
 use crate::timers::Timer;
 use crate::{FragmentIndex, Node, PeerId, RequestId, Worker};
 use protocol::{ComputeRequest, Message, RequestId as WireId};
 use std::time::Duration;
+
+/// How much slower than others somebody may be of whom it is not known.
+const LIKE_OTHERS: u32 = 2;
 
 impl Node {
     /// Chooses who should compute a request: the least work in front of it in terms of time, and among those who are
@@ -65,10 +69,8 @@ impl Node {
             if peer.busy_until > now || peer.in_flight >= self.config.max_requests_per_peer {
                 continue;
             }
-            // A suspect gets one request to prove itself once its time is over.
-            let doubtful = peer
-                .suspicion
-                .is_some_and(|s| s.until > now || peer.in_flight > 0);
+            // Until it has proved itself.
+            let doubtful = peer.suspicion.is_some();
             if !doubtful || last_resort {
                 consider(
                     (doubtful, cost(&peer.latency, peer.in_flight), peer.given),
@@ -83,7 +85,32 @@ impl Node {
         }
     }
 
+    /// Who fell silent is asked one thing from time to time, so that it can show that it answers again: besides somebody who
+    /// does, so that nobody waits if it does not.
+    pub(super) fn try_a_suspect(&mut self, id: RequestId, now: Duration) {
+        let Some(request) = self.dispatch.requests.get(&id) else {
+            return;
+        };
+        let model = self.config.model;
+        let due = |(name, peer): &(&PeerId, &Peer)| {
+            let suspicion = peer.suspicion.is_some_and(|it| it.until <= now);
+            suspicion
+                && peer.in_flight == 0
+                && peer.computes(model, request.fragment)
+                && !request.excluded.contains(&Worker::Peer((*name).clone()))
+        };
+        let suspect = self.peers.connected.iter().find(due);
+        if let Some((name, _)) = suspect {
+            let worker = Worker::Peer(name.clone());
+            self.start(id, worker, true, now);
+        }
+    }
+
     pub(super) fn start_attempt(&mut self, id: RequestId, worker: Worker, now: Duration) {
+        self.start(id, worker, false, now);
+    }
+
+    fn start(&mut self, id: RequestId, worker: Worker, probe: bool, now: Duration) {
         let number = self.next_number();
         self.dispatch.turn += 1;
         let turn = self.dispatch.turn;
@@ -93,6 +120,10 @@ impl Node {
         let (fragment, body) = (request.fragment, request.body.clone());
         let (priority, waited) = (request.priority, now.saturating_sub(request.submitted));
         let class = latency::class(body.len());
+        let factor = self.config.deadline_factor;
+        let everybody = &self.dispatch.everybody;
+        let others = everybody.patience(class, 0, factor * LIKE_OTHERS);
+        let others = others.filter(|_| everybody.knows(class));
         let (known, in_flight, given) = match &worker {
             Worker::Local => {
                 let local = &mut self.dispatch.local;
@@ -105,9 +136,14 @@ impl Node {
                 (&peer.latency, &mut peer.in_flight, &mut peer.given)
             }
         };
-        let patience = known.patience(class, *in_flight, self.config.deadline_factor);
-        let patience =
-            patience.unwrap_or(self.config.initial_latency * self.config.deadline_factor);
+        let own = known.patience(class, *in_flight, factor);
+        // Who was never asked for that much is taken for somebody like others, as far as they were.
+        let patience = if known.knows(class) {
+            own
+        } else {
+            others.or(own)
+        };
+        let patience = patience.unwrap_or(self.config.initial_latency * factor);
         let deadline = now + patience.clamp(self.config.deadline_floor, self.config.give_up / 4);
         *in_flight += 1;
         *given = turn;
@@ -122,6 +158,7 @@ impl Node {
             deadline,
             class,
             late: false,
+            probe,
         };
         self.dispatch.attempts.insert(number, attempt);
         self.timers.set(deadline, Timer::Attempt(number));
@@ -169,7 +206,10 @@ impl Node {
                 .collect();
             for id in queue {
                 match self.choose(id, true, now) {
-                    Choice::Worker(worker) => self.start_attempt(id, worker, now),
+                    Choice::Worker(worker) => {
+                        self.start_attempt(id, worker, now);
+                        self.try_a_suspect(id, now);
+                    }
                     Choice::Full => {
                         self.be_patient(id, false, now);
                         break;

@@ -15,7 +15,7 @@ impl Node {
         let (sent, first) = (attempt.sent, !std::mem::replace(&mut attempt.late, true));
         // Look again when twice the time has passed: the second choice may be late, or another holder have appeared.
         attempt.deadline = now + elapsed.max(self.config.deadline_floor);
-        let (request, worker) = (attempt.request, attempt.worker.clone());
+        let (request, worker, probe) = (attempt.request, attempt.worker.clone(), attempt.probe);
         self.timers.set(attempt.deadline, Timer::Attempt(number));
         let (mut silent, mut overtaken) = (false, false);
         let mut stranded = Vec::new();
@@ -32,6 +32,11 @@ impl Node {
                 peer.suspicion = Some(Suspicion { until, strikes });
                 stranded = self.asked_only_at(name);
             }
+        }
+        if probe {
+            // The next one may have more luck.
+            self.abandon(number, false, now);
+            return self.ask_again(request, now);
         }
         stranded.retain(|other| *other != request);
         for other in stranded {
@@ -82,7 +87,8 @@ impl Node {
         }
     }
 
-    /// Asks one more worker besides those who are late, if there is one. `free` when the last is thought to be gone.
+    /// Asks one more worker besides those who are late, if there is one: who fell silent before, if nobody else is left.
+    /// `free` when the last is thought to be gone.
     pub(super) fn hedge(&mut self, id: RequestId, free: bool, now: Duration) {
         let Some(request) = self.dispatch.requests.get(&id) else {
             return;
@@ -93,16 +99,24 @@ impl Node {
         }
         let full = request.attempts.len() >= MAX_ATTEMPTS;
         let hopeless = self.hopeless(request, now);
-        match (full, hopeless, self.choose(id, false, now)) {
-            (true, None, _) | (_, _, Choice::Full | Choice::Nobody) => return,
-            (true, Some(number), Choice::Worker(_)) => self.abandon(number, true, now),
+        match (full, hopeless, self.one_more(id, now)) {
+            (true, None, _) | (_, _, None) => return,
+            (true, Some(number), Some(_)) => self.abandon(number, true, now),
             (false, ..) => {}
         }
-        if let Choice::Worker(worker) = self.choose(id, false, now) {
+        if let Some(worker) = self.one_more(id, now) {
             self.dispatch.hedge_tenths -= if free { 0 } else { 10 };
             self.totals.hedged += 1;
             self.start_attempt(id, worker, now);
         }
+    }
+
+    fn one_more(&self, id: RequestId, now: Duration) -> Option<Worker> {
+        let choices = [false, true].map(|last_resort| self.choose(id, last_resort, now));
+        choices.into_iter().find_map(|choice| match choice {
+            Choice::Worker(worker) => Some(worker),
+            Choice::Full | Choice::Nobody => None,
+        })
     }
 
     /// The attempt that has been late for longest, once it is as good as lost: it must not keep a place from somebody

@@ -89,6 +89,7 @@ impl Node {
                 if let Some(peer) = self.peers.get_mut(name) {
                     peer.latency
                         .record(attempt.class, took, peer.in_flight, now);
+                    self.dispatch.everybody.record(attempt.class, took, 0, now);
                     peer.last_answer = Some(now);
                     peer.newest_answer = peer.newest_answer.max(number);
                     peer.suspicion = None;

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod downloads;
+mod healing;
 mod hostile;
 mod missing;
 mod places;

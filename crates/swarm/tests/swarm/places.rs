@@ -10,7 +10,8 @@ fn joiners_one_after_the_other_cover_the_model_evenly() {
     for i in 0..24 {
         let who = world.join(&format!("joiner {i}"), &[]);
         world.run(S);
-        let chosen = world.get(&who).node.assign(1, &BTreeSet::new());
+        let now = world.now;
+        let chosen = world.get(&who).node.assign(1, &BTreeSet::new(), now);
         let now = world.now;
         world
             .get(&who)
@@ -43,8 +44,9 @@ fn a_seed_that_only_stores_does_not_count_as_a_replica() {
     world.join("worker", &[0]);
     let joiner = world.join("joiner", &[]);
     world.run(S);
+    let now = world.now;
     assert_eq!(
-        world.get(&joiner).node.assign(1, &BTreeSet::new()),
+        world.get(&joiner).node.assign(1, &BTreeSet::new(), now),
         [FragmentIndex(1)]
     );
     let coverage = world.get(&joiner).node.stats().coverage;
@@ -57,7 +59,8 @@ fn what_is_held_or_claimed_is_not_assigned_again() {
     let mut world = World::new(4, 100);
     let who = world.join("who", &[1]);
     let claimed = BTreeSet::from([FragmentIndex(3)]);
-    let chosen = world.get(&who).node.assign(10, &claimed);
+    let now = world.now;
+    let chosen = world.get(&who).node.assign(10, &claimed, now);
     assert_eq!(chosen, [FragmentIndex(0), FragmentIndex(2)]);
 }
 

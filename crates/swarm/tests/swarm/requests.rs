@@ -88,12 +88,73 @@ fn a_replica_that_falls_silent_costs_time_and_no_token() {
     let stats = world.get(&client).node.stats();
     assert!(stats.totals.hedged > 0);
     assert!(stats.peers.iter().any(|p| p.peer == sleeper && p.suspect));
-    // One late deadline, then the sleeper is only tried now and then.
+    // One late deadline; then the sleeper is only tried now and then, besides others.
     assert!(
-        world.now < fell_silent_at.expect("it fell silent") + 3 * S,
+        world.now < fell_silent_at.expect("it fell silent") + S,
         "took until {:?}",
         world.now
     );
+}
+
+#[test]
+fn who_fell_silent_is_tried_besides_others_and_takes_part_again_when_it_answers() {
+    let mut world = World::new(1, 100);
+    let client = world.join("client", &[]);
+    let sleeper = world.join("sleeper", &[0]);
+    world.join("awake", &[0]);
+    world.run(S);
+    let longest = |world: &mut World, requests: usize| {
+        let times = (0..requests).map(|_| {
+            let asked = world.now;
+            world.ask_and_wait(&client, 0, "x").expect("an answer");
+            world.now - asked
+        });
+        times.max().expect("requests")
+    };
+    let usual = longest(&mut world, 20);
+    world.get(&sleeper).manner = Manner::Silent;
+    let noticed = longest(&mut world, 3);
+    assert!(noticed > usual, "nobody was late");
+    // For some seconds, in which it is tried several times.
+    let before = world.get(&client).node.stats().totals.hedged;
+    assert!(longest(&mut world, 1000) <= usual, "somebody waited for it");
+    assert_eq!(world.get(&client).node.stats().totals.hedged, before);
+
+    world.get(&sleeper).manner = Manner::Honest;
+    world.run(40 * S);
+    let by_it = |world: &mut World| {
+        let stats = world.get(&client).node.stats();
+        let sleeper = stats.peers.iter().find(|peer| peer.peer == sleeper);
+        sleeper.expect("a peer").answered
+    };
+    let answered = by_it(&mut world);
+    longest(&mut world, 20);
+    assert!(by_it(&mut world) >= answered + 5, "it is avoided for ever");
+}
+
+#[test]
+fn who_fell_silent_once_is_asked_when_nobody_else_is_left() {
+    let mut world = World::new(1, 100);
+    let client = world.join("client", &[]);
+    let [one, other] = ["one", "other"].map(|who| world.join(who, &[0]));
+    world.run(S);
+    for _ in 0..10 {
+        world.ask_and_wait(&client, 0, "x").expect("an answer");
+    }
+    world.get(&one).manner = Manner::Silent;
+    let suspects = |world: &mut World| {
+        let peers = world.get(&client).node.stats().peers;
+        peers.iter().filter(|peer| peer.suspect).count()
+    };
+    while suspects(&mut world) == 0 {
+        world.ask_and_wait(&client, 0, "x").expect("an answer");
+    }
+    world.get(&one).manner = Manner::Honest;
+    world.get(&other).manner = Manner::Silent;
+    let before = world.now;
+    world.ask_and_wait(&client, 0, "x").expect("an answer");
+    let took = world.now - before;
+    assert!(took < S, "it took {took:?}");
 }
 
 #[test]
