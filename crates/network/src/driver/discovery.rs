@@ -123,6 +123,10 @@ impl Discovery {
             let tried = |it: &Multiaddr| tried.as_ref().is_none_or(|tried| tried.contains(it));
             addresses.retain(|address| !tried(address));
         }
+        let dials = self.dials.values().filter(|dial| dial.peer == peer);
+        for Dial { later, tried, .. } in dials {
+            addresses.retain(|address| !tried.contains(address) && !later.contains(address));
+        }
         addresses
     }
 
@@ -351,9 +355,6 @@ impl Driver {
             }
             return;
         }
-        if self.discovery.is_dialling(peer) {
-            return;
-        }
         let (direct, relayed) = self.addresses_of(key, peer);
         let direct = self.discovery.untried(peer, direct);
         let relayed = self.discovery.untried(peer, relayed);
@@ -363,7 +364,12 @@ impl Driver {
         if let Some(search) = self.discovery.searches.get_mut(&id) {
             search.dialled += 1;
         }
-        let condition = PeerCondition::DisconnectedAndNotDialing;
+        // Somewhere else than where it is being dialled: where it was before, perhaps.
+        let condition = if self.discovery.is_dialling(peer) {
+            PeerCondition::Disconnected
+        } else {
+            PeerCondition::DisconnectedAndNotDialing
+        };
         self.dial_in_turn(peer, [direct, relayed], Vec::new(), condition);
     }
 
