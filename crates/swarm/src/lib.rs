@@ -62,6 +62,7 @@ mod download;
 mod event;
 mod failure;
 mod fair;
+mod healing;
 mod heartbeats;
 mod latency;
 mod members;

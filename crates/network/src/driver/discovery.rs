@@ -460,22 +460,9 @@ impl Driver {
             return;
         };
         let (peer, addresses) = (dial.peer, std::mem::take(&mut dial.later));
-        if addresses.is_empty() {
-            return;
-        }
-        dial.tried.extend(addresses.iter().cloned());
-        let options = DialOpts::peer_id(peer)
-            .addresses(addresses)
-            .condition(PeerCondition::Disconnected)
-            .build();
-        let beside = options.connection_id();
-        if self.swarm.dial(options).is_ok() {
-            let dial = Dial {
-                peer,
-                later: Vec::new(),
-                tried: Vec::new(),
-            };
-            self.discovery.dials.insert(beside, dial);
+        if !addresses.is_empty() {
+            let addresses = [addresses, Vec::new()];
+            self.dial_in_turn(peer, addresses, Vec::new(), PeerCondition::Disconnected);
         }
     }
 
