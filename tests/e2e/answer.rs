@@ -116,6 +116,34 @@ pub(crate) fn a_tab_closed_in_mid_answer_changes_no_token() -> Result<()> {
     })
 }
 
+pub(crate) fn an_answer_goes_on_after_a_reload() -> Result<()> {
+    let network = Network::start()?;
+    let worker = network.full_worker()?;
+    Browser::with(|browser| {
+        let tab = Visitor::join(browser, &network.link(), LEND)?;
+        tab.meets(&worker.peer_id()?)?;
+        let alone = network.alone(QUESTION, MAX_TOKENS)?;
+        tab.be_predictable(MAX_TOKENS)?;
+        tab.ask(QUESTION)?;
+        let begun = until("the answer has begun", || {
+            let text = tab.text("message-answer")?;
+            Ok((text.len() > 20).then_some(text))
+        })?;
+        ensure!(tab.is_answering()?, "the answer was over before the reload");
+        tab.reload()?;
+        let said = tab.answer()?;
+        same(&said, &alone)?;
+        let ending = said.ending.context("not ended")?;
+        ensure!(
+            ending.before > 0 && ending.before < ending.tokens,
+            "{} of {} tokens were said before the reload, {begun:?} among them",
+            ending.before,
+            ending.tokens
+        );
+        Ok(())
+    })
+}
+
 pub(crate) fn what_a_tab_lends_is_heard_of() -> Result<()> {
     const STATUS: &str = "127.0.0.1:9102";
     let network = Network::start()?;

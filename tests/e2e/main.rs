@@ -2,6 +2,7 @@
 
 mod answer;
 mod dht;
+mod executor;
 mod failover;
 mod graphics;
 mod harness;
@@ -55,9 +56,12 @@ fn main() -> ExitCode {
         screenshots::every_screen_fits_a_phone_and_a_desktop_in_both_languages,
         answer::tabs_and_a_worker_answer_as_one_process_does,
         answer::a_tab_closed_in_mid_answer_changes_no_token,
+        answer::an_answer_goes_on_after_a_reload,
         answer::what_a_tab_lends_is_heard_of,
         answer::cores_that_come_and_go_change_no_token,
         graphics::what_a_graphics_processor_computes_is_asked_for_and_said,
+        executor::a_tabs_tokens_go_through_layers_that_others_run,
+        executor::the_page_goes_on_when_the_node_that_runs_its_layers_is_killed,
         onboarding::joining_shows_progress_and_goes_on_after_a_reload,
         onboarding::fragments_that_nobody_has_come_from_a_web_server,
         onboarding::a_full_storage_is_said_plainly_and_loses_nothing,
@@ -77,6 +81,8 @@ fn main() -> ExitCode {
     tests.extend(alone.into_iter().map(|it| it.with_ignored_flag(shared)));
     // Links with a length are devices (TUN), which some containers lack.
     let linked = tests![
+        executor::an_answer_goes_on_when_those_who_run_its_layers_are_lost,
+        executor::tokens_go_through_layers_that_others_run,
         failover::nodes_that_fail_in_mid_answer_change_no_token,
         overhead::everything_arrives_over_long_links_and_lossy_ones,
         partition::a_swarm_that_fell_into_two_halves_is_whole_again,

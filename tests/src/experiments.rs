@@ -3,11 +3,15 @@
 
 pub mod connect;
 pub mod dht;
+pub mod executor;
 pub mod failover;
 pub mod hostile;
+mod layers;
 pub mod overhead;
 pub mod partition;
 pub mod soak;
+mod spoken;
+pub mod wan;
 
 use std::time::{Duration, Instant};
 

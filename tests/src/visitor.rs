@@ -45,6 +45,8 @@ pub struct Said {
 pub struct Ending {
     /// Its length in tokens.
     pub tokens: u32,
+    /// Those of them that were said before the page was loaded anew.
+    pub before: u32,
     /// Parts it was computed from.
     pub parts: u64,
     /// Those of them that are approximate.

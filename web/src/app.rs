@@ -33,6 +33,11 @@ pub(crate) fn App() -> impl IntoView {
         }
         screen
     });
+    Effect::new(move || {
+        if ui.can_ask.get() {
+            ui.chat.go_on(ui);
+        }
+    });
     net::on_line_change(move |online| {
         ui.online.set(online);
         ui.tell(&web_bridge::messages::ToEngine::Online(online));

@@ -95,9 +95,10 @@ fn hear(ui: Ui, port: &Port, network: Network) {
         } => ui.chat.read(answer, read, total),
         FromEngine::Text {
             answer,
+            token,
             piece,
             thought,
-        } => ui.chat.grow(answer, &piece, thought),
+        } => ui.chat.grow(answer, token, &piece, thought),
         FromEngine::End { answer, ending } => {
             probe::answer(&ending);
             ui.chat.end(answer, ending);

@@ -9,6 +9,7 @@
 //! - [`compute`]: the pure function of a fragment and a request that workers answer with.
 //! - [`executor`]: tokens through a range of layers, with their keys and values.
 //! - [`session`]: embedding, executor, output head and [`sampling`] in turn.
+//! - [`stage`]: layers that somebody else runs.
 //! - [`thinking`]: a model's thoughts told apart from its answer.
 //! - [`traffic`]: what a token costs a network, by a model's header alone.
 //! - [`local`]: answers from fragments in this process.
@@ -59,6 +60,7 @@ mod requests;
 mod rope;
 pub mod sampling;
 pub mod session;
+pub mod stage;
 pub mod template;
 pub mod thinking;
 pub mod tokenizer;

@@ -42,6 +42,9 @@ pub enum ResponseError {
     /// Approximate, though the request asked for the exact bits.
     #[error("the answer is approximate, and the exact one was asked for")]
     Approximate,
+    /// Whoever runs a stage says that it has seen fewer tokens than it must have, or says so again and again.
+    #[error("the stage has seen {0} tokens, more were sent")]
+    Behind(usize),
 }
 
 /// What something is made of.
@@ -146,6 +149,10 @@ impl<T> Requests<T> {
             self.unsent.push_back(id);
         }
         open
+    }
+
+    pub(crate) fn is_open(&self, id: RequestId) -> bool {
+        self.open.contains_key(&id)
     }
 
     /// What is to be done with the answer to a request, if it is on the list.

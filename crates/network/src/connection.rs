@@ -168,6 +168,12 @@ impl Counted {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX - 1);
         self.round_trip.store(micros + 1, Ordering::Relaxed);
     }
+
+    /// The round trip measured last.
+    pub(crate) fn measured(&self) -> Option<Duration> {
+        let round_trip = self.round_trip.load(Ordering::Relaxed);
+        round_trip.checked_sub(1).map(Duration::from_micros)
+    }
 }
 
 /// One connection as the driver shares it.
@@ -181,12 +187,11 @@ impl Link {
     pub(crate) fn describe(&self, peer: PeerId, usage: Usage) -> Connection {
         let mut traffic = Traffic::default();
         traffic.add(&self.counters);
-        let round_trip = self.counters.round_trip.load(Ordering::Relaxed);
         Connection {
             peer,
             path: self.path.clone(),
             usage,
-            round_trip: round_trip.checked_sub(1).map(Duration::from_micros),
+            round_trip: self.counters.measured(),
             sent: traffic.sent,
             received: traffic.received,
         }

@@ -59,6 +59,16 @@ pub(crate) struct Providers {
     own: HashSet<RecordKey>,
     records: usize,
     swept: Option<Instant>,
+    /// Those who are connected with this node. What they serve they have said themselves: it need not be announced first,
+    /// which takes long where others who are to hear of it are gone. As many as there are connections.
+    present: HashMap<PeerId, Present>,
+}
+
+/// Somebody who is connected.
+#[derive(Debug, Default)]
+struct Present {
+    serves: Option<RecordKey>,
+    addresses: Vec<Multiaddr>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +100,7 @@ impl Providers {
             own: HashSet::new(),
             records: 0,
             swept: None,
+            present: HashMap::new(),
         }
     }
 
@@ -169,6 +180,52 @@ impl Providers {
         Ok(())
     }
 
+    /// Somebody who is connected has said where it listens. If that is nowhere that it has announced, it was started again
+    /// elsewhere, and its announcements may take a while to come.
+    pub(crate) fn listens(&mut self, peer: PeerId, listens: impl Iterator<Item = Multiaddr>) {
+        let listens = bounded(listens.collect());
+        let present = self.present.entry(peer).or_default();
+        present.addresses.clone_from(&listens);
+        let Some(known) = self.providers.get_mut(&peer) else {
+            return;
+        };
+        let stays = listens
+            .iter()
+            .any(|address| known.addresses.contains(address));
+        if !listens.is_empty() && !stays {
+            known.addresses = listens;
+        }
+    }
+
+    /// Somebody who is connected has said what it serves.
+    pub(crate) fn serves(&mut self, peer: PeerId, key: Option<RecordKey>) {
+        self.present.entry(peer).or_default().serves = key;
+    }
+
+    /// It is connected no longer.
+    pub(crate) fn left(&mut self, peer: &PeerId) {
+        self.present.remove(peer);
+    }
+
+    /// Those who are connected and serve this, and have not announced it.
+    fn unannounced(&self, key: &RecordKey) -> impl Iterator<Item = ProviderRecord> {
+        let announced = self.keys.get(key);
+        let is_announced = move |peer: &PeerId| {
+            announced.is_some_and(|all| all.iter().any(|it| it.provider == *peer))
+        };
+        let serving = self.present.iter().filter(move |(peer, present)| {
+            // Without an address nobody would find it.
+            let found = !present.addresses.is_empty();
+            found && present.serves.as_ref() == Some(key) && !is_announced(peer)
+        });
+        serving.map(|(peer, present)| ProviderRecord {
+            key: key.clone(),
+            provider: *peer,
+            expires: None,
+            addresses: present.addresses.clone(),
+        })
+    }
+
     fn record(&self, key: &RecordKey, announced: &Announced) -> ProviderRecord {
         let known = self.providers.get(&announced.provider);
         ProviderRecord {
@@ -230,6 +287,7 @@ impl RecordStore for Providers {
         let others = self.keys.get(key).into_iter().flatten();
         own.into_iter()
             .chain(others.map(|announced| self.record(key, announced)))
+            .chain(self.unannounced(key))
             .collect()
     }
 
@@ -364,6 +422,37 @@ mod tests {
         store.remove_provider(&key(3), &other);
         assert_eq!((store.provided().count(), store.records), (4, 0));
         assert!(store.providers(&key(3)).is_empty() && store.keys.is_empty());
+    }
+
+    #[test]
+    fn who_was_started_again_elsewhere_is_named_where_it_is_now() {
+        let (mut store, now) = store(Limits::default());
+        let (provider, stranger) = (PeerId::random(), PeerId::random());
+        let address =
+            |port: u16| -> Multiaddr { format!("/ip4/1.2.3.4/tcp/{port}").parse().unwrap() };
+        store.add(record(1, provider, now + HOUR), now).unwrap();
+        let addresses = |store: &Providers| store.providers(&key(1))[0].addresses.clone();
+        store.listens(provider, [address(5), address(6)].into_iter());
+        assert_eq!(addresses(&store), [address(5)], "it is where it was");
+        store.listens(provider, [].into_iter());
+        assert_eq!(addresses(&store), [address(5)]);
+        store.listens(provider, [address(7)].into_iter());
+        assert_eq!(addresses(&store), [address(7)]);
+        store.listens(stranger, [address(8)].into_iter());
+        assert_eq!(store.providers(&key(1)).len(), 1, "it serves nothing");
+        // Who is connected need not have announced what it serves, and is named once.
+        store.serves(stranger, Some(key(1)));
+        store.serves(provider, Some(key(1)));
+        let named = |store: &Providers, number| -> Vec<_> {
+            let found = store.providers(&key(number)).into_iter();
+            found.map(|it| (it.provider, it.addresses)).collect()
+        };
+        let [there, here] = [(provider, vec![address(7)]), (stranger, vec![address(8)])];
+        assert_eq!(named(&store, 1), [there.clone(), here]);
+        store.serves(stranger, Some(key(2)));
+        assert_eq!((named(&store, 1).len(), named(&store, 2).len()), (1, 1));
+        store.left(&stranger);
+        assert_eq!((named(&store, 1), named(&store, 2)), (vec![there], vec![]));
     }
 
     #[test]

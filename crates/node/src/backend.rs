@@ -1,26 +1,24 @@
 //! Who answers a session's requests: this process, which has all fragments, or the swarm.
 
-use crate::engine::{Command, Engine, Outcome, content, peer_name};
+mod asking;
+
+use crate::engine::{Command, Engine, content};
 use crate::source::Source;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result};
+use asking::Asking;
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId, Manifest};
-use inference::executor::Missing;
 use inference::hyperparameters::YarnLogMultiplier;
-use inference::session::{Config, Error as SessionError, Event};
-use inference::{Model, RequestId, Session, SmallTensors, compute, executor};
+use inference::session::{Config, Event};
+use inference::{Model, RequestId, Session, SmallTensors, compute};
+use protocol::SessionId;
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
-use swarm::{Failure, FragmentIndex, Priority, Worker};
-
-/// More outcomes than requests can be under way.
-const OUTCOMES: usize = 8192;
-/// How long a wish to stop may go unnoticed.
-const NOTICE_STOP: Duration = Duration::from_millis(100);
+use swarm::Priority;
+use swarm::stages::Plan;
 
 /// A model that can be asked.
 pub(crate) struct Backend {
@@ -32,7 +30,17 @@ pub(crate) struct Backend {
 
 enum Answers {
     Here(HashMap<FragmentId, Arc<Fragment<Bytes>>>),
-    Swarm(Engine),
+    Swarm(Swarm),
+}
+
+/// The network, and the way that tokens take there.
+struct Swarm {
+    engine: Engine,
+    /// What those who run layers call this backend's session.
+    session: SessionId,
+    /// Whether others may run layers.
+    stages: bool,
+    way: RefCell<Option<Plan>>,
 }
 
 /// Who computed how many requests.
@@ -66,8 +74,29 @@ impl Backend {
         Self {
             model,
             small: small.into(),
-            answers: Answers::Swarm(engine),
+            answers: Answers::Swarm(Swarm {
+                engine,
+                session: SessionId(rand::random()),
+                stages: true,
+                way: RefCell::new(None),
+            }),
             priority: Priority::default(),
+        }
+    }
+
+    /// From now on it runs all layers itself, whoever offers to, and only asks about fragments.
+    pub(crate) fn with_own_layers(mut self) -> Self {
+        if let Answers::Swarm(swarm) = &mut self.answers {
+            swarm.stages = false;
+        }
+        self
+    }
+
+    /// The way that tokens took last, and what was predicted for it.
+    pub(crate) fn way(&self) -> Option<Plan> {
+        match &self.answers {
+            Answers::Here(_) => None,
+            Answers::Swarm(swarm) => swarm.way.borrow().clone(),
         }
     }
 
@@ -87,7 +116,7 @@ impl Backend {
     pub(crate) async fn totals(&self) -> Option<swarm::Totals> {
         match &self.answers {
             Answers::Here(_) => None,
-            Answers::Swarm(engine) => Some(engine.stats().await.ok()?.totals),
+            Answers::Swarm(swarm) => Some(swarm.engine.stats().await.ok()?.totals),
         }
     }
 
@@ -109,9 +138,10 @@ impl Backend {
     ) -> Result<()> {
         let result = match &self.answers {
             Answers::Here(fragments) => run_here(fragments, session, tally, stop, &mut on_event),
-            Answers::Swarm(engine) => {
-                let result = run_swarm(engine, self.priority, session, tally, stop, &mut on_event);
-                engine.command_blocking(Command::CancelAll)?;
+            Answers::Swarm(swarm) => {
+                let asking = Asking::new(swarm, self.priority, session, tally);
+                let result = asking.run(stop, &mut on_event);
+                swarm.engine.command_blocking(Command::CancelAll)?;
                 result
             }
         };
@@ -157,102 +187,6 @@ fn run_here(
         }
     }
     Ok(())
-}
-
-fn run_swarm(
-    engine: &Engine,
-    priority: Priority,
-    session: &mut Session,
-    tally: &mut Tally,
-    stop: &AtomicBool,
-    on_event: &mut dyn FnMut(Event) -> Result<()>,
-) -> Result<()> {
-    let (reply, outcomes) = sync_channel(OUTCOMES);
-    while !stop.load(Ordering::Relaxed) {
-        tell(session, on_event)?;
-        submit(engine, priority, session, &reply)?;
-        if session.open_requests() == 0 {
-            return Ok(());
-        }
-        match outcomes.recv_timeout(NOTICE_STOP) {
-            Ok(Outcome::Answer { request, by, body }) => {
-                let id = RequestId(request.0);
-                let good = match compute::decode_response(&body)
-                    .map(|answer| session.handle_response(id, answer))
-                {
-                    Ok(Ok(())) => true,
-                    Err(_) | Ok(Err(SessionError::Executor(executor::Error::Response(_)))) => false,
-                    Ok(Err(error)) => return Err(error.into()),
-                };
-                if good {
-                    let name = match &by {
-                        Worker::Local => "local".into(),
-                        Worker::Peer(peer) => peer_name(peer),
-                    };
-                    *tally.entry(name).or_default() += 1;
-                    engine.command_blocking(Command::Accept(request))?;
-                } else {
-                    engine.command_blocking(Command::Reject(request))?;
-                }
-            }
-            Ok(Outcome::Failed { request, failure }) => {
-                let explained = explain(&failure, session.model().manifest());
-                if !failure.is_for_want_of_workers() {
-                    return Err(explained);
-                }
-                match session.do_without(RequestId(request.0))? {
-                    Missing::LeftOut => {}
-                    Missing::Needed => return Err(explained),
-                    Missing::TooMany { left_out, of } => {
-                        return Err(explained.context(format!(
-                            "too many experts are missing: of {of} times that the model's experts are to work on what \
-                             comes next, {left_out} are impossible"
-                        )));
-                    }
-                }
-            }
-            Ok(Outcome::Refused(error)) => return Err(error.into()),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => bail!("the node has stopped"),
-        }
-    }
-    Ok(())
-}
-
-fn submit(
-    engine: &Engine,
-    priority: Priority,
-    session: &mut Session,
-    reply: &SyncSender<Outcome>,
-) -> Result<()> {
-    while let Some((id, request)) = session.poll_request() {
-        let index = session.model().manifest().fragment_index(&request.fragment);
-        let index =
-            index.with_context(|| format!("fragment {} is not of this model", request.fragment))?;
-        engine.command_blocking(Command::Submit {
-            request: swarm::RequestId(id.0),
-            fragment: FragmentIndex(index),
-            body: compute::encode_request(&request).into(),
-            priority,
-            reply: reply.clone(),
-        })?;
-    }
-    Ok(())
-}
-
-/// A failure with the fragment's file name and what can be done.
-fn explain(failure: &Failure, manifest: &Manifest) -> anyhow::Error {
-    let (Failure::NobodyHolds { fragment, .. }
-    | Failure::NobodyAnswers { fragment, .. }
-    | Failure::Malformed { fragment, .. }) = failure;
-    let name = manifest
-        .fragment_id(fragment.0)
-        .map(|id| id.to_string())
-        .unwrap_or_default();
-    anyhow!(
-        "{failure}\nIt is {name}. Start a node that holds it: `iap2p serve --hold {} …`",
-        fragment.0
-    )
 }
 
 /// The fragments of a model as the swarm wants to know them.

@@ -4,17 +4,23 @@
 //! the next event, so that a request never queues behind a file.
 
 mod core;
+mod host;
 
 use crate::backend::catalogue;
 use crate::partial;
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId, Manifest};
+use inference::stage::Limits;
+use inference::{Model, SmallTensors};
 use network::{Handle, Multiaddr};
+use protocol::SessionId;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+use swarm::stages::{Pace, Plan, Shape};
 use swarm::{
     Catalogue, ContentId, Failure, FragmentIndex, PeerId, Priority, RequestId, Stats, SubmitError,
     Worker,
@@ -40,6 +46,17 @@ pub(crate) enum Outcome {
         request: RequestId,
         failure: Failure,
     },
+    /// Tokens came through layers that somebody else runs.
+    Stage {
+        request: RequestId,
+        peer: PeerId,
+        body: Bytes,
+    },
+    /// They did not: others have to be asked.
+    StageLost {
+        peer: PeerId,
+        reason: String,
+    },
     Refused(SubmitError),
 }
 
@@ -53,10 +70,44 @@ pub(crate) enum Command {
     },
     Accept(RequestId),
     Reject(RequestId),
+    /// Sends tokens through layers that a peer runs.
+    SubmitStage {
+        request: RequestId,
+        peer: PeerId,
+        session: SessionId,
+        layers: Range<u32>,
+        body: Bytes,
+        reply: SyncSender<Outcome>,
+    },
+    /// What a peer said of them makes no sense.
+    RejectStage(PeerId),
     CancelAll,
+    /// Which way own tokens should take, if they go this way at present; without layers that others run, if that is
+    /// wanted.
+    Route {
+        present: Option<Plan>,
+        alone: bool,
+        reply: oneshot::Sender<Option<Plan>>,
+    },
+    /// A token that went the way of a plan took so long. Answered with what the next one should take.
+    TokenTook {
+        plan: Plan,
+        took: Duration,
+        reply: oneshot::Sender<Pace>,
+    },
+    /// Layers could be run here for others: whoever gives this is told when they should be, and answers with
+    /// [`Host`](Self::Host).
+    MayHost(mpsc::Sender<()>),
+    /// Layers of this model can be run here for others.
+    Host {
+        model: Arc<Model>,
+        small: Arc<SmallTensors>,
+        limits: Limits,
+    },
     Model(ContentId),
     Catalogue {
         fragments: Catalogue,
+        shape: Shape,
         /// Encoded, as others ask for it.
         manifest: Bytes,
         web_seeds: Vec<String>,
@@ -94,6 +145,7 @@ impl Command {
     pub(crate) fn catalogue(manifest: &Manifest) -> Self {
         Self::Catalogue {
             fragments: catalogue(manifest),
+            shape: steps::shape(manifest.header(), manifest.plan()),
             manifest: manifest.encode().into(),
             web_seeds: manifest.web_seeds().to_vec(),
         }
@@ -210,6 +262,28 @@ impl Engine {
         })
         .await?;
         answer.await.map_err(|_| Stopped)
+    }
+
+    /// Which way own tokens should take. From outside the runtime.
+    pub(crate) fn route(
+        &self,
+        present: Option<Plan>,
+        alone: bool,
+    ) -> Result<Option<Plan>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.command_blocking(Command::Route {
+            present,
+            alone,
+            reply,
+        })?;
+        answer.blocking_recv().map_err(|_| Stopped)
+    }
+
+    /// Says what a token took, and asks how it goes on. From outside the runtime.
+    pub(crate) fn token_took(&self, plan: Plan, took: Duration) -> Result<Pace, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.command_blocking(Command::TokenTook { plan, took, reply })?;
+        answer.blocking_recv().map_err(|_| Stopped)
     }
 
     /// Which fragments to take.

@@ -11,6 +11,7 @@ mod engine;
 mod events;
 mod files;
 mod key;
+mod layers;
 mod npy;
 mod partial;
 mod peers;

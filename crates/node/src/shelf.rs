@@ -85,6 +85,10 @@ impl Shelf {
         Ok(shelf)
     }
 
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
     fn tell(&self) -> Result<()> {
         self.teller.tell(&Told::Holding {
             computes: self.held.len(),

@@ -12,6 +12,7 @@ use fragments::{FragmentId, ModelId};
 use network::{PeerId, Transport};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// A node, as it is now. What a program of another version does not say is as if it were not there.
@@ -65,6 +66,9 @@ pub(crate) struct Model {
     pub(crate) lacking: usize,
     /// Which this node is taking up.
     pub(crate) taking: usize,
+    /// The layers that this node runs for others.
+    #[serde(default)]
+    pub(crate) runs: Option<Range<u32>>,
     /// Nodes that take part besides this one, connected or heard of.
     pub(crate) members: usize,
     /// Those of them that were heard of by their heartbeats.
@@ -98,6 +102,10 @@ pub(crate) struct Requests {
     pub(crate) refused: u64,
     /// Of others, not begun because they had waited too long.
     pub(crate) expired: u64,
+    /// Tokens or prompts of others that went through layers run here.
+    pub(crate) stages_served: u64,
+    /// Own ones that were lost with whoever ran the layers.
+    pub(crate) stages_lost: u64,
 }
 
 /// Bytes since the start.
@@ -223,6 +231,7 @@ impl Reporter {
                 computes: stats.coverage.iter().filter(|it| it.ours).count(),
                 lacking: stats.membership.lacking,
                 taking: stats.membership.taking,
+                runs: stats.runs.clone(),
                 members: stats.membership.members,
                 heard: stats.membership.heard,
                 dialled: stats.membership.dialled,
@@ -240,6 +249,8 @@ impl Reporter {
                 served: totals.served,
                 refused: totals.refused,
                 expired: totals.expired,
+                stages_served: totals.stages_served,
+                stages_lost: totals.stages_lost,
             },
             web_received: totals.web_received,
             turn: self.turn.as_ref().map(turn::Server::traffic),

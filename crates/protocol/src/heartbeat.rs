@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use prost::{Enumeration, Message as _};
@@ -43,6 +43,10 @@ pub struct Heartbeat {
     pub reach: Reach,
     /// Where it is, if it knows.
     pub place: Option<Place>,
+    /// The layers that it runs for others, or will as soon as it has what it lacks of them.
+    pub runs: Option<Range<u32>>,
+    /// Bytes of weights that it multiplies with in a second, as far as it has measured that, in units of 2²⁰.
+    pub speed: u32,
 }
 
 /// How others reach a node.
@@ -93,6 +97,19 @@ struct Wire {
     reach: i32,
     #[prost(message, optional, tag = "13")]
     place: Option<WirePlace>,
+    #[prost(message, optional, tag = "14")]
+    runs: Option<WireLayers>,
+    #[prost(uint32, tag = "15")]
+    speed: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct WireLayers {
+    #[prost(uint32, tag = "1")]
+    first: u32,
+    /// The first that does not belong to it.
+    #[prost(uint32, tag = "2")]
+    end: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -134,6 +151,11 @@ impl Heartbeat {
             place: self
                 .place
                 .map(|Place { line, network }| WirePlace { line, network }),
+            runs: self.runs.as_ref().map(|layers| WireLayers {
+                first: layers.start,
+                end: layers.end,
+            }),
+            speed: self.speed,
         }
         .encode_to_vec()
     }
@@ -178,6 +200,12 @@ impl Heartbeat {
             place: wire
                 .place
                 .map(|WirePlace { line, network }| Place { line, network }),
+            // Nothing, if there is no layer in it.
+            runs: wire
+                .runs
+                .map(|WireLayers { first, end }| first..end)
+                .filter(|layers| !layers.is_empty()),
+            speed: wire.speed,
         })
     }
 }
@@ -206,6 +234,8 @@ mod tests {
                 line: 1,
                 network: 2,
             }),
+            runs: Some(3..40),
+            speed: 10_000,
         }
     }
 
@@ -219,6 +249,8 @@ mod tests {
             taking: FragmentSet::default(),
             reach: Reach::Arranged,
             place: None,
+            runs: None,
+            speed: 0,
             ..some()
         };
         let bytes = modest.encode();

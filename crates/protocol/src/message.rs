@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 
@@ -10,6 +10,10 @@ pub type Digest = [u8; 32];
 /// Names a request among those its sender has open on one channel; the response repeats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
+
+/// Names a session among those of whoever asks; what is kept for one is of use for it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
 
 /// What a node is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -40,6 +44,8 @@ pub struct Hello {
     pub computes: Bitmap,
     /// The fragments whose content it offers.
     pub stores: Bitmap,
+    /// The layers that it runs for others, if it does.
+    pub runs: Option<Runs>,
 }
 
 /// Of this version; says nothing else.
@@ -52,8 +58,18 @@ impl Default for Hello {
             model: None,
             computes: Bitmap::default(),
             stores: Bitmap::default(),
+            runs: None,
         }
     }
+}
+
+/// Layers that a node runs for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runs {
+    /// Which.
+    pub layers: Range<u32>,
+    /// What a token takes through all of them, as the node has measured or expects it.
+    pub time: Duration,
 }
 
 /// What a node holds now; replaces what it said before, [`Hello`] included.
@@ -65,6 +81,8 @@ pub struct HoldingsChanged {
     pub computes: Bitmap,
     /// The fragments whose content it offers.
     pub stores: Bitmap,
+    /// The layers that it runs for others, if it does.
+    pub runs: Option<Runs>,
 }
 
 /// Work on one fragment.
@@ -140,7 +158,27 @@ pub enum ErrorCode {
     Cancelled,
 }
 
-/// The asker of a [`ComputeRequest`] does not need the answer any more. It may come nevertheless.
+/// Tokens that are to go through layers which the node [runs](Runs), and which it remembers for their session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageRequest {
+    /// Repeated by the response. Of the same numbers as those of compute requests.
+    pub id: RequestId,
+    /// Whose tokens these are.
+    pub session: SessionId,
+    /// Which tokens and layers, opaque here.
+    pub body: Bytes,
+}
+
+/// The answer to a [`StageRequest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageResponse {
+    /// That of the request.
+    pub id: RequestId,
+    /// The result, opaque here, or why there is none.
+    pub result: Result<Bytes, Failure>,
+}
+
+/// The asker of a [`ComputeRequest`] or a [`StageRequest`] does not need the answer any more. It may come nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancel {
     /// That of the request.
@@ -191,6 +229,10 @@ pub enum Message {
     ComputeRequest(ComputeRequest),
     /// See [`ComputeResponse`].
     ComputeResponse(ComputeResponse),
+    /// See [`StageRequest`].
+    StageRequest(StageRequest),
+    /// See [`StageResponse`].
+    StageResponse(StageResponse),
     /// See [`Cancel`].
     Cancel(Cancel),
     /// See [`ContentRequest`].
@@ -208,6 +250,8 @@ impl Message {
             | Self::HoldingsChanged(_)
             | Self::ComputeRequest(_)
             | Self::ComputeResponse(_)
+            | Self::StageRequest(_)
+            | Self::StageResponse(_)
             | Self::Cancel(_) => Channel::Compute,
             Self::ContentRequest(_) | Self::ContentResponse(_) => Channel::Content,
         }
@@ -221,6 +265,8 @@ impl Message {
             Self::HoldingsChanged(_) => "holdings-changed",
             Self::ComputeRequest(_) => "compute-request",
             Self::ComputeResponse(_) => "compute-response",
+            Self::StageRequest(_) => "stage-request",
+            Self::StageResponse(_) => "stage-response",
             Self::Cancel(_) => "cancel",
             Self::ContentRequest(_) => "content-request",
             Self::ContentResponse(_) => "content-response",
@@ -242,13 +288,21 @@ impl Message {
                     holdings.computes.as_bytes().len() + holdings.stores.as_bytes().len()
                 }
                 Self::ComputeRequest(request) => request.body.len(),
+                Self::StageRequest(request) => request.body.len(),
                 Self::ComputeResponse(ComputeResponse {
+                    result: Ok(body), ..
+                })
+                | Self::StageResponse(StageResponse {
                     result: Ok(body), ..
                 }) => body.len(),
                 Self::ContentResponse(ContentResponse {
                     result: Ok(block), ..
                 }) => block.bytes.len() + block.proof.len() * size_of::<Digest>(),
                 Self::ComputeResponse(ComputeResponse {
+                    result: Err(failure),
+                    ..
+                })
+                | Self::StageResponse(StageResponse {
                     result: Err(failure),
                     ..
                 })

@@ -14,7 +14,7 @@ const MAX_FAILURE: usize = 1024;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Envelope {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     kind: Option<Kind>,
 }
 
@@ -34,6 +34,10 @@ enum Kind {
     ContentRequest(ContentRequest),
     #[prost(message, tag = "7")]
     ContentResponse(ContentResponse),
+    #[prost(message, tag = "8")]
+    StageRequest(StageRequest),
+    #[prost(message, tag = "9")]
+    StageResponse(StageResponse),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -58,6 +62,40 @@ struct Holdings {
     computes: Bytes,
     #[prost(bytes = "bytes", tag = "4")]
     stores: Bytes,
+    #[prost(message, optional, tag = "5")]
+    runs: Option<Runs>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Runs {
+    #[prost(uint32, tag = "1")]
+    first: u32,
+    /// The first that does not belong to it.
+    #[prost(uint32, tag = "2")]
+    end: u32,
+    #[prost(uint32, tag = "3")]
+    time_us: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StageRequest {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(fixed64, tag = "2")]
+    session: u64,
+    #[prost(bytes = "bytes", tag = "3")]
+    body: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StageResponse {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    body: Bytes,
+    /// When present, `body` means nothing.
+    #[prost(message, optional, tag = "3")]
+    failure: Option<Failure>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -162,11 +200,29 @@ impl From<&typed::Message> for Envelope {
                 agent: shortened(&m.agent, MAX_AGENT),
                 version: m.version,
                 role: role_to_wire(m.role) as i32,
-                holdings: Some(holdings_to_wire(m.model.as_ref(), &m.computes, &m.stores)),
+                holdings: Some(holdings_to_wire(
+                    m.model.as_ref(),
+                    &m.computes,
+                    &m.stores,
+                    m.runs.as_ref(),
+                )),
             }),
-            typed::Message::HoldingsChanged(m) => {
-                Kind::HoldingsChanged(holdings_to_wire(m.model.as_ref(), &m.computes, &m.stores))
-            }
+            typed::Message::HoldingsChanged(m) => Kind::HoldingsChanged(holdings_to_wire(
+                m.model.as_ref(),
+                &m.computes,
+                &m.stores,
+                m.runs.as_ref(),
+            )),
+            typed::Message::StageRequest(m) => Kind::StageRequest(StageRequest {
+                id: m.id.0,
+                session: m.session.0,
+                body: m.body.clone(),
+            }),
+            typed::Message::StageResponse(m) => Kind::StageResponse(StageResponse {
+                id: m.id.0,
+                body: m.result.clone().unwrap_or_default(),
+                failure: m.result.as_ref().err().map(failure_to_wire),
+            }),
             typed::Message::ComputeRequest(m) => Kind::ComputeRequest(ComputeRequest {
                 id: m.id.0,
                 fragment: Bytes::copy_from_slice(&m.fragment),
@@ -209,8 +265,18 @@ impl From<&typed::Message> for Envelope {
     }
 }
 
-fn holdings_to_wire(model: Option<&typed::Digest>, computes: &Bitmap, stores: &Bitmap) -> Holdings {
+fn holdings_to_wire(
+    model: Option<&typed::Digest>,
+    computes: &Bitmap,
+    stores: &Bitmap,
+    runs: Option<&typed::Runs>,
+) -> Holdings {
     Holdings {
+        runs: runs.map(|typed::Runs { layers, time }| Runs {
+            first: layers.start,
+            end: layers.end,
+            time_us: u32::try_from(time.as_micros()).unwrap_or(u32::MAX),
+        }),
         model: model.map(|digest| Bytes::copy_from_slice(digest)),
         fragments: computes.len().max(stores.len()),
         computes: Bytes::copy_from_slice(computes.as_bytes()),
@@ -274,6 +340,18 @@ impl TryFrom<Envelope> for typed::Message {
                         Some(reason) => Err(failure(reason)?),
                     },
                 }),
+                Kind::StageRequest(m) => Self::StageRequest(typed::StageRequest {
+                    id: RequestId(m.id),
+                    session: typed::SessionId(m.session),
+                    body: m.body,
+                }),
+                Kind::StageResponse(m) => Self::StageResponse(typed::StageResponse {
+                    id: RequestId(m.id),
+                    result: match m.failure {
+                        None => Ok(m.body),
+                        Some(reason) => Err(failure(reason)?),
+                    },
+                }),
                 Kind::Cancel(m) => Self::Cancel(typed::Cancel {
                     id: RequestId(m.id),
                 }),
@@ -312,6 +390,7 @@ fn hello(m: Hello) -> Result<typed::Hello, Error> {
         model: held.model,
         computes: held.computes,
         stores: held.stores,
+        runs: held.runs,
     })
 }
 
@@ -320,6 +399,18 @@ fn holdings(m: Holdings) -> Result<typed::HoldingsChanged, Error> {
         model: m.model.as_ref().map(digest).transpose()?,
         computes: bitmap(m.fragments, &m.computes)?,
         stores: bitmap(m.fragments, &m.stores)?,
+        runs: m.runs.map(runs).transpose()?,
+    })
+}
+
+fn runs(m: Runs) -> Result<typed::Runs, Error> {
+    let layers = m.first..m.end;
+    if layers.is_empty() {
+        return Err(Error::Impossible("an empty range of layers"));
+    }
+    Ok(typed::Runs {
+        layers,
+        time: Duration::from_micros(m.time_us.into()),
     })
 }
 

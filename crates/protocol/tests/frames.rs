@@ -6,7 +6,7 @@ use proptest::{collection::vec, option, prelude::*};
 use protocol::{
     Bitmap, Cancel, Channel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest,
     ContentResponse, Error, ErrorCode, Failure, FrameDecoder, FrameEncoder, Hello, HoldingsChanged,
-    MAX_PROOF, Message, Priority, RequestId, Role,
+    MAX_PROOF, Message, Priority, RequestId, Role, Runs, SessionId, StageRequest, StageResponse,
 };
 use std::time::Duration;
 
@@ -40,6 +40,14 @@ fn bitmaps() -> impl Strategy<Value = (Bitmap, Bitmap)> {
     })
 }
 
+fn runs() -> impl Strategy<Value = Option<Runs>> {
+    let runs = (any::<u16>(), 1..100_u32, any::<u32>()).prop_map(|(first, layers, time)| Runs {
+        layers: first.into()..u32::from(first) + layers,
+        time: Duration::from_micros(time.into()),
+    });
+    option::of(runs)
+}
+
 fn compute() -> impl Strategy<Value = Message> {
     let roles = vec![
         Role::Participant,
@@ -53,8 +61,9 @@ fn compute() -> impl Strategy<Value = Message> {
         proptest::sample::select(roles),
         option::of(digest()),
         bitmaps(),
+        runs(),
     )
-        .prop_map(|(agent, version, role, model, (computes, stores))| {
+        .prop_map(|(agent, version, role, model, (computes, stores), runs)| {
             Message::Hello(Hello {
                 agent,
                 version,
@@ -62,15 +71,18 @@ fn compute() -> impl Strategy<Value = Message> {
                 model,
                 computes,
                 stores,
+                runs,
             })
         });
-    let changed = (option::of(digest()), bitmaps()).prop_map(|(model, (computes, stores))| {
-        Message::HoldingsChanged(HoldingsChanged {
-            model,
-            computes,
-            stores,
-        })
-    });
+    let changed =
+        (option::of(digest()), bitmaps(), runs()).prop_map(|(model, (computes, stores), runs)| {
+            Message::HoldingsChanged(HoldingsChanged {
+                model,
+                computes,
+                stores,
+                runs,
+            })
+        });
     let request = (
         any::<u64>(),
         digest(),
@@ -97,8 +109,33 @@ fn compute() -> impl Strategy<Value = Message> {
                 result,
             })
         });
+    let stage_request = (any::<u64>(), any::<u64>(), body()).prop_map(|(id, session, body)| {
+        Message::StageRequest(StageRequest {
+            id: RequestId(id),
+            session: SessionId(session),
+            body,
+        })
+    });
+    let stage_response = (
+        any::<u64>(),
+        prop_oneof![body().prop_map(Ok), failure().prop_map(Err)],
+    )
+        .prop_map(|(id, result)| {
+            Message::StageResponse(StageResponse {
+                id: RequestId(id),
+                result,
+            })
+        });
     let cancel = any::<u64>().prop_map(|id| Message::Cancel(Cancel { id: RequestId(id) }));
-    prop_oneof![hello, changed, request, response, cancel]
+    prop_oneof![
+        hello,
+        changed,
+        request,
+        response,
+        stage_request,
+        stage_response,
+        cancel
+    ]
 }
 
 fn content() -> impl Strategy<Value = Message> {
@@ -345,6 +382,7 @@ fn a_bitmap_of_a_stranger_must_have_the_bytes_its_length_asks_for() {
         model: None,
         computes: [true; 9].into_iter().collect(),
         stores: Bitmap::new(9),
+        runs: None,
     });
     let mut wire = encoded(Channel::Compute, &[spare_bits]);
     let at = wire

@@ -31,7 +31,6 @@ mod population;
 pub mod repair;
 mod report;
 pub mod survival;
-mod work;
 pub mod world;
 
 pub use model::{Model, ModelError};

@@ -4,8 +4,6 @@ use fragments::{Class, DEFAULT_FRAGMENT_SIZE, Plan, PlanError};
 use gguf::{Header, WriteError, Writer, generate::Preset};
 use swarm::{Catalogue, ContentId, FragmentInfo, routing::Layer};
 
-use crate::work;
-
 /// A model whose weights are nowhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
@@ -28,9 +26,6 @@ pub enum ModelError {
     /// Its header cannot be read.
     #[error(transparent)]
     Header(#[from] gguf::Error),
-    /// Its header lacks something.
-    #[error(transparent)]
-    Metadata(#[from] gguf::MetadataError),
     /// It cannot be cut.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -63,7 +58,7 @@ impl Model {
         let name = "Mistral Large 3, first plan";
         let bytes = DEFAULT_FRAGMENT_SIZE.into();
         Self {
-            layers: work::alike(88, always_active, conditional, 128, 2, bytes),
+            layers: steps::alike(88, always_active, conditional, 128, 2, bytes),
             ..Self::of_fragments("first-plan", name, always_active, conditional)
         }
     }
@@ -89,11 +84,8 @@ impl Model {
             .fragments
             .iter()
             .map(|plan| (plan.file_len.into(), plan.class == Class::AlwaysActive));
-        let architecture = header.metadata.str("general.architecture")?;
-        let used = format!("{architecture}.expert_used_count");
-        let used: Option<u32> = header.metadata.optional(&used)?;
         Ok(Self {
-            layers: work::of_plan(&plan, used.unwrap_or(0) as usize),
+            layers: steps::shape(&header, &plan).layers,
             ..Self::new(id, name, classes)
         })
     }

@@ -8,18 +8,22 @@
 mod shell;
 
 use bytes::Bytes;
-use protocol::Message;
+use protocol::{Message, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 use swarm::{
     Catalogue, Config, Content, ContentId, DownloadId, Event, Failure, FragmentIndex, FragmentInfo,
-    Node, PeerId, Priority, RequestId, Worker,
+    Node, PeerId, Priority, RequestId, Ticket, Worker,
 };
 
 /// A millisecond.
 pub const MS: Duration = Duration::from_millis(1);
 /// A second.
 pub const S: Duration = Duration::from_secs(1);
+
+/// What layers compute, as if they were this fragment.
+pub const STAGE: FragmentIndex = FragmentIndex(u32::MAX);
 
 /// How a node behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +65,12 @@ pub struct Inhabitant {
     pub answers: BTreeMap<RequestId, (Worker, Bytes)>,
     /// Its requests that came to nothing.
     pub failures: BTreeMap<RequestId, Failure>,
+    /// What came of its tokens that went through others' layers: who ran them, and the answer or why there is none.
+    pub stages: BTreeMap<RequestId, (PeerId, Result<Bytes, String>)>,
+    /// Tokens of others that it has begun to take through its layers.
+    pub running: BTreeMap<(PeerId, SessionId), Ticket>,
+    /// How often somebody did not wait for them.
+    pub stopped: usize,
     /// What it has of its downloads.
     pub files: BTreeMap<DownloadId, Vec<u8>>,
     /// What its downloads are to become.
@@ -245,6 +255,9 @@ impl World {
                 .collect(),
             answers: BTreeMap::new(),
             failures: BTreeMap::new(),
+            stages: BTreeMap::new(),
+            running: BTreeMap::new(),
+            stopped: 0,
             files: BTreeMap::new(),
             wanted: BTreeMap::new(),
             done: BTreeSet::new(),
@@ -352,6 +365,24 @@ impl World {
             .node
             .submit(id, FragmentIndex(fragment), body.into(), priority, now)
             .expect("room for a request");
+        self.carry_out(who);
+        id
+    }
+
+    /// Has somebody send tokens through layers that a peer runs.
+    pub fn send_through(
+        &mut self,
+        who: &PeerId,
+        peer: &PeerId,
+        layers: Range<u32>,
+        body: impl Into<Bytes>,
+    ) -> RequestId {
+        self.next_request += 1;
+        let (id, now) = (RequestId(self.next_request), self.now);
+        let (session, body) = (SessionId(7), body.into());
+        self.get(who)
+            .node
+            .submit_stage(id, peer, session, layers, body, now);
         self.carry_out(who);
         id
     }

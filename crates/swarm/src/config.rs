@@ -1,5 +1,6 @@
 //! Every limit and patience of a node, in one place.
 
+use crate::stages::RunLayers;
 use crate::{ContentId, PeerId, Replication, WindowLimits};
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -24,6 +25,10 @@ pub struct Config {
     pub stays_after: Duration,
     /// Fragments taken up at a time, because they have too few replicas.
     pub repairs: usize,
+    /// Whether this node runs layers for others.
+    pub run_layers: RunLayers,
+    /// How many nodes should run each layer.
+    pub runners: u32,
     /// A number drawn at random when the node starts, so that others know what it said before for old.
     pub run: u64,
 
@@ -98,6 +103,8 @@ impl Config {
             heartbeat: Duration::from_secs(30),
             stays_after: Duration::from_secs(30 * 60),
             repairs: 2,
+            run_layers: RunLayers::default(),
+            runners: 3,
             run: 0,
             max_requests: 4096,
             max_requests_per_peer: 64,

@@ -51,6 +51,9 @@ struct Request {
     fragment: FragmentIndex,
     body: Bytes,
     priority: Priority,
+    /// What is here is computed here, as long as not too much waits: others are not asked only because they are about as
+    /// quick.
+    rather_here: bool,
     state: State,
     submitted: Duration,
     attempts: BTreeSet<u64>,
@@ -94,6 +97,10 @@ pub(crate) struct Dispatch {
     everybody: Latency,
     hedge_tenths: u32,
     turn: u64,
+    /// What was asked for since it was last looked who holds it.
+    lately: BTreeSet<FragmentIndex>,
+    /// When further holders of what is thinly held were looked for.
+    looked: BTreeMap<FragmentIndex, Duration>,
 }
 
 impl Default for Dispatch {
@@ -106,6 +113,8 @@ impl Default for Dispatch {
             everybody: Latency::default(),
             hedge_tenths: MAX_HEDGE_TENTHS,
             turn: 0,
+            lately: BTreeSet::new(),
+            looked: BTreeMap::new(),
         }
     }
 }
@@ -117,6 +126,11 @@ impl Dispatch {
 
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.values().map(BTreeSet::len).sum()
+    }
+
+    /// What a request of this size class takes on average, whoever is asked.
+    pub(crate) fn typical(&self, class: usize) -> Option<Duration> {
+        self.everybody.typical(class)
     }
 
     pub(crate) fn fragments_waited_for(&self) -> impl Iterator<Item = FragmentIndex> + '_ {
@@ -171,6 +185,32 @@ impl Node {
         priority: Priority,
         now: Duration,
     ) -> Result<(), SubmitError> {
+        self.submit_to(id, (fragment, body), priority, false, now)
+    }
+
+    /// The same for others' tokens that go through layers run here. They have come to be spared the way to those who are
+    /// about as near as this node, so what is held here is computed here, as long as not too much waits.
+    ///
+    /// # Errors
+    /// When the request is not taken; nothing will come of it then.
+    pub fn submit_of_stage(
+        &mut self,
+        id: RequestId,
+        fragment: FragmentIndex,
+        body: Bytes,
+        now: Duration,
+    ) -> Result<(), SubmitError> {
+        self.submit_to(id, (fragment, body), Priority::Interactive, true, now)
+    }
+
+    fn submit_to(
+        &mut self,
+        id: RequestId,
+        (fragment, body): (FragmentIndex, Bytes),
+        priority: Priority,
+        rather_here: bool,
+        now: Duration,
+    ) -> Result<(), SubmitError> {
         if self.catalogue.get(fragment).is_none() {
             return Err(SubmitError::UnknownFragment(fragment));
         }
@@ -185,6 +225,7 @@ impl Node {
             fragment,
             body,
             priority,
+            rather_here,
             state: State::Asked,
             submitted: now,
             attempts: BTreeSet::new(),
@@ -196,6 +237,7 @@ impl Node {
             judged: None,
         };
         self.dispatch.requests.insert(id, request);
+        self.dispatch.lately.insert(fragment);
         self.ask(id, now);
         Ok(())
     }

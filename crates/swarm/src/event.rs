@@ -1,8 +1,8 @@
 //! What goes into a node and what comes out of it.
 
-use crate::{ContentId, DownloadId, Failure, FragmentIndex, PeerId, RequestId, Ticket, Worker};
+use crate::{ContentId, DownloadId, FragmentIndex, PeerId, RequestId, Ticket, Worker};
 use bytes::Bytes;
-use protocol::{ContentBlock, Heartbeat, Hello, Message};
+use protocol::{ContentBlock, ErrorCode, Failure, Heartbeat, Hello, Message, SessionId};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -64,6 +64,13 @@ pub enum Event {
         /// The encoded answer, or why there is none.
         result: Result<Bytes, ComputeError>,
     },
+    /// [`Action::RunStage`] is done.
+    StageRun {
+        /// Which one.
+        ticket: Ticket,
+        /// The encoded answer, or why there is none.
+        result: Result<Bytes, ComputeError>,
+    },
     /// [`Action::ReadContent`] is done.
     ContentRead {
         /// Which one.
@@ -100,6 +107,17 @@ pub enum ComputeError {
     BadRequest(String),
     /// Something else, in words for a log.
     Internal(String),
+}
+
+impl From<ComputeError> for Failure {
+    fn from(error: ComputeError) -> Self {
+        let (code, message) = match error {
+            ComputeError::NotHeld => (ErrorCode::NotHeld, String::new()),
+            ComputeError::BadRequest(message) => (ErrorCode::Invalid, message),
+            ComputeError::Internal(message) => (ErrorCode::Failed, message),
+        };
+        Self { code, message }
+    }
 }
 
 /// What the shell has to do, taken with [`Node::poll_action`](crate::Node::poll_action).
@@ -173,6 +191,48 @@ pub enum Action {
         /// The encoded request.
         body: Bytes,
     },
+    /// This node should run layers for others: get what is small of them, and say so with
+    /// [`Node::set_able`](crate::Node::set_able).
+    PrepareStages,
+    /// Take a peer's tokens through layers that are run here, and tell [`Event::StageRun`]. If there are some of the same
+    /// session on their way, nobody waits for those any more.
+    RunStage {
+        /// To be named when done.
+        ticket: Ticket,
+        /// Whose tokens.
+        peer: PeerId,
+        /// Of which of the peer's sessions.
+        session: SessionId,
+        /// The encoded request.
+        body: Bytes,
+    },
+    /// Nobody waits for the tokens of this session any more that are on their way here.
+    StopStage {
+        /// Whose session.
+        peer: PeerId,
+        /// Which of the peer's sessions.
+        session: SessionId,
+    },
+    /// Own tokens came through layers that a peer runs. If the answer makes no sense, tell
+    /// [`Node::reject_stage`](crate::Node::reject_stage).
+    StageAnswer {
+        /// Which ones.
+        request: RequestId,
+        /// Who ran them.
+        peer: PeerId,
+        /// The encoded answer, which comes from a stranger.
+        body: Bytes,
+    },
+    /// Own tokens will not come through layers that a peer was to run: ask others, as [`Node::route`](crate::Node::route)
+    /// says.
+    StageLost {
+        /// Which ones.
+        request: RequestId,
+        /// Who was to run them.
+        peer: PeerId,
+        /// Why, in words for a log.
+        reason: String,
+    },
     /// One of our own requests is answered. Judge the answer with [`Node::accept`](crate::Node::accept) or [`Node::reject`](crate::Node::reject).
     Answer {
         /// Which one.
@@ -187,7 +247,7 @@ pub enum Action {
         /// Which one.
         request: RequestId,
         /// Why.
-        failure: Failure,
+        failure: crate::Failure,
     },
     /// Read stored content for a peer and tell [`Event::ContentRead`].
     ReadContent {

@@ -41,19 +41,26 @@ impl Node {
             }
         }
         self.beats.lacking = lacking;
-        let capacity = free.min(self.beats.capacity);
+        let mut spare = self.spare(now).into_iter();
+        let holds = self.computes.count() as usize + self.beats.taking.len();
+        let mut room = self.beats.capacity.saturating_sub(holds);
+        self.elect(room + spare.len(), now);
+        let mut taken = self.missing_of_layers(&held);
+        taken.truncate(free);
+        let capacity = (free - taken.len()).min(self.beats.capacity);
         let nodes = self.others().len() + 1;
-        let taken = take_up(
+        let others = take_up(
             &self.newcomer(capacity, now),
             &self.catalogue,
             wanted,
             nodes,
             candidates.into_iter(),
         );
-        let mut spare = self.spare(now).into_iter();
-        let holds = self.computes.count() as usize + self.beats.taking.len();
-        let mut room = self.beats.capacity.saturating_sub(holds);
+        taken.extend(others);
         for fragment in taken {
+            if self.beats.taking.contains_key(&fragment) {
+                continue;
+            }
             let instead_of = match room.checked_sub(1) {
                 Some(less) => {
                     room = less;
@@ -76,6 +83,7 @@ impl Node {
         let promised: BTreeSet<_> = self.beats.taking.values().flatten().collect();
         let enough =
             held.filter(|fragment| !promised.contains(fragment) && self.is_held_enough(*fragment));
+        let enough = enough.filter(|fragment| !self.is_of_own_layers(*fragment));
         let (spare, unseen): (Vec<_>, Vec<_>) =
             enough.partition(|fragment| self.is_held_in_sight(*fragment));
         for fragment in unseen.into_iter().take(self.config.repairs) {
@@ -124,6 +132,7 @@ impl Node {
             if self.computes.contains(gone.0)
                 && self.is_held_enough(gone)
                 && self.is_held_in_sight(gone)
+                && !self.is_of_own_layers(gone)
             {
                 self.actions.push_back(Action::LetGo { fragment: gone });
                 self.remove_holding(gone, now);

@@ -132,7 +132,12 @@ impl Node {
         self.up(now) >= self.config.stays_after
     }
 
-    fn up(&self, now: Duration) -> Duration {
+    /// Whether others reach it at an address of its own.
+    pub(crate) fn is_dialled(&self) -> bool {
+        self.beats.reach == Reach::Dialled
+    }
+
+    pub(crate) fn up(&self, now: Duration) -> Duration {
         let since = self.beats.since.unwrap_or(now);
         now.saturating_sub(since)
     }
@@ -241,6 +246,8 @@ impl Node {
                 waiting: u32::try_from(self.server.len()).unwrap_or(u32::MAX),
                 reach: self.beats.reach,
                 place: self.place(),
+                runs: self.runs_before_long(),
+                speed: u32::try_from(self.server.speed().unwrap_or(0) >> 20).unwrap_or(u32::MAX),
             };
             let sets = [&heartbeat.computes, &heartbeat.stores, &heartbeat.taking];
             let something = sets.iter().any(|set| !set.is_empty());

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Size classes grow by a factor of four; the last one takes everything from 16 MiB.
-const CLASSES: usize = 13;
+pub(crate) const CLASSES: usize = 13;
 
 /// Without fresh samples the memory of a slow answer fades by half in this time, so that a worker who was slow once
 /// is tried again instead of being avoided for ever.
@@ -102,6 +102,12 @@ impl Latency {
         let age = now.saturating_sub(known.at).as_millis() / HALF_LIFE.as_millis();
         let fade = 1u32 << (age.min(10) as u32);
         Some(known.mean * factor / fade)
+    }
+
+    /// What a request of this class takes on average, however long ago that was measured.
+    pub(crate) fn typical(&self, class: usize) -> Option<Duration> {
+        let (known, factor) = self.raw(class)?;
+        Some(known.mean * factor)
     }
 
     /// When an answer is late: after `factor` times what nineteen of twenty took at most, and room for those in front.

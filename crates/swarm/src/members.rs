@@ -6,6 +6,7 @@
 use crate::PeerId;
 use protocol::{FragmentSet, Heartbeat, Place, Reach};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Members remembered of one shard; beyond it newcomers are not noted. Five replicas of everything by nodes that hold one
@@ -23,6 +24,7 @@ const MISSED: u32 = 3;
 pub(crate) struct Member {
     run: u64,
     number: u32,
+    heard: Duration,
     /// It is gone, if it is not heard of by then.
     expires: Duration,
     pub(crate) computes: FragmentSet,
@@ -32,6 +34,8 @@ pub(crate) struct Member {
     pub(crate) place: Option<Place>,
     pub(crate) waiting: u32,
     pub(crate) reach: Reach,
+    pub(crate) runs: Option<Range<u32>>,
+    pub(crate) speed: u32,
 }
 
 impl Member {
@@ -41,6 +45,7 @@ impl Member {
         Self {
             run: heartbeat.run,
             number: heartbeat.number,
+            heard: now,
             // With some time to arrive.
             expires: now + interval * MISSED + interval / 4,
             computes: heartbeat.computes,
@@ -50,7 +55,16 @@ impl Member {
             place: heartbeat.place,
             waiting: heartbeat.waiting,
             reach: heartbeat.reach,
+            runs: heartbeat.runs,
+            speed: heartbeat.speed,
         }
+    }
+}
+
+impl Member {
+    /// For how long it has been there by now.
+    pub(crate) fn up_by(&self, now: Duration) -> Duration {
+        self.up + now.saturating_sub(self.heard)
     }
 }
 
@@ -136,6 +150,8 @@ mod tests {
             taking: FragmentSet::default(),
             waiting: 0,
             reach: Reach::default(),
+            runs: None,
+            speed: 0,
             place: None,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::absence::Absence;
 use crate::peers::Peer;
+use crate::stages::Stages;
 use crate::timers::Timer;
 use crate::{Action, Catalogue, ContentId, FragmentIndex, Node, PeerId};
 use protocol::{Bitmap, Hello, HoldingsChanged, Message, Role};
@@ -34,6 +35,7 @@ impl Node {
             self.computes = Bitmap::default();
             self.stores = Bitmap::default();
             self.search.announced.clear();
+            self.stages = Stages::default();
             self.forget_members();
             self.tell_holdings();
         }
@@ -98,6 +100,7 @@ impl Node {
     }
 
     fn holdings_are_new(&mut self, now: Duration) {
+        self.find_runs(now);
         self.tell_holdings();
         self.announce();
         self.note_taken(now);
@@ -121,16 +124,18 @@ impl Node {
             model: self.config.model.map(|model| model.0),
             computes: self.computes.clone(),
             stores: self.stores.clone(),
+            runs: self.runs_and_time(),
         }
     }
 
-    fn tell_holdings(&mut self) {
+    pub(crate) fn tell_holdings(&mut self) {
         let hello = self.introduction();
         self.actions.push_back(Action::Introduce { hello });
         let message = Message::HoldingsChanged(HoldingsChanged {
             model: self.config.model.map(|model| model.0),
             computes: self.computes.clone(),
             stores: self.stores.clone(),
+            runs: self.runs_and_time(),
         });
         let peers: Vec<_> = self.peers.connected.keys().cloned().collect();
         for peer in peers {
@@ -194,7 +199,12 @@ impl Node {
             let same = hello.version == protocol::VERSION;
             self.totals.other_versions += u64::from(!same && !known.other_version);
             known.other_version = !same;
-            known.set_holdings(hello.model.map(ContentId), hello.computes, hello.stores);
+            known.set_holdings(
+                hello.model.map(ContentId),
+                hello.computes,
+                hello.stores,
+                hello.runs,
+            );
         }
         self.holdings_of_peer_are_new(peer, now);
     }
@@ -210,12 +220,16 @@ impl Node {
                 changed.model.map(ContentId),
                 changed.computes,
                 changed.stores,
+                changed.runs,
             );
         }
         self.holdings_of_peer_are_new(peer, now);
     }
 
     fn holdings_of_peer_are_new(&mut self, peer: &PeerId, now: Duration) {
+        if self.peers.get(peer).is_some_and(|peer| peer.runs.is_some()) {
+            self.stages.note_runner();
+        }
         self.wake(Some(peer), now);
         self.pump_downloads(now);
     }
@@ -228,6 +242,8 @@ impl Node {
         self.server.forget(peer);
         self.library.forget(peer);
         self.attempts_lost(peer, now);
+        self.stage_cancelled_by(peer, None);
+        self.stages_lost(peer);
         self.blocks_lost(peer, now);
         self.run_jobs(now);
         self.run_reads(now);
@@ -261,10 +277,12 @@ impl Node {
         self.search.searched.retain(|_, at| now < *at + interval);
         self.note_absent(now);
         let missed = self.absence.take_missed();
+        let thin = self.thinly_held(MAX_SEARCHES, now);
         let missing: Vec<_> = self
             .dispatch
             .fragments_waited_for()
             .chain(missed)
+            .chain(thin)
             .filter_map(|i| self.catalogue.get(i))
             .collect();
         let missing: Vec<_> = missing
@@ -282,6 +300,7 @@ impl Node {
             .into_iter()
             .for_each(|content| self.find(content, now));
         self.seek_web(now);
+        self.tell_time_of_runs(now);
         self.search.armed = false;
         self.arm_search(now);
     }

@@ -10,6 +10,7 @@ use crate::membership::Search;
 use crate::peers::Peers;
 use crate::placement;
 use crate::serve::Server;
+use crate::stages::Stages;
 use crate::timers::{Timer, Timers};
 use crate::{
     Action, Catalogue, Config, ContentId, Coverage, Event, FragmentIndex, PeerStats, Stats, Totals,
@@ -40,6 +41,7 @@ pub struct Node {
     pub(crate) absence: Absence,
     pub(crate) members: Members,
     pub(crate) beats: Beats,
+    pub(crate) stages: Stages,
     pub(crate) totals: Totals,
     counter: u64,
 }
@@ -65,6 +67,7 @@ impl Node {
             absence: Absence::default(),
             members: Members::default(),
             beats: Beats::default(),
+            stages: Stages::default(),
             totals: Totals::default(),
             counter: 0,
         }
@@ -85,18 +88,26 @@ impl Node {
             Event::Heartbeat { peer, heartbeat } => self.heartbeat(&peer, heartbeat, now),
             Event::Observed { ip, dialled } => self.observed(ip, dialled, now),
             Event::RoundTrip { peer, time } => {
-                if let Some(peer) = self.peers.get_mut(&peer) {
-                    peer.round_trip = Some(time);
+                let peer = self.peers.get_mut(&peer);
+                let first = peer.is_some_and(|peer| {
+                    peer.heard = now;
+                    peer.round_trip.replace(time).is_none()
+                });
+                if first {
+                    // What layers run here take can be said better now.
+                    self.tell_time_of_runs(now);
                 }
             }
             Event::Computed { ticket, result } => self.computed(ticket, result, now),
+            Event::StageRun { ticket, result } => self.stage_run(ticket, result, now),
             Event::ContentRead { ticket, result } => self.content_read(ticket, result, now),
             Event::WebFetched { download, result } => self.web_fetched(download, result, now),
             Event::Verified { download, good } => self.verified(download, good, now),
             Event::Message { peer, message } => {
                 // Messages that were on their way when their sender was banned or lost.
-                if self.peers.get(&peer).is_none() {
-                    return;
+                match self.peers.get_mut(&peer) {
+                    Some(peer) => peer.heard = now,
+                    None => return,
                 }
                 match message {
                     Message::Hello(hello) => self.hello(&peer, hello, now),
@@ -105,7 +116,12 @@ impl Node {
                     Message::ComputeResponse(response) => {
                         self.compute_response(&peer, response, now)
                     }
-                    Message::Cancel(cancel) => self.cancelled_by(&peer, cancel.id),
+                    Message::StageRequest(request) => self.stage_request(&peer, request, now),
+                    Message::StageResponse(response) => self.stage_response(&peer, response, now),
+                    Message::Cancel(cancel) => {
+                        self.cancelled_by(&peer, cancel.id);
+                        self.stage_cancelled_by(&peer, Some(cancel.id));
+                    }
                     Message::ContentRequest(request) => self.content_request(&peer, request, now),
                     Message::ContentResponse(response) => {
                         self.content_response(&peer, response, now)
@@ -131,6 +147,7 @@ impl Node {
         while let Some(timer) = self.timers.due(now) {
             match timer {
                 Timer::Attempt(attempt) => self.attempt_late(attempt, now),
+                Timer::Stage(asked) => self.stage_late(asked, now),
                 Timer::Patience(request) => self.patience_over(request, now),
                 Timer::Block(asked) => self.block_late(asked, now),
                 Timer::Upload => self.run_reads(now),
@@ -203,6 +220,12 @@ impl Node {
         &self.catalogue
     }
 
+    /// The fragment of this name.
+    #[must_use]
+    pub fn index_of(&self, content: &ContentId) -> Option<FragmentIndex> {
+        self.index_of.get(content).copied()
+    }
+
     /// A picture for a dashboard. It walks all peers and fragments: take it a few times a second, not per request.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -246,6 +269,7 @@ impl Node {
                 answered: peer.answered,
                 late: peer.late,
                 served: peer.served,
+                runs: peer.runs.as_ref().map(|runs| runs.layers.clone()),
                 suspect: peer.suspicion.is_some(),
             });
         }
@@ -266,6 +290,7 @@ impl Node {
         }
         Stats {
             model: self.config.model,
+            runs: self.runs(),
             peers,
             membership: self.membership(&coverage),
             coverage,

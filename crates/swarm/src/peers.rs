@@ -3,7 +3,7 @@
 use crate::download::{Window, WindowLimits};
 use crate::latency::Latency;
 use crate::{ContentId, FragmentIndex, PeerId};
-use protocol::{Bitmap, Role};
+use protocol::{Bitmap, Role, Runs};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -17,6 +17,14 @@ const MAX_LACKING: usize = 1024;
 /// A peer that lets requests lie gets no new ones before this is over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Suspicion {
+    pub(crate) until: Duration,
+    pub(crate) strikes: u32,
+}
+
+/// A peer that lost tokens of ours gets no new ones before this is over, and before something was heard of it again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unfit {
+    pub(crate) since: Duration,
     pub(crate) until: Duration,
     pub(crate) strikes: u32,
 }
@@ -47,6 +55,16 @@ pub(crate) struct Peer {
     pub(crate) busy_until: Duration,
     pub(crate) busy_strikes: u32,
     pub(crate) suspicion: Option<Suspicion>,
+
+    /// The layers that it runs for others.
+    pub(crate) runs: Option<Runs>,
+    /// What tokens of ours took through them: by how many they were, and one through each layer without the way there and
+    /// back.
+    pub(crate) stages: Latency,
+    pub(crate) stage_each: Option<Duration>,
+    pub(crate) unfit: Option<Unfit>,
+    /// When anything was last heard of it.
+    pub(crate) heard: Duration,
 
     /// Blocks of content under way here.
     pub(crate) asked: usize,
@@ -105,11 +123,27 @@ impl Peer {
         model: Option<ContentId>,
         computes: Bitmap,
         stores: Bitmap,
+        runs: Option<Runs>,
     ) {
+        self.runs = runs;
         self.model = model;
         self.computes = computes;
         self.stores = stores;
         self.lacking.clear();
+    }
+
+    /// Whether tokens can be sent through its layers.
+    pub(crate) fn is_fit(&self, now: Duration) -> bool {
+        let back = |unfit: &Unfit| unfit.until <= now && self.heard > unfit.since;
+        self.runs.is_some() && self.unfit.as_ref().is_none_or(back)
+    }
+
+    /// One token took so long through so many layers, with the way there and back.
+    pub(crate) fn note_stage(&mut self, layers: usize, took: Duration) {
+        let way = self.round_trip.unwrap_or_default();
+        let each = took.saturating_sub(way) / u32::try_from(layers.max(1)).unwrap_or(u32::MAX);
+        let mean = self.stage_each.unwrap_or(each);
+        self.stage_each = Some((mean * 7 + each) / 8);
     }
 
     /// Counts a request refused; true when it goes on so fast that it can only be meant badly. One is forgiven every

@@ -42,8 +42,18 @@ pub(crate) struct Server {
     patient: Fair<Option<PeerId>, Job>,
     /// Urgent jobs begun since a patient one was.
     urgent_in_a_row: u32,
-    running: BTreeMap<Ticket, (Origin, FragmentIndex)>,
+    running: BTreeMap<Ticket, Running>,
     queued_bytes: usize,
+    /// Bytes of fragments computed on in a second.
+    speed: Option<u64>,
+}
+
+/// What the shell computes.
+#[derive(Debug)]
+struct Running {
+    origin: Origin,
+    fragment: FragmentIndex,
+    since: Duration,
 }
 
 impl Default for Server {
@@ -54,6 +64,7 @@ impl Default for Server {
             urgent_in_a_row: 0,
             running: BTreeMap::new(),
             queued_bytes: 0,
+            speed: None,
         }
     }
 }
@@ -93,6 +104,17 @@ impl Server {
         }
     }
 
+    /// Bytes of weights multiplied with in a second, about, once something was computed.
+    pub(crate) fn speed(&self) -> Option<u64> {
+        self.speed
+    }
+
+    fn note_speed(&mut self, bytes: u64, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let speed = bytes.saturating_mul(1_000_000_000) / nanos;
+        self.speed = Some(self.speed.map_or(speed, |mean| (mean / 8) * 7 + speed / 8));
+    }
+
     fn waiting_of(&self, owner: &Option<PeerId>) -> usize {
         self.urgent.len_of(owner) + self.patient.len_of(owner)
     }
@@ -102,7 +124,7 @@ impl Server {
         let running = self
             .running
             .values()
-            .filter(|(origin, _)| matches!(origin, Origin::Peer(..)))
+            .filter(|running| matches!(running.origin, Origin::Peer(..)))
             .count();
         self.urgent.len() + self.patient.len() - self.waiting_of(&None) + running
     }
@@ -111,7 +133,7 @@ impl Server {
         let running = self
             .running
             .values()
-            .filter(|(origin, _)| matches!(origin, Origin::Peer(p, _) if p == peer));
+            .filter(|running| matches!(&running.origin, Origin::Peer(p, _) if p == peer));
         self.waiting_of(&Some(peer.clone())) + running.count()
     }
 
@@ -188,15 +210,20 @@ impl Node {
         message: String,
         now: Duration,
     ) {
-        if self
-            .peers
-            .get_mut(peer)
-            .is_some_and(|known| known.strike(now))
-        {
-            self.ban(peer, "flood of requests", now);
+        if self.is_flood(peer, now) {
             return;
         }
         self.respond(peer, id, Err(Failure { code, message }));
+    }
+
+    /// Counts what is refused; who goes on and on is banned.
+    pub(crate) fn is_flood(&mut self, peer: &PeerId, now: Duration) -> bool {
+        let known = self.peers.get_mut(peer);
+        let flood = known.is_some_and(|known| known.strike(now));
+        if flood {
+            self.ban(peer, "flood of requests", now);
+        }
+        flood
     }
 
     pub(crate) fn cancelled_by(&mut self, peer: &PeerId, id: WireId) {
@@ -230,9 +257,12 @@ impl Node {
                 continue;
             }
             let ticket = Ticket(self.next_number());
-            self.server
-                .running
-                .insert(ticket, (job.origin, job.fragment));
+            let running = Running {
+                origin: job.origin,
+                fragment: job.fragment,
+                since: now,
+            };
+            self.server.running.insert(ticket, running);
             self.actions.push_back(Action::Compute {
                 ticket,
                 fragment: job.fragment,
@@ -247,9 +277,18 @@ impl Node {
         result: Result<Bytes, ComputeError>,
         now: Duration,
     ) {
-        let Some((origin, fragment)) = self.server.running.remove(&ticket) else {
+        let Some(Running {
+            origin,
+            fragment,
+            since,
+        }) = self.server.running.remove(&ticket)
+        else {
             return;
         };
+        if let (Ok(_), Some(info)) = (&result, self.catalogue.get(fragment)) {
+            self.server
+                .note_speed(info.bytes, now.saturating_sub(since));
+        }
         if result == Err(ComputeError::NotHeld) {
             // Everybody should know, or they go on asking.
             self.remove_holding(fragment, now);
@@ -262,7 +301,7 @@ impl Node {
                         known.served += 1;
                         self.totals.served += 1;
                     }
-                    self.respond(&peer, id, result.map_err(failure));
+                    self.respond(&peer, id, result.map_err(Failure::from));
                 }
             }
         }
@@ -274,22 +313,5 @@ impl Node {
             peer,
             Message::ComputeResponse(ComputeResponse { id, result }),
         );
-    }
-}
-
-fn failure(error: ComputeError) -> Failure {
-    match error {
-        ComputeError::NotHeld => Failure {
-            code: ErrorCode::NotHeld,
-            message: String::new(),
-        },
-        ComputeError::BadRequest(message) => Failure {
-            code: ErrorCode::Invalid,
-            message,
-        },
-        ComputeError::Internal(message) => Failure {
-            code: ErrorCode::Failed,
-            message,
-        },
     }
 }

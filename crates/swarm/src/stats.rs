@@ -1,6 +1,7 @@
 //! What a dashboard shows.
 
 use crate::{ContentId, DownloadId, PeerId};
+use std::ops::Range;
 use std::time::Duration;
 
 /// A picture of the node and what it knows of its swarm.
@@ -8,6 +9,8 @@ use std::time::Duration;
 pub struct Stats {
     /// The model this node serves or asks.
     pub model: Option<ContentId>,
+    /// The layers that this node runs for others.
+    pub runs: Option<Range<u32>>,
     /// Everybody connected, in the order of their names.
     pub peers: Vec<PeerStats>,
     /// Everybody who takes part.
@@ -74,6 +77,10 @@ pub struct Totals {
     pub refused: u64,
     /// Requests of peers that had waited too long to be begun.
     pub expired: u64,
+    /// Tokens, or prompts, of peers that went through layers run here.
+    pub stages_served: u64,
+    /// Own ones that were lost with whoever ran the layers, and were sent to others.
+    pub stages_lost: u64,
     /// Bytes of content sent to peers.
     pub content_sent: u64,
     /// Bytes of content received from peers.
@@ -115,6 +122,8 @@ pub struct PeerStats {
     pub late: u64,
     /// Its requests computed here.
     pub served: u64,
+    /// The layers that it runs for others.
+    pub runs: Option<Range<u32>>,
     /// It does not answer at the moment and gets no work if another holder can have it.
     pub suspect: bool,
 }

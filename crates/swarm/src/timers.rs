@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(crate) enum Timer {
     /// An attempt is late.
     Attempt(u64),
+    /// Tokens that went through somebody else's layers are late.
+    Stage(u64),
     /// A request has waited long enough.
     Patience(RequestId),
     /// A block of a download is late.

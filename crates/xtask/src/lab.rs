@@ -34,6 +34,10 @@ pub(crate) enum Experiment {
     Latency(Passed),
     /// Nodes are killed and frozen in mid-answer: it is the same, and each of them costs a moment.
     Failover(Passed),
+    /// Those who run the layers of a session are killed and frozen in mid-answer: it goes on with others, the same.
+    Executor(Passed),
+    /// What a token takes at some distances, run here or by others, beside what was predicted.
+    Wan(Passed),
     /// The swarm falls into two halves and grows together again: nothing is lost, and all is held as often as wanted.
     Partition(Passed),
     /// Nodes and tabs come and go for an hour while somebody asks: all is answered, and nothing stays behind.
@@ -97,6 +101,8 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Overhead(passed) => network("overhead", &Needs::Pages, passed),
         Experiment::Dht(passed) => network("dht", &Needs::Nothing, passed),
         Experiment::Hostile(passed) => network("hostile", &Needs::Nodes, passed),
+        Experiment::Executor(passed) => network("executor", &Needs::Nodes, passed),
+        Experiment::Wan(passed) => network("wan", &Needs::Nodes, passed),
         Experiment::Failover(passed) => network("failover", &Needs::Tabs, passed),
         // Its entry has the page.
         Experiment::Partition(passed) => network("partition", &Needs::Tabs, passed),

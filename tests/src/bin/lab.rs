@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
-use e2e::experiments::{connect, dht, failover, hostile, overhead, partition, soak};
+use e2e::experiments::{connect, dht, executor, failover, hostile, overhead, partition, soak, wan};
 use std::{path::Path, time::Duration};
 
 /// Experiments with the network.
@@ -60,6 +60,30 @@ enum Experiment {
         /// What it takes from one node to another, in milliseconds
         #[arg(long, default_value_t = 10)]
         delay: u64,
+    },
+    /// Those who run the layers of a session are killed and frozen in mid-answer: it goes on with others, the same.
+    Executor {
+        /// Answers that are disturbed, each by another seed
+        #[arg(long, default_value_t = 20)]
+        seeds: u64,
+        /// The first of these seeds
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Tokens of each answer
+        #[arg(long, default_value_t = 50)]
+        tokens: u32,
+        /// What it takes from one node to another, in milliseconds
+        #[arg(long, default_value_t = 10)]
+        delay: u64,
+    },
+    /// What a token takes at some distances, beside what was predicted.
+    Wan {
+        /// From one node to another and back, in milliseconds
+        #[arg(long, value_delimiter = ',', default_values_t = [5, 20, 50])]
+        round_trips: Vec<u64>,
+        /// Tokens of each answer
+        #[arg(long, default_value_t = 80)]
+        tokens: u32,
     },
     /// The swarm falls into two halves and grows together again: nothing is lost, and all is held as often as wanted.
     Partition {
@@ -145,6 +169,33 @@ fn main() -> Result<()> {
             })?;
             worse = outcome.worse();
             ("failover", outcome.to_string())
+        }
+        Experiment::Executor {
+            seeds,
+            seed,
+            tokens,
+            delay,
+        } => {
+            let outcome = executor::run_blocking(&executor::Options {
+                seeds,
+                first_seed: seed,
+                tokens,
+                delay: Duration::from_millis(delay),
+            })?;
+            ("executor", outcome.to_string())
+        }
+        Experiment::Wan {
+            round_trips,
+            tokens,
+        } => {
+            let round_trips = [0].into_iter().chain(round_trips);
+            let outcome = wan::run_blocking(&wan::Options {
+                round_trips: round_trips.map(Duration::from_millis).collect(),
+                tokens,
+                learns: tokens as usize / 3,
+            })?;
+            worse = outcome.worse.clone();
+            ("wan", outcome.to_string())
         }
         Experiment::Partition {
             nodes,

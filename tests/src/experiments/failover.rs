@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsStr,
     fmt, thread,
     time::{Duration, Instant},
 };
@@ -12,7 +11,10 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Table, percentile, progress};
+use super::{
+    Table, percentile, progress,
+    spoken::{self, Spoken, alone},
+};
 use crate::{
     Browser, Network, Node, Visitor,
     lab::Host,
@@ -78,7 +80,6 @@ impl fmt::Display for Outcome {
 /// What may be added in nineteen of twenty cases.
 pub const ALLOWED: Duration = Duration::from_millis(500);
 
-const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
 /// How many nodes hold each fragment.
 const REPLICAS: usize = 3;
 /// Fragments that each tab lends.
@@ -225,7 +226,7 @@ impl<'a> Swarm<'a> {
     }
 
     /// The numbers of those who computed at least a fifth of what each did on average.
-    fn busy(&self, answer: &Answer) -> Result<Vec<usize>> {
+    fn busy(&self, answer: &Spoken) -> Result<Vec<usize>> {
         let mut names = Vec::new();
         for worker in &self.workers {
             names.push(Some(worker.peer_id()?));
@@ -233,7 +234,8 @@ impl<'a> Swarm<'a> {
         for tab in &self.tabs {
             names.push(tab.as_ref().map(Visitor::peer_id).transpose()?);
         }
-        let shares = answer.computed_by.as_array().context("no list")?;
+        let shares = answer.report["computed_by"].as_array();
+        let shares = shares.context("no list")?;
         let share = |name: &String| {
             let share = shares.iter().find(|it| it["peer"] == name.as_str());
             share.and_then(|it| it["requests"].as_u64()).unwrap_or(0)
@@ -268,68 +270,13 @@ impl<'a> Swarm<'a> {
     }
 
     /// Asks, and says when each token came, since the first; `after` is told of each.
-    fn ask(&mut self, mut after: impl FnMut(&mut Self, usize) -> Result<()>) -> Result<Answer> {
+    fn ask(&mut self, mut after: impl FnMut(&mut Self, usize) -> Result<()>) -> Result<Spoken> {
         let asker = self.star.hosts.last().context("no host")?;
         let program = self.network.program().at(asker);
-        let (entry, tokens) = (
-            self.network.plain_address()?,
-            self.options.tokens.to_string(),
-        );
-        let mut arguments = question(&tokens);
-        arguments.extend([&"--json-events" as &dyn AsRef<OsStr>, &"--peer", &entry]);
-        let mut answer = Answer::default();
-        program.follow(&arguments, |line| {
-            if line.get("token").is_some() {
-                let seconds = line["seconds"].as_f64().context("no time")?;
-                answer.times.push(Duration::from_secs_f64(seconds));
-                after(self, answer.times.len())?;
-            } else {
-                answer.tokens = line["tokens"].clone();
-                answer.computed_by = line["computed_by"].clone();
-                answer.missing = line["missing_experts"].as_u64().context("no number")?;
-                answer.hedged = line["hedged"].as_u64().context("no number")?;
-                answer.resent = line["resent"].as_u64().context("no number")?;
-            }
-            Ok(())
-        })?;
-        Ok(answer)
-    }
-}
-
-/// Of which nothing but so many tokens is an answer.
-fn question(tokens: &dyn AsRef<OsStr>) -> Vec<&dyn AsRef<OsStr>> {
-    let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![&"generate", &"--prompt", &QUESTION];
-    arguments.extend([
-        &"--ignore-end" as &dyn AsRef<OsStr>,
-        &"--max-tokens",
-        tokens,
-    ]);
-    arguments
-}
-
-/// What one process says that has all fragments.
-fn alone(network: &Network, tokens: u32) -> Result<Value> {
-    let (folder, tokens) = (network.folder(), tokens.to_string());
-    let mut arguments = question(&tokens);
-    arguments.extend([&"--json" as &dyn AsRef<OsStr>, &"--model", &folder]);
-    let report: Value = serde_json::from_str(&network.program().run(&arguments)?)?;
-    Ok(report["tokens"].clone())
-}
-
-#[derive(Default)]
-struct Answer {
-    tokens: Value,
-    times: Vec<Duration>,
-    computed_by: Value,
-    missing: u64,
-    hedged: u64,
-    resent: u64,
-}
-
-impl Answer {
-    /// What each token took, but the first.
-    fn gaps(&self) -> Vec<Duration> {
-        self.times.windows(2).map(|two| two[1] - two[0]).collect()
+        let entry = self.network.plain_address()?;
+        spoken::ask(&program, &entry, self.options.tokens, &[], |token, _| {
+            after(self, token)
+        })
     }
 }
 
@@ -383,7 +330,10 @@ fn disturbed(
         }
         Ok(())
     })?;
-    ensure!(answer.missing == 0, "experts are missing by seed {seed}");
+    ensure!(
+        answer.number("missing_experts")? == 0,
+        "experts are missing by seed {seed}"
+    );
     ensure!(
         answer.tokens == *expected,
         "another text by seed {seed}: {}",
@@ -404,8 +354,8 @@ fn disturbed(
             .map(|(planned, added)| format!("{}: {}", failed(swarm, planned), text(*added)))
             .collect::<Vec<_>>()
             .join("; "),
-        answer.hedged.to_string(),
-        answer.resent.to_string(),
+        answer.number("hedged")?.to_string(),
+        answer.number("resent")?.to_string(),
     ]);
     swarm.restore(&plan)?;
     Ok(added)

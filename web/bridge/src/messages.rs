@@ -88,6 +88,8 @@ pub enum ToEngine {
         answer: u32,
         /// The whole conversation; the last turn is the question.
         turns: Vec<Turn>,
+        /// The tokens of the answer that were said before the page was loaded anew: it goes on behind them.
+        said: Vec<u32>,
         /// How to draw tokens.
         drawing: Drawing,
         /// Whether others may compute on graphics processors, whose answers are not exact.
@@ -229,7 +231,9 @@ pub enum FromEngine {
     Text {
         /// From the question.
         answer: u32,
-        /// The text that is complete with one more token; often none.
+        /// One more token.
+        token: u32,
+        /// The text that is complete with it; often none.
         piece: String,
         /// It belongs to what the model thinks before it answers.
         thought: bool,

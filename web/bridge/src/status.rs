@@ -186,6 +186,9 @@ pub struct Ending {
     pub reason: EndReason,
     /// Tokens of the answer.
     pub tokens: u32,
+    /// Those of them that were said before the page was loaded anew.
+    #[serde(default)]
+    pub before: u32,
     /// Tokens of the conversation it answers.
     pub prompt_tokens: u32,
     /// Milliseconds from the question to the first token.
@@ -208,6 +211,9 @@ pub struct Ending {
     /// How often it did without, because nobody had that expert any more.
     #[serde(default)]
     pub left_out: u64,
+    /// Milliseconds that a token was predicted to take; 0 if nothing was.
+    #[serde(default)]
+    pub predicted: f64,
 }
 
 impl Ending {
@@ -216,6 +222,7 @@ impl Ending {
         Self {
             reason: EndReason::Failed(problem),
             tokens: 0,
+            before: 0,
             prompt_tokens: 0,
             first: 0.0,
             rest: 0.0,
@@ -225,6 +232,7 @@ impl Ending {
             approximate: 0,
             experts: 0,
             left_out: 0,
+            predicted: 0.0,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! One question and its answer: the session's requests go to the swarm, what comes back goes to the session.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use inference::{
     RequestId, Sampling, Session,
@@ -8,9 +11,10 @@ use inference::{
     executor::{self, CacheKind},
     sampling::InvalidSampling,
     session::{self, Event, FinishReason, Generation},
+    stage::{self, CallId, Place, Runner, Stage},
     template::{Date, Message, Role},
 };
-use swarm::{Failure, FragmentIndex, Priority, SubmitError, Worker};
+use swarm::{Failure, FragmentIndex, PeerId, Priority, SubmitError, Worker, stages::Plan};
 use web_bridge::{
     messages::{Drawing, FromEngine, Speaker, Turn},
     status::{EndReason, Ending, Problem},
@@ -26,6 +30,8 @@ pub(super) struct Asking {
     answer: u32,
     prompt: u32,
     tokens: Vec<u32>,
+    /// So many of them were said before the page was loaded anew.
+    before: usize,
     started: f64,
     /// When the first and the last token came.
     first: Option<f64>,
@@ -34,8 +40,21 @@ pub(super) struct Asking {
     workers: BTreeSet<Worker>,
     /// The session's requests the swarm has not answered yet.
     open: BTreeMap<swarm::RequestId, FragmentIndex>,
+    /// Those of them that ask for layers which others run.
+    calls: BTreeSet<swarm::RequestId>,
     /// One the swarm had no room for.
     refused: Option<(RequestId, compute::Request)>,
+}
+
+/// Marks requests for whoever runs layers, beside those about fragments.
+const STAGE: u64 = 1 << 52;
+
+/// Whether what somebody said was refused by the session.
+fn is_refused(error: &session::Error) -> bool {
+    matches!(
+        error,
+        session::Error::Executor(executor::Error::Response(_))
+    )
 }
 
 fn milliseconds() -> f64 {
@@ -43,8 +62,15 @@ fn milliseconds() -> f64 {
 }
 
 impl State {
-    /// Begins to answer the last turn of a conversation.
-    pub(super) fn ask(&mut self, answer: u32, turns: &[Turn], drawing: Drawing, approximate: bool) {
+    /// Begins to answer the last turn of a conversation, or goes on behind what was said before the page was loaded anew.
+    pub(super) fn ask(
+        &mut self,
+        answer: u32,
+        turns: &[Turn],
+        said: Vec<u32>,
+        drawing: Drawing,
+        approximate: bool,
+    ) {
         let arithmetic = match approximate {
             true => Arithmetic::Approximate,
             false => Arithmetic::Quantised,
@@ -53,15 +79,26 @@ impl State {
         self.asking = Some(Asking {
             answer,
             prompt: 0,
-            tokens: Vec::new(),
+            before: said.len(),
+            tokens: said.clone(),
             started: milliseconds(),
             first: None,
             last: 0.0,
             workers: BTreeSet::new(),
             open: BTreeMap::new(),
+            calls: BTreeSet::new(),
             refused: None,
         });
-        match self.begin(turns, drawing, arithmetic) {
+        let model = self.model.clone();
+        let is_end = |token: &u32| {
+            let model = model.as_ref();
+            model.is_some_and(|model| model.tokenizer().vocabulary().is_end(*token))
+        };
+        if said.last().is_some_and(is_end) {
+            // Only that it was the end has been lost.
+            return self.end(EndReason::Complete);
+        }
+        match self.begin(turns, &said, drawing, arithmetic) {
             Ok(tokens) => {
                 if let Some(asking) = &mut self.asking {
                     asking.prompt = tokens;
@@ -75,6 +112,7 @@ impl State {
     fn begin(
         &mut self,
         turns: &[Turn],
+        said: &[u32],
         drawing: Drawing,
         arithmetic: Arithmetic,
     ) -> Result<u32, Problem> {
@@ -94,6 +132,7 @@ impl State {
         let session = match known {
             Some(session) => self.session.insert(session),
             None => {
+                self.way = None;
                 let config = session::Config {
                     context: affordable_context(&model, arithmetic),
                     arithmetic,
@@ -109,8 +148,97 @@ impl State {
             max_tokens: drawing.max_tokens as usize,
             ..Generation::default()
         };
-        session.begin(&prompt, generation).map_err(explain)?;
+        let tokens = [&prompt, said].concat();
+        session
+            .resume(&tokens, prompt.len(), generation)
+            .map_err(explain)?;
+        self.find_way().map_err(explain)?;
         Ok(prompt.len() as u32)
+    }
+
+    /// Has the layers run by whom the swarm's planner says.
+    fn find_way(&mut self) -> Result<(), session::Error> {
+        let plan = self.node.route(self.way.as_ref(), clock::now());
+        self.go(plan)
+    }
+
+    /// Tokens take this way from now on. Without one the session asks about everything itself, and says what is missing.
+    fn go(&mut self, plan: Option<Plan>) -> Result<(), session::Error> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        let stages = match &plan {
+            Some(plan) => plan
+                .legs
+                .iter()
+                .map(|leg| Stage {
+                    layers: leg.layers.clone(),
+                    place: match &leg.runner {
+                        None => Place::Here,
+                        Some(peer) => Place::There(Runner(peer.as_bytes().into())),
+                    },
+                })
+                .collect(),
+            None => vec![Stage {
+                layers: 0..session.model().hyperparameters().layers,
+                place: Place::Here,
+            }],
+        };
+        self.way = plan;
+        session.set_stages(&stages)
+    }
+
+    /// Tokens came through layers that somebody else runs.
+    pub(super) fn through(&mut self, request: swarm::RequestId, peer: PeerId, body: &[u8]) {
+        let (Some(session), Some(asking)) = (&mut self.session, &mut self.asking) else {
+            return;
+        };
+        if !asking.calls.remove(&request) {
+            return;
+        }
+        let call = CallId(request.0 & !STAGE);
+        match stage::decode_response(body).map(|answer| session.handle_stage(call, answer)) {
+            Ok(Ok(())) => {
+                asking.workers.insert(Worker::Peer(peer));
+                self.hear_session();
+            }
+            Ok(Err(error)) if !is_refused(&error) => self.fail(explain(error)),
+            Err(_) | Ok(Err(_)) => {
+                self.node.reject_stage(&peer, clock::now());
+                self.find_way_again();
+            }
+        }
+    }
+
+    /// They did not: others are asked.
+    pub(super) fn stage_lost(&mut self, request: swarm::RequestId) {
+        let asking = self.asking.as_mut();
+        if asking.is_some_and(|asking| asking.calls.remove(&request)) {
+            self.find_way_again();
+        }
+    }
+
+    fn find_way_again(&mut self) {
+        match self.find_way() {
+            Ok(()) => self.hear_session(),
+            Err(error) => self.fail(explain(error)),
+        }
+    }
+
+    /// Tells the planner what a token took.
+    fn note_pace(&mut self, took: Duration) {
+        let now = clock::now();
+        let Some(plan) = self.way.clone() else {
+            return;
+        };
+        let pace = self.node.token_took(&plan, took, now);
+        if pace.better.is_some() {
+            if let Err(error) = self.go(pace.better) {
+                self.fail(explain(error));
+            }
+        } else if let (Some(time), Some(way)) = (pace.next, &mut self.way) {
+            way.time = time;
+        }
     }
 
     /// The user has read enough.
@@ -127,6 +255,14 @@ impl State {
         let (Some(session), Some(asking)) = (&mut self.session, &mut self.asking) else {
             return;
         };
+        while let Some((CallId(id), Runner(peer), request)) = session.poll_stage() {
+            let name = swarm::RequestId(id | STAGE);
+            asking.calls.insert(name);
+            let body = stage::encode_request(&request).into();
+            let (peer, layers) = (PeerId::new(&peer), request.layers);
+            self.node
+                .submit_stage(name, &peer, self.session_id, layers, body, clock::now());
+        }
         while let Some((id, request)) = asking.refused.take().or_else(|| session.poll_request()) {
             let index = self.indices.get(&request.fragment).copied();
             // The session asks about fragments of its manifest only.
@@ -172,9 +308,7 @@ impl State {
                 self.node.accept(request, now);
                 self.hear_session();
             }
-            Err(session::Error::Executor(executor::Error::Response(_))) => {
-                self.node.reject(request, now);
-            }
+            Err(error) if is_refused(&error) => self.node.reject(request, now),
             Err(error) => {
                 self.node.accept(request, now);
                 self.fail(explain(error));
@@ -247,16 +381,22 @@ impl State {
 
     fn token(&mut self, token: u32, piece: String, thought: bool) {
         let now = milliseconds();
-        if let Some(asking) = &mut self.asking {
-            asking.tokens.push(token);
-            asking.first.get_or_insert(now);
-            asking.last = now;
-            let answer = asking.answer;
-            self.tell(&FromEngine::Text {
-                answer,
-                piece,
-                thought,
-            });
+        let Some(asking) = &mut self.asking else {
+            return;
+        };
+        asking.tokens.push(token);
+        let took = asking.first.map(|_| now - asking.last);
+        asking.first.get_or_insert(now);
+        asking.last = now;
+        let answer = asking.answer;
+        self.tell(&FromEngine::Text {
+            answer,
+            token,
+            piece,
+            thought,
+        });
+        if let Some(took) = took {
+            self.note_pace(Duration::from_secs_f64(took.max(0.0) / 1e3));
         }
     }
 
@@ -277,12 +417,16 @@ impl State {
         for request in asking.open.keys() {
             self.node.cancel(*request, now);
         }
+        for request in &asking.calls {
+            self.node.cancel_stage(*request);
+        }
         let first = asking.first.unwrap_or(asking.started);
         let parts = self.session.as_ref().map(Session::parts);
         let parts = parts.unwrap_or_default();
         let ending = Ending {
             reason,
             tokens: asking.tokens.len() as u32,
+            before: asking.before as u32,
             prompt_tokens: asking.prompt,
             first: first - asking.started,
             rest: (asking.last - first).max(0.0),
@@ -292,6 +436,10 @@ impl State {
             approximate: parts.approximate,
             experts: parts.experts,
             left_out: parts.left_out,
+            predicted: self
+                .way
+                .as_ref()
+                .map_or(0.0, |way| way.time.as_secs_f64() * 1e3),
         };
         let answer = asking.answer;
         self.tell(&FromEngine::End { answer, ending });

@@ -220,6 +220,8 @@ impl State {
             fragments: infos.collect(),
         };
         self.node.set_catalogue(catalogue, now);
+        self.node
+            .set_shape(steps::shape(manifest.header(), manifest.plan()), now);
         self.web_seeds = manifest.web_seeds().to_vec();
         self.node.set_web_seeds(self.web_seeds.len(), now);
         let of_use = |kind: &PartKind| {

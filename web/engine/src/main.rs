@@ -120,10 +120,11 @@ impl Engine {
             ToEngine::Ask {
                 answer,
                 turns,
+                said,
                 drawing,
                 approximate,
             } => {
-                self.update(|state| state.ask(answer, &turns, drawing, approximate));
+                self.update(|state| state.ask(answer, &turns, said, drawing, approximate));
             }
             ToEngine::Stop => {
                 self.update(State::stop);

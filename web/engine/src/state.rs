@@ -9,7 +9,9 @@ use std::{
 
 use fragments::{FragmentId, ModelId};
 use inference::{Model, Session, SmallTensors};
+use protocol::SessionId;
 use serde_bytes::ByteBuf;
+use swarm::stages::Plan;
 use swarm::{Action, Config, DownloadId, FragmentIndex, Node, PeerId, Ticket};
 use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
@@ -60,6 +62,9 @@ pub(super) struct State {
     /// The fragments nobody computes on: not lent, only kept.
     pub(super) not_lent: BTreeSet<FragmentIndex>,
     pub(super) session: Option<Session>,
+    /// What those who run layers call it, and the way that its tokens take.
+    pub(super) session_id: SessionId,
+    pub(super) way: Option<Plan>,
     pub(super) asking: Option<Asking>,
     pub(super) lend: u32,
     /// Storage is full: lend no more than this until the user says otherwise.
@@ -105,6 +110,8 @@ impl State {
             web_seeds: Vec::new(),
             not_lent: BTreeSet::new(),
             session: None,
+            session_id: SessionId((js_sys::Math::random() * 2_f64.powi(53)) as u64),
+            way: None,
             asking: None,
             lend: join.lend,
             lend_at_most: None,
@@ -190,6 +197,14 @@ impl State {
             } => self.compute(ticket, fragment, &body),
             Action::Answer { request, by, body } => self.answered(request, by, &body),
             Action::Failed { request, failure } => self.failed(request, &failure),
+            Action::StageAnswer {
+                request,
+                peer,
+                body,
+            } => self.through(request, peer, &body),
+            Action::StageLost { request, .. } => self.stage_lost(request),
+            // A tab runs no layers for others: it may be closed at any time, and says so by being no candidate.
+            Action::PrepareStages | Action::RunStage { .. } | Action::StopStage { .. } => {}
             Action::ReadContent {
                 ticket,
                 content,

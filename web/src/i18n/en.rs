@@ -89,6 +89,7 @@ pub(crate) static ENGLISH: Text = Text {
     chat_offline: "You can ask as soon as the connection is back.",
     speed: |number| format!("{number} tokens/s"),
     approximate_parts: |n, total| format!("approximate: {n} of {total} parts"),
+    predicted: |speed| format!("{speed} predicted"),
     degraded: |n, total| format!("degraded: an expert was missing {n} of {total} times"),
     devices: |n| match n {
         1 => "computed by 1 device".into(),

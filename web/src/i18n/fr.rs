@@ -89,6 +89,7 @@ pub(crate) static FRENCH: Text = Text {
     chat_offline: "Vous pourrez poser vos questions dès que la connexion sera revenue.",
     speed: |number| format!("{number} tokens/s"),
     approximate_parts: |n, total| format!("approché : {n} parties sur {total}"),
+    predicted: |speed| format!("{speed} prévus"),
     degraded: |n, total| format!("dégradé : un expert a manqué {n} fois sur {total}"),
     devices: |n| match n {
         0 | 1 => "calculé par 1 appareil".into(),

@@ -161,6 +161,7 @@ pub(crate) struct Text {
     /// So many parts of so many were approximate.
     pub(crate) approximate_parts: fn(u64, u64) -> String,
     /// So many times of so many an expert was missing.
+    pub(crate) predicted: fn(&str) -> String,
     pub(crate) degraded: fn(u64, u64) -> String,
     pub(crate) tokens: fn(u32) -> String,
     pub(crate) first_token: fn(&str) -> String,

@@ -4,13 +4,15 @@ use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use web_bridge::{
     messages::{Drawing, Speaker, ToEngine, Turn},
-    status::{Ending, Problem},
+    status::{EndReason, Ending, Problem},
 };
 
 use super::Ui;
 use crate::platform::{clock, storage};
 
 const KEY: &str = "iap2p.chat";
+/// The answer on its way, apart from the conversation because it is kept with every token.
+const KEY_ANSWER: &str = "iap2p.answer";
 
 /// One contribution, as shown.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +41,21 @@ pub(crate) struct Chat {
     /// Tokens so far, and when the first of them came.
     progress: StoredValue<(u32, f64)>,
     next: StoredValue<u32>,
+    /// What it takes to go on with the answer on its way after a reload.
+    answering: StoredValue<Option<Answering>>,
+    /// The page was loaded anew in mid-answer, and nobody goes on with it yet.
+    interrupted: RwSignal<bool>,
+}
+
+/// An answer on its way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Answering {
+    drawing: Drawing,
+    approximate: bool,
+    /// Its tokens so far, and what they say.
+    tokens: Vec<u32>,
+    text: String,
+    thoughts: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,6 +89,8 @@ impl Chat {
             speed: RwSignal::new(None),
             progress: StoredValue::new((0, 0.0)),
             next: StoredValue::new(0),
+            answering: StoredValue::new(None),
+            interrupted: RwSignal::new(false),
         };
         let kept: Option<Vec<Kept>> = storage::tab()
             .get(KEY)
@@ -79,7 +98,87 @@ impl Chat {
         for kept in kept.into_iter().flatten() {
             chat.append(kept);
         }
+        let answering: Option<Answering> = storage::tab()
+            .get(KEY_ANSWER)
+            .and_then(|text| serde_json::from_str(&text).ok());
+        let last = chat
+            .messages
+            .with_untracked(|messages| messages.last().copied());
+        let unfinished = last.filter(|last| {
+            last.speaker == Speaker::Assistant && last.ending.get_untracked().is_none()
+        });
+        if let (Some(answering), Some(message)) = (answering, unfinished) {
+            message.text.set(answering.text.clone());
+            message.thoughts.set(answering.thoughts.clone());
+            chat.answering.set_value(Some(answering));
+            chat.busy.set(true);
+            chat.interrupted.set(true);
+        }
         chat
+    }
+
+    /// Goes on with the answer that a reload has interrupted, as soon as a question could be asked.
+    pub(crate) fn go_on(self, ui: Ui) {
+        if !self.interrupted.get_untracked() {
+            return;
+        }
+        self.interrupted.set(false);
+        let Some(answering) = self.answering.get_value() else {
+            return;
+        };
+        let Answering {
+            drawing,
+            approximate,
+            tokens,
+            ..
+        } = answering;
+        let answer = self.next.get_value() - 1;
+        // Without what was said: that is not a turn yet.
+        let turns = self.turns_before(answer);
+        ui.tell(&ToEngine::Ask {
+            answer,
+            turns,
+            said: tokens,
+            drawing,
+            approximate,
+        });
+    }
+
+    /// The user has read enough.
+    pub(crate) fn stop(self, ui: Ui) {
+        if !self.interrupted.get_untracked() {
+            return ui.tell(&ToEngine::Stop);
+        }
+        // Nobody makes it at present.
+        let tokens = self
+            .answering
+            .with_value(|it| it.as_ref().map_or(0, |it| it.tokens.len() as u32));
+        let ending = Ending {
+            reason: EndReason::Stopped,
+            tokens,
+            before: tokens,
+            ..Ending::failed(Problem::NotReady)
+        };
+        self.end(self.next.get_value() - 1, ending);
+    }
+
+    /// What of the answer on its way a reload leaves.
+    fn save_answer(self) {
+        self.answering.with_value(|answering| {
+            if let Some(text) = answering
+                .as_ref()
+                .and_then(|answering| serde_json::to_string(answering).ok())
+            {
+                storage::tab().set(KEY_ANSWER, &text);
+            }
+        });
+    }
+
+    /// There is no answer on its way any more.
+    fn forget_answer(self) {
+        self.answering.set_value(None);
+        self.interrupted.set(false);
+        storage::tab().remove(KEY_ANSWER);
     }
 
     fn append(self, kept: Kept) {
@@ -142,7 +241,7 @@ impl Chat {
     }
 
     fn answer(self, ui: Ui) {
-        let turns = self.turns();
+        let turns = self.turns_before(self.next.get_value());
         self.append(Kept::new(Speaker::Assistant, String::new()));
         self.busy.set(true);
         self.reading.set(None);
@@ -157,16 +256,26 @@ impl Chat {
             max_tokens,
             seed: clock::seed(),
         };
+        self.answering.set_value(Some(Answering {
+            drawing,
+            approximate,
+            tokens: Vec::new(),
+            text: String::new(),
+            thoughts: String::new(),
+        }));
+        self.save_answer();
         let answer = self.next.get_value() - 1;
         ui.tell(&ToEngine::Ask {
             answer,
             turns,
+            said: Vec::new(),
             drawing,
             approximate,
         });
     }
 
-    fn turns(self) -> Vec<Turn> {
+    /// What was said before the message of this number.
+    fn turns_before(self, end: u32) -> Vec<Turn> {
         self.messages.with_untracked(|messages| {
             let turn = |message: &Message| Turn {
                 speaker: message.speaker,
@@ -177,6 +286,7 @@ impl Chat {
             // which templates refuse.
             for turn in messages
                 .iter()
+                .filter(|message| message.id < end)
                 .map(turn)
                 .filter(|turn| !turn.text.is_empty())
             {
@@ -197,7 +307,7 @@ impl Chat {
     }
 
     /// An answer, or what is thought before it, grows by one token's text.
-    pub(crate) fn grow(self, answer: u32, piece: &str, thought: bool) {
+    pub(crate) fn grow(self, answer: u32, token: u32, piece: &str, thought: bool) {
         let Some(message) = self.growing(answer) else {
             return;
         };
@@ -207,6 +317,18 @@ impl Chat {
             message.text
         };
         text.update(|text| text.push_str(piece));
+        self.answering.update_value(|answering| {
+            if let Some(answering) = answering {
+                answering.tokens.push(token);
+                let text = if thought {
+                    &mut answering.thoughts
+                } else {
+                    &mut answering.text
+                };
+                text.push_str(piece);
+            }
+        });
+        self.save_answer();
         let now = clock::now();
         let (tokens, first) = self.progress.get_value();
         if tokens == 0 {
@@ -226,6 +348,7 @@ impl Chat {
         message.ending.set(Some(ending));
         self.busy.set(false);
         self.save();
+        self.forget_answer();
     }
 
     /// The answer under way will not come any more.
@@ -246,6 +369,7 @@ impl Chat {
         }
         self.messages.set(Vec::new());
         storage::tab().remove(KEY);
+        self.forget_answer();
     }
 
     /// The message an answer goes to; `None` when the user has moved on meanwhile.

@@ -1,7 +1,7 @@
 //! Asking, and reading the answer as it comes.
 
 use leptos::{ev::KeyboardEvent, html, prelude::*};
-use web_bridge::{messages::ToEngine, status::Stage};
+use web_bridge::status::Stage;
 
 use super::{joining::Progress, message::MessageView};
 use crate::{
@@ -131,7 +131,7 @@ fn Composer() -> impl IntoView {
                 {move || if chat.busy.get() {
                     view! {
                         <button type="button" class="round stop" data-testid="chat-stop" aria-label=t.stop title=t.stop
-                            on:click=move |_| ui.tell(&ToEngine::Stop)><Icon glyph=Glyph::Stop/></button>
+                            on:click=move |_| chat.stop(ui)><Icon glyph=Glyph::Stop/></button>
                     }.into_any()
                 } else {
                     view! {

@@ -126,9 +126,14 @@ fn Meta(message: Message) -> impl IntoView {
 fn summary(language: Language, ending: &Ending) -> String {
     let t = language.text();
     let mut parts = Vec::new();
-    if ending.tokens > 1 && ending.rest > 0.0 {
-        let speed = f64::from(ending.tokens - 1) * 1000.0 / ending.rest;
+    let new = ending.tokens.saturating_sub(ending.before);
+    if new > 1 && ending.rest > 0.0 {
+        let speed = f64::from(new - 1) * 1000.0 / ending.rest;
         parts.push((t.speed)(&language.number(speed)));
+        if ending.predicted > 0.0 {
+            let predicted = 1000.0 / ending.predicted;
+            parts.push((t.predicted)(&language.number(predicted)));
+        }
     }
     if ending.tokens > 0 {
         parts.push((t.tokens)(ending.tokens));
@@ -176,6 +181,7 @@ mod tests {
         let ending = Ending {
             reason: EndReason::Stopped,
             tokens: 11,
+            before: 0,
             prompt_tokens: 3,
             first: 2500.0,
             rest: 2000.0,
@@ -185,11 +191,12 @@ mod tests {
             approximate: 0,
             experts: 0,
             left_out: 0,
+            predicted: 250.0,
         };
         let words = summary(Language::French, &ending);
         assert_eq!(
             words,
-            "5 tokens/s · 11 tokens · calculé par 3 appareils · premier mot après 2,5 s · arrêté"
+            "5 tokens/s · 4 prévus · 11 tokens · calculé par 3 appareils · premier mot après 2,5 s · arrêté"
         );
     }
 

@@ -160,6 +160,11 @@ impl Executor {
         })
     }
 
+    /// Whether a request is its own, and not answered yet.
+    pub(crate) fn waits_for(&self, id: RequestId) -> bool {
+        self.requests.is_open(id)
+    }
+
     /// Tokens whose keys and values are kept.
     pub fn position(&self) -> usize {
         self.position

@@ -42,7 +42,7 @@ pub(super) enum Task {
 impl Session {
     /// Sends the next tokens on their way.
     pub(super) fn feed_next(&mut self) -> Result<(), Error> {
-        let start = self.executor.position();
+        let start = self.layers.position();
         let end = self.tokens.len().min(start + self.config.batch);
         let tokens = &self.tokens[start..end];
         let width = self.model.hyperparameters().n_embd;
@@ -91,8 +91,10 @@ impl Session {
                 *missing -= 1;
                 if *missing == 0 {
                     let (positions, hidden) = (positions.clone(), std::mem::take(hidden));
+                    let wanted = self.wanted(&positions).len();
                     self.feed = Feed::Layers { positions };
-                    self.executor.begin(hidden)?;
+                    self.layers.begin(hidden, wanted)?;
+                    return self.hear_layers();
                 }
             }
             (
@@ -116,6 +118,16 @@ impl Session {
         Ok(())
     }
 
+    /// Of which of these tokens the logits are needed.
+    fn wanted(&self, positions: &Range<usize>) -> Range<usize> {
+        let end = positions.end;
+        match self.generation.logits {
+            Logits::All => positions.start.max(self.untold).min(end)..end,
+            _ if end == self.tokens.len() && !self.is_complete() => end - 1..end,
+            _ => end..end,
+        }
+    }
+
     /// Tokens came through all layers.
     pub(super) fn handle_hidden(&mut self, hidden: Vec<f32>) -> Result<(), Error> {
         let Feed::Layers { positions } = &self.feed else {
@@ -128,15 +140,14 @@ impl Session {
             self.events.push_back(Event::Prompt { read, total });
         }
         let at_end = positions.end == self.tokens.len();
-        let wanted = match self.generation.logits {
-            Logits::All => positions,
-            _ if at_end && !self.is_complete() => positions.end - 1..positions.end,
-            _ if at_end => {
+        let wanted = self.wanted(&positions);
+        if wanted.is_empty() {
+            if at_end {
                 self.finish(FinishReason::Length);
                 return Ok(());
             }
-            _ => return self.feed_next(),
-        };
+            return self.feed_next();
+        }
         let h = self.model.hyperparameters();
         let (width, vocabulary) = (h.n_embd, h.n_vocab);
         let rows = &hidden[hidden.len() - wanted.len() * width..];
@@ -170,13 +181,14 @@ impl Session {
         };
         let vocabulary = self.model.hyperparameters().n_vocab;
         let last = logits.len().saturating_sub(vocabulary);
-        let chosen = match self.executor.position() == self.tokens.len() && !self.is_complete() {
+        let chosen = match self.layers.position() == self.tokens.len() && !self.is_complete() {
             true => self
                 .generation
                 .sampling
                 .choose(&logits[last..], &self.tokens),
             false => None,
         };
+        self.untold = first + logits.len() / vocabulary;
         if self.generation.logits != Logits::None {
             for (position, values) in (first..).zip(logits.chunks_exact(vocabulary)) {
                 let values = values.to_vec();
@@ -185,7 +197,7 @@ impl Session {
         }
         match chosen {
             Some(token) => self.say(token),
-            None if self.executor.position() < self.tokens.len() => self.feed_next(),
+            None if self.layers.position() < self.tokens.len() => self.feed_next(),
             None => {
                 self.finish(FinishReason::Length);
                 Ok(())
@@ -203,7 +215,7 @@ impl Session {
             Some(FinishReason::End)
         } else if self.is_complete() {
             Some(FinishReason::Length)
-        } else if self.tokens.len() >= self.executor.context() {
+        } else if self.tokens.len() >= self.layers.context() {
             Some(FinishReason::ContextFull)
         } else {
             None

@@ -7,20 +7,22 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     compute::{self, Arithmetic, Response},
-    executor::{self, Executor, Missing},
+    executor::{self, Missing},
     model::{Model, SmallTensors},
     requests::{Parts, RequestId, RequestIds, Requests},
+    stage::{self, CallId, Chain, Runner, Settings, Stage},
     thinking::{Part, Splitter},
     tokenizer::{Detokenizer, Token},
 };
 use feed::{Feed, Task};
 pub use options::{
-    Config, DEFAULT_BATCH, Error, Event, FinishReason, Generation, LEAST_EXPERTS, Logits,
+    Config, DEFAULT_BATCH, Error, Event, FinishReason, Generation, KEPT_STATES, LEAST_EXPERTS,
+    Logits,
 };
 
 /// A conversation's state: its tokens, their keys and values, and where the answer stands.
 ///
-/// Like the [`Executor`] it contains, it neither waits nor computes with weights: it asks
+/// Like an [`Executor`](crate::Executor), it neither waits nor computes with weights: it asks
 /// ([`poll_request`](Self::poll_request)), takes answers in any order
 /// ([`handle_response`](Self::handle_response)) and tells what happened
 /// ([`poll_event`](Self::poll_event)). After each call of one, poll the other two until they are empty.
@@ -32,7 +34,7 @@ pub struct Session {
     model: Arc<Model>,
     small: Arc<SmallTensors>,
     config: Config,
-    executor: Executor,
+    layers: Chain,
     requests: Requests<Task>,
     /// Prompt and answer so far.
     tokens: Vec<Token>,
@@ -42,6 +44,8 @@ pub struct Session {
     detokenizer: Detokenizer,
     splitter: Splitter,
     feed: Feed,
+    /// From this position on logits were not told yet.
+    untold: usize,
     events: VecDeque<Event>,
 }
 
@@ -52,25 +56,19 @@ impl Session {
             return Err(Error::Batch(config.batch));
         }
         let ids = RequestIds::default();
-        let layers = 0..model.hyperparameters().layers;
-        let executor = Executor::with_ids(
-            model.clone(),
-            small.clone(),
-            layers,
-            config.context,
-            config.arithmetic,
-            ids.clone(),
-        )?;
-        let executor = executor.with_least_experts(config.least_experts);
-        let executor = match config.cache {
-            Some(kind) => executor.with_cache(kind),
-            None => executor,
+        let settings = Settings {
+            context: config.context,
+            arithmetic: config.arithmetic,
+            cache: config.cache,
+            least_experts: config.least_experts,
+            kept: config.kept_states,
         };
+        let layers = Chain::new(model.clone(), small.clone(), settings, ids.clone())?;
         Ok(Self {
             model,
             small,
             config,
-            executor,
+            layers,
             requests: Requests::new(ids),
             tokens: Vec::new(),
             answer: 0,
@@ -78,6 +76,7 @@ impl Session {
             detokenizer: Detokenizer::default(),
             splitter: Splitter::default(),
             feed: Feed::Idle,
+            untold: 0,
             events: VecDeque::new(),
         })
     }
@@ -104,7 +103,7 @@ impl Session {
         let Some(last) = tokens.len().checked_sub(1) else {
             return Err(Error::EmptyPrompt);
         };
-        let (wanted, limit) = (tokens.len(), self.executor.context());
+        let (wanted, limit) = (tokens.len(), self.layers.context());
         if wanted > limit {
             return Err(executor::Error::ContextFull { wanted, limit }.into());
         }
@@ -120,10 +119,11 @@ impl Session {
             Logits::None | Logits::Chosen => known.min(last),
         };
         self.stop();
-        self.executor.truncate(kept);
-        if self.executor.position() == 0 {
+        self.layers.truncate(kept);
+        if self.layers.position() == 0 {
             self.requests.forget_closed();
         }
+        self.untold = kept;
         self.tokens = tokens.to_vec();
         self.answer = prompt.min(tokens.len());
         self.generation = generation;
@@ -141,9 +141,7 @@ impl Session {
 
     /// The next request that has to be answered. Call it until there is none, then wait for answers.
     pub fn poll_request(&mut self) -> Option<(RequestId, compute::Request)> {
-        self.requests
-            .poll()
-            .or_else(|| self.executor.poll_request())
+        self.requests.poll().or_else(|| self.layers.poll_request())
     }
 
     /// Takes an answer to a request. One that nobody waits for, any more, changes nothing.
@@ -154,36 +152,75 @@ impl Session {
         match self.requests.close(id, &response)? {
             Some(task) => self.handle_own(task, response),
             None => {
-                self.executor.handle_response(id, response)?;
-                match self.executor.poll_output() {
-                    Some(hidden) => self.handle_hidden(hidden),
-                    None => Ok(()),
-                }
+                self.layers.handle_response(id, response)?;
+                self.hear_layers()
             }
         }
     }
 
+    /// What has come through the layers goes on; or everything is read again.
+    fn hear_layers(&mut self) -> Result<(), Error> {
+        if self.layers.take_lost() {
+            self.layers.truncate(0);
+            self.requests.forget_closed();
+            return self.feed_next();
+        }
+        match self.layers.poll_output() {
+            Some(hidden) => self.handle_hidden(hidden),
+            None => Ok(()),
+        }
+    }
+
+    /// Who runs which layers.
+    pub fn stages(&self) -> Vec<Stage> {
+        self.layers.stages()
+    }
+
+    /// From now on these run the layers, also those for the tokens on their way: nothing is lost, whoever ran them before,
+    /// and no bit changes. What somebody new has not seen is sent to them once, as far as it is
+    /// [kept](Config::kept_states), or else computed again from the first token.
+    ///
+    /// # Errors
+    /// If these are not all layers in their order; then nothing has changed.
+    pub fn set_stages(&mut self, stages: &[Stage]) -> Result<(), Error> {
+        self.layers.set_stages(stages)?;
+        self.hear_layers()
+    }
+
+    /// The next request for whoever runs a stage elsewhere. Call it until there is none, as
+    /// [`poll_request`](Self::poll_request). If it fails, [`set_stages`](Self::set_stages) says who is asked instead.
+    pub fn poll_stage(&mut self) -> Option<(CallId, Runner, stage::Request)> {
+        self.layers.poll_call()
+    }
+
+    /// Takes the answer of whoever runs a stage. One that nobody waits for, any more, changes nothing.
+    ///
+    /// # Errors
+    /// If it is no answer to what was asked; somebody else has to be asked then.
+    pub fn handle_stage(&mut self, id: CallId, response: stage::Response) -> Result<(), Error> {
+        self.layers.handle_call(id, response)?;
+        self.hear_layers()
+    }
+
     /// Hands out a request again that got no answer, or a wrong one. False if nobody waits for it.
     pub fn retry(&mut self, id: RequestId) -> bool {
-        self.requests.retry(id) || self.executor.retry(id)
+        self.requests.retry(id) || self.layers.retry(id)
     }
 
     /// Goes on without the answer to a request, because nobody is left who could give it, if the model's answer is still
-    /// the model's then: see [`Executor::do_without`].
+    /// the model's then: see [`Executor::do_without`](crate::Executor::do_without).
     pub fn do_without(&mut self, id: RequestId) -> Result<Missing, Error> {
         if self.requests.task(id).is_some() {
             return Ok(Missing::Needed);
         }
-        let missing = self.executor.do_without(id)?;
-        if let Some(hidden) = self.executor.poll_output() {
-            self.handle_hidden(hidden)?;
-        }
+        let missing = self.layers.do_without(id)?;
+        self.hear_layers()?;
         Ok(missing)
     }
 
     /// Requests that were not answered yet.
     pub fn open_requests(&self) -> usize {
-        self.requests.len() + self.executor.open_requests()
+        self.requests.len() + self.layers.open_requests()
     }
 
     /// What happened, once each.
@@ -216,7 +253,7 @@ impl Session {
 
     /// The most tokens of prompt and answer together.
     pub fn context(&self) -> usize {
-        self.executor.context()
+        self.layers.context()
     }
 
     /// How products are computed.
@@ -227,7 +264,7 @@ impl Session {
     /// What the answer is made of. What it goes on from, a conversation's earlier turns, is
     /// counted too, as far as it was kept: an answer is no more exact than the keys and values it looks back on.
     pub fn parts(&self) -> Parts {
-        self.requests.closed() + self.executor.parts()
+        self.requests.closed() + self.layers.parts()
     }
 
     /// The model.
@@ -239,7 +276,7 @@ impl Session {
     fn stop(&mut self) {
         self.feed = Feed::Idle;
         self.requests.clear();
-        self.executor.truncate(self.executor.position());
+        self.layers.truncate(self.layers.position());
     }
 
     fn finish(&mut self, reason: FinishReason) {

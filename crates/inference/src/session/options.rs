@@ -13,6 +13,10 @@ pub const DEFAULT_BATCH: usize = 64;
 /// on the safe side: with one expert of ten away, most tokens of most layers have all of theirs.
 pub const LEAST_EXPERTS: f32 = 0.9;
 
+/// Bytes of states kept for stages elsewhere, where nothing else is chosen: 3,000 tokens of a model of 5,120 values in one
+/// stage.
+pub const KEPT_STATES: usize = 64 << 20;
+
 /// What a session is given once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Config {
@@ -30,6 +34,9 @@ pub struct Config {
     /// The least share of the experts' work that has to be there, 0 to 1: below 1, what nobody can compute any more is
     /// left out by [`Session::do_without`](super::Session::do_without).
     pub least_experts: f32,
+    /// Bytes of states kept, so that [stages](crate::stage) which others run can be made again elsewhere. What is beyond is
+    /// computed again from the first token then.
+    pub kept_states: usize,
 }
 
 impl Default for Config {
@@ -40,6 +47,7 @@ impl Default for Config {
             arithmetic: Arithmetic::Quantised,
             cache: None,
             least_experts: 1.0,
+            kept_states: KEPT_STATES,
         }
     }
 }

@@ -75,13 +75,20 @@ impl Driver {
         }
         let session = known.session;
         let preferred = known.preferred;
-        let path = known.connection(preferred).map(|it| it.path.clone());
+        let connection = known.connection(preferred);
+        let found = connection.map(|it| (it.path.clone(), it.counters.measured()));
         if let Some(shared) = lock(&self.ends.shared).peers.get_mut(&peer) {
             shared.acquainted = true;
         }
         // A peer is never without a connection.
-        let Some(path) = path else { return };
+        let Some((path, round_trip)) = found else {
+            return;
+        };
         self.emit(Event::Connected { peer, path });
+        // Of a contact it may have been measured already.
+        if let Some(time) = round_trip {
+            self.emit(Event::RoundTrip { peer, time });
+        }
         self.start_writers(peer);
         self.settle(peer);
         self.upgrade(peer, session);
@@ -107,6 +114,7 @@ impl Driver {
         known.outgoing.close();
         let (acquainted, brief) = (known.outgoing.acquainted, known.since.elapsed() < BRIEF);
         self.peers.remove(&peer);
+        self.swarm.behaviour_mut().kad.store_mut().left(&peer);
         lock(&self.ends.shared).peers.remove(&peer);
         if acquainted {
             if brief {

@@ -14,6 +14,7 @@ use libp2p::{
         dial_opts::{DialOpts, PeerCondition},
     },
 };
+use protocol::Message;
 use web_time::Instant;
 
 use super::{Done, Driver};
@@ -156,6 +157,19 @@ impl Discovery {
 }
 
 impl Driver {
+    /// What a peer says it holds is true of its model, too: whoever asks this node who serves that is told at once.
+    pub(super) fn note_serving(&mut self, peer: PeerId, message: &Message) {
+        let (model, computes, stores) = match message {
+            Message::Hello(it) => (it.model, &it.computes, &it.stores),
+            Message::HoldingsChanged(it) => (it.model, &it.computes, &it.stores),
+            _ => return,
+        };
+        let holds = !(computes.is_empty() && stores.is_empty());
+        let key = model.filter(|_| holds).map(|key| key.to_vec().into());
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        kad.store_mut().serves(peer, key);
+    }
+
     pub(super) fn provide(&mut self, key: Key) {
         self.discovery.providing.insert(key);
         self.announce(key);

@@ -301,7 +301,10 @@ impl Driver {
             return;
         };
         match read {
-            Read::Message(message) => self.emit(Event::Message { peer, message }),
+            Read::Message(message) => {
+                self.note_serving(peer, &message);
+                self.emit(Event::Message { peer, message });
+            }
             Read::End => {
                 let next = known.half(channel).next_reader(source.connection);
                 self.readers.extend(next);

@@ -138,6 +138,10 @@ impl Driver {
             self.route(peer, usable.take(MAX_ADDRESSES).cloned());
             self.note_listener(peer, info);
         }
+        let listens = info.listen_addrs.iter();
+        let listens = listens.filter(|it| transport::is_dialable(it));
+        let store = self.swarm.behaviour_mut().kad.store_mut();
+        store.listens(peer, listens.take(MAX_ADDRESSES).cloned());
         self.observed_by(peer, connection, &info.observed_addr);
         self.bootstrap_identified(peer, connection, info);
         self.upgrade_identified(peer, info);

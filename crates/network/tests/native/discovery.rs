@@ -245,3 +245,43 @@ async fn whom_only_the_dht_needs_is_left_again_and_nobody_hears_of_it() {
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!(usage(&one.handle, contact), Some(network::Usage::Messages));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_connected_with_the_entry_is_found_before_it_announces_anything() {
+    // What the hello of these nodes names.
+    const SERVED: [u8; 32] = [7; 32];
+    let (bootstrap, address) = Node::bootstrap().await;
+    let bootstrap_id = bootstrap.peer();
+    let _bootstrap = bootstrap.in_background();
+    let member = |identity: Option<network::Identity>| {
+        let other = config();
+        Node::start(Config {
+            listen: vec![TCP.parse().unwrap()],
+            bootstrap: vec![address.clone()],
+            identity: identity.unwrap_or(other.identity.clone()),
+            ..other
+        })
+    };
+    // Once, and when it was started again elsewhere.
+    let identity = network::Identity::generate();
+    let mut before = None;
+    for _ in 0..2 {
+        let mut provider = member(Some(identity.clone()));
+        let (name, listens) = (provider.peer(), provider.address().await);
+        assert_ne!(before.replace(listens.clone()), Some(listens));
+        provider.hello_from(bootstrap_id).await;
+        let provider = provider.in_background();
+        let mut seeker = member(None);
+        let handle = seeker.handle.clone();
+        let searching = tokio::spawn(async move {
+            loop {
+                handle.find_providers(SERVED);
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+        });
+        seeker.hello_from(name).await;
+        searching.abort();
+        seeker.handle.shutdown();
+        provider.shutdown();
+    }
+}

@@ -134,6 +134,7 @@ pub(crate) fn config() -> Config {
         model: Some([7; 32]),
         computes: Bitmap::full(3),
         stores: Bitmap::new(3),
+        runs: None,
     };
     config
 }

@@ -3,6 +3,7 @@
 use super::secret::Private;
 use crate::backend::{Backend, Tally};
 use crate::client::{self, Swarm};
+use crate::engine::peer_name;
 use crate::source::{Source, Wanted};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -17,6 +18,7 @@ use network::{Identity, Multiaddr};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+use swarm::stages::Plan;
 use tokio::runtime::Runtime;
 
 /// Which model, and who computes.
@@ -43,6 +45,10 @@ pub(crate) struct Which {
     /// llama.cpp (llama-cpp, the default), or nothing (ignored)
     #[arg(long, value_name = "HOW")]
     yarn_log_multiplier: Option<YarnLogMultiplier>,
+    /// In the network: run all layers here and only ask about fragments, even where others run layers and that would be
+    /// quicker
+    #[arg(long, conflicts_with = "model")]
+    own_layers: bool,
     #[command(flatten)]
     private: Private,
 }
@@ -128,7 +134,12 @@ impl Which {
                 patience: Duration::from_secs(self.patience),
                 log_multiplier,
             };
-            runtime.block_on(client::join(&swarm, Identity::generate()))?
+            let backend = runtime.block_on(client::join(&swarm, Identity::generate()))?;
+            // Who runs layers runs them as the model usually is.
+            match self.own_layers || self.yarn_log_multiplier.is_some() {
+                true => backend.with_own_layers(),
+                false => backend,
+            }
         };
         Ok(Ready { backend, runtime })
     }
@@ -182,6 +193,40 @@ impl SamplingOptions {
 pub(crate) struct Share {
     peer: String,
     requests: u64,
+}
+
+/// Layers and who ran them.
+#[derive(Serialize)]
+pub(crate) struct Ran {
+    first_layer: u32,
+    last_layer: u32,
+    /// Nobody else, if nothing is said.
+    peer: Option<String>,
+}
+
+/// Who runs which layers on a way that tokens take.
+pub(crate) fn ran(way: &Plan) -> impl Iterator<Item = Ran> {
+    way.legs.iter().map(|leg| Ran {
+        first_layer: leg.layers.start,
+        last_layer: leg.layers.end.saturating_sub(1),
+        peer: leg.runner.as_ref().map(peer_name),
+    })
+}
+
+/// The others who run layers, one after the other.
+pub(crate) fn runners(way: &Plan) -> impl Iterator<Item = String> {
+    ran(way).filter_map(|ran| ran.peer)
+}
+
+/// What was predicted, and who ran layers, as it stands behind the speed measured.
+pub(crate) fn way_in_words(way: &Plan) -> String {
+    let predicted = 1.0 / way.time.as_secs_f64().max(1e-9);
+    let ran = ran(way).filter_map(|ran| {
+        let (first, last) = (ran.first_layer, ran.last_layer);
+        Some(format!("; layers {first} to {last} run by {}", ran.peer?))
+    });
+    let ran: String = ran.collect();
+    format!(", {predicted:.1} predicted{ran}")
 }
 
 pub(crate) fn shares(tally: &Tally) -> Vec<Share> {

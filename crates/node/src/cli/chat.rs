@@ -165,8 +165,10 @@ impl Answering<'_> {
                 .collect();
             let note = ask::exactness(session.parts());
             let note = note.map_or(String::new(), |note| format!("; {note}"));
+            let way = ready.backend.way();
+            let way = way.map_or(String::new(), |way| ask::way_in_words(&way));
             eprintln!(
-                "({speed:.1} tokens/s; requests computed: {}{note})",
+                "({speed:.1} tokens/s{way}; requests computed: {}{note})",
                 who.join(", ")
             );
         }

@@ -1,4 +1,4 @@
-use super::ask::{self, Computing, SamplingOptions, Share, Which};
+use super::ask::{self, Computing, Ran, SamplingOptions, Share, Which};
 use crate::backend::Tally;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -65,6 +65,12 @@ struct Report {
     hedged: u64,
     /// Requests sent elsewhere because a node left, erred or lied.
     resent: u64,
+    /// Who ran which layers in the end; all of them here, if nothing is said.
+    way: Vec<Ran>,
+    /// How often a token waits for somebody on that way, one time after the other.
+    waits: Option<usize>,
+    /// What a token was predicted to take on it, at last.
+    predicted_seconds_per_token: Option<f64>,
     seconds: f64,
     tokens_per_second: f64,
 }
@@ -77,6 +83,10 @@ struct Said<'a> {
     text: &'a str,
     /// Since the prompt was given.
     seconds: f64,
+    /// What it was predicted to take, since the one before.
+    predicted_seconds: Option<f64>,
+    /// The others who run layers for the next one.
+    runners: Vec<String>,
 }
 
 impl Options {
@@ -118,10 +128,13 @@ impl Options {
                     first_token.get_or_insert_with(Instant::now);
                     let mut out = std::io::stdout().lock();
                     if self.json_events {
+                        let way = backend.way();
                         let said = Said {
                             token,
                             text: &more,
                             seconds: started.elapsed().as_secs_f64(),
+                            predicted_seconds: way.as_ref().map(|way| way.time.as_secs_f64()),
+                            runners: way.iter().flat_map(ask::runners).collect(),
                         };
                         writeln!(out, "{}", serde_json::to_string(&said)?)?;
                     } else if !self.json {
@@ -139,6 +152,7 @@ impl Options {
         let speed = first_token.map_or(0.0, |first: Instant| {
             (tokens.len().saturating_sub(1)) as f64 / first.elapsed().as_secs_f64().max(1e-9)
         });
+        let way = backend.way();
         let mut out = std::io::stdout().lock();
         if self.json || self.json_events {
             let parts = session.parts();
@@ -156,6 +170,9 @@ impl Options {
                 missing_experts: parts.left_out,
                 hedged: totals.hedged,
                 resent: totals.resent,
+                way: way.iter().flat_map(ask::ran).collect(),
+                waits: way.as_ref().map(|way| way.waits),
+                predicted_seconds_per_token: way.as_ref().map(|way| way.time.as_secs_f64()),
                 seconds: started.elapsed().as_secs_f64(),
                 tokens_per_second: speed,
             };

@@ -1,14 +1,18 @@
-use super::node::{NodeOptions, Running};
-use crate::engine::Command;
+use super::node::{NodeOptions, Running, bytes};
+use crate::engine::{Command, Engine};
 use crate::events::Told;
+use crate::layers;
 use crate::shelf::Shelf;
-use crate::source::{self, Source, Wanted};
+use crate::source::{self, Fragments, Source, Wanted};
 use anyhow::{Context, Result, bail, ensure};
-use clap::Args;
-use fragments::ModelId;
+use clap::{Args, ValueEnum};
+use fragments::{Manifest, ModelId};
+use inference::stage::Limits;
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use swarm::ContentId;
+use swarm::stages::RunLayers;
 use tokio::runtime::Runtime;
 
 /// Everywhere, on free ports: TCP, QUIC, and WebSocket and WebRTC for browsers.
@@ -42,8 +46,40 @@ pub(crate) struct Options {
     /// With --model: how many fragments to hold at most
     #[arg(long, value_name = "N", env = "IAP2P_COUNT", default_value_t = 1)]
     count: usize,
+    /// Run whole layers for others, so that they wait for this node once instead of several times in each layer: never;
+    /// always, as far as it holds all of them that every token needs; or auto, if there are too few others who do and this
+    /// node has been there for half an hour, is quick, and others can dial it. Then it also fetches what it lacks of them
+    #[arg(
+        long,
+        value_name = "WHEN",
+        env = "IAP2P_RUN_LAYERS",
+        default_value = "auto"
+    )]
+    run_layers: When,
+    /// With --run-layers: keep at most so much of the texts that go through, such as 512M or 4G. Who was not there for
+    /// longest is forgotten first, and sends it again
+    #[arg(long, value_name = "BYTES", env = "IAP2P_LAYERS_MEMORY", default_value = "1G", value_parser = bytes)]
+    layers_memory: NonZeroU64,
     #[command(flatten)]
     node: NodeOptions,
+}
+
+/// When this node runs layers for others.
+#[derive(Clone, Copy, ValueEnum)]
+enum When {
+    Never,
+    Auto,
+    Always,
+}
+
+impl From<When> for RunLayers {
+    fn from(when: When) -> Self {
+        match when {
+            When::Never => Self::Never,
+            When::Auto => Self::IfElected,
+            When::Always => Self::Always,
+        }
+    }
 }
 
 impl Options {
@@ -54,7 +90,32 @@ impl Options {
         result
     }
 
-    async fn serve(self) -> Result<()> {
+    fn start(&self) -> Result<Running> {
+        let key = self.node.key("serve")?;
+        let adjust = |_: &mut network::Config, swarm: &mut swarm::Config| {
+            swarm.run_layers = self.run_layers.into();
+        };
+        self.node.start(key, &LISTEN, None, adjust)
+    }
+
+    /// Has the node run layers for others, if the swarm wants it to.
+    fn offer_layers(&self, engine: &Engine, manifest: Manifest, present: Fragments) {
+        if matches!(self.run_layers, When::Never) {
+            return;
+        }
+        let limits = Limits {
+            bytes: usize::try_from(self.layers_memory.get()).unwrap_or(usize::MAX),
+            ..Limits::default()
+        };
+        let offer = layers::offer(engine.clone(), manifest, present, limits);
+        tokio::spawn(async move {
+            if let Err(error) = offer.await {
+                tracing::warn!("no layers are run for others: {error:#}");
+            }
+        });
+    }
+
+    async fn serve(&self) -> Result<()> {
         match (&self.dir, self.model, &self.store) {
             (Some(dir), ..) => {
                 let wanted = match &self.hold {
@@ -67,26 +128,26 @@ impl Options {
                     "{} holds no fragments, only the manifest",
                     dir.display()
                 );
-                let mut running =
-                    self.node
-                        .start(self.node.key("serve")?, &LISTEN, None, |_, _| {})?;
+                let mut running = self.start()?;
                 let computes = source.fragments.keys().copied().collect();
+                let (manifest, present) = (source.manifest.clone(), source.fragments.clone());
                 hold_source(&running, source, computes).await?;
+                self.offer_layers(&running.engine, manifest, present);
                 running.ready().await?;
                 running.until_stopped().await
             }
             (None, Some(model), Some(store)) => {
-                let running = self
-                    .node
-                    .start(self.node.key("serve")?, &LISTEN, None, |_, _| {})?;
+                let running = self.start()?;
                 if !self.node.has_bootstrap() {
                     eprintln!("note: without --bootstrap this node waits for others to find it");
                 }
                 let engine = running.engine.clone();
                 let (teller, store, count) = (running.teller, store.clone(), self.count);
                 let filling = async move {
-                    let mut shelf = Shelf::open(engine, model, &store, teller).await?;
+                    let mut shelf = Shelf::open(engine.clone(), model, &store, teller).await?;
                     shelf.fill(count).await?;
+                    // What is small is little: it is fetched again rather than looked for in the folder.
+                    self.offer_layers(&engine, shelf.manifest().clone(), Fragments::new());
                     teller.tell(&Told::Ready)?;
                     shelf.keep_up(count).await
                 };

@@ -98,6 +98,14 @@ fn in_words(node: &Status) -> String {
             "  {} other nodes take part ({} with an address of their own); of {} heartbeats are heard, {} requests wait there",
             model.members, model.dialled, model.heard, model.waiting
         ));
+        if let Some(layers) = &model.runs {
+            lines.push(format!(
+                "  runs layers {} to {} for others: {} tokens or prompts went through",
+                layers.start,
+                layers.end.saturating_sub(1),
+                node.requests.stages_served
+            ));
+        }
         if model.lacking > 0 {
             lines.push(format!(
                 "  {} fragments have fewer replicas than are wanted, this node is taking up {}",
@@ -212,6 +220,7 @@ mod tests {
                 computes: 3,
                 lacking: 4,
                 taking: 1,
+                runs: Some(3..8),
                 members: 5,
                 heard: 4,
                 dialled: 2,
@@ -234,6 +243,7 @@ mod tests {
             "11 fragments: somebody computes on 9, this node on 3",
             "5 other nodes take part (2 with an address of their own); of 4 heartbeats are heard, 7 requests wait there",
             "4 fragments have fewer replicas than are wanted, this node is taking up 1",
+            "runs layers 3 to 7 for others: 0 tokens or prompts went through",
             "webrtc, relayed",
             "12.3 ms",
             "2.00 KiB",

@@ -1,14 +1,16 @@
 //! The task that owns the swarm's core and carries out what it decides.
 
 mod fetches;
+mod stages;
 
+use super::host::{Hosting, Wanted};
 use super::{Command, Notice, Order, Outcome, network_peer, peer_name, swarm_peer};
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId};
 use futures::StreamExt;
 use inference::compute;
 use network::{Events, Handle, SendError};
-use protocol::{ComputeResponse, ContentResponse, ErrorCode, Failure, Message};
+use protocol::{ComputeResponse, ContentResponse, ErrorCode, Failure, Message, StageResponse};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -25,8 +27,10 @@ use tracing::{debug, warn};
 const RESULTS: usize = 1024;
 
 /// What a thread has finished.
-enum Done {
+pub(super) enum Done {
     Event(Event),
+    /// The layers run here want something.
+    Host(Wanted),
     /// What is held of this is not what its name says.
     Damaged(ContentId),
     Checked {
@@ -52,6 +56,10 @@ pub(super) struct Core {
     replies: HashMap<RequestId, SyncSender<Outcome>>,
     fetches: HashMap<DownloadId, fetches::Fetch>,
     web_seeds: Vec<String>,
+    /// Layers run for others.
+    hosting: Option<Hosting>,
+    /// Whoever sees to it that they can be.
+    prepare: Option<mpsc::Sender<()>>,
     /// Whoever has the fragments' files.
     orders: Option<mpsc::Sender<Order>>,
     results: mpsc::Sender<Done>,
@@ -75,6 +83,8 @@ impl Core {
             replies: HashMap::new(),
             fetches: HashMap::new(),
             web_seeds: Vec::new(),
+            hosting: None,
+            prepare: None,
             orders: None,
             results,
             results_end: Some(results_end),
@@ -137,10 +147,20 @@ impl Core {
                     peer: swarm_peer(&peer),
                 }
             }
-            network::Event::Message { peer, message } => Event::Message {
-                peer: swarm_peer(&peer),
-                message,
-            },
+            network::Event::Message { peer, message } => {
+                let runs = match &message {
+                    Message::Hello(said) => said.runs.as_ref(),
+                    Message::HoldingsChanged(said) => said.runs.as_ref(),
+                    _ => None,
+                };
+                if let Some(runs) = runs {
+                    debug!(%peer, layers = ?runs.layers, time = ?runs.time, "runs layers");
+                }
+                Event::Message {
+                    peer: swarm_peer(&peer),
+                    message,
+                }
+            }
             network::Event::Violation { peer, reason } => Event::Violation {
                 peer: swarm_peer(&peer),
                 reason,
@@ -153,10 +173,13 @@ impl Core {
                 debug!(%ip, dialled, "seen by others");
                 Event::Observed { ip, dialled }
             }
-            network::Event::RoundTrip { peer, time } => Event::RoundTrip {
-                peer: swarm_peer(&peer),
-                time,
-            },
+            network::Event::RoundTrip { peer, time } => {
+                debug!(%peer, ?time, "round trip");
+                Event::RoundTrip {
+                    peer: swarm_peer(&peer),
+                    time,
+                }
+            }
             network::Event::Listening { address } => {
                 return self.notice(Notice::Listening(address));
             }
@@ -195,14 +218,51 @@ impl Core {
                 self.node.accept(request, now);
             }
             Command::Reject(request) => self.node.reject(request, now),
+            Command::SubmitStage {
+                request,
+                peer,
+                session,
+                layers,
+                body,
+                reply,
+            } => {
+                self.replies.insert(request, reply);
+                self.node
+                    .submit_stage(request, &peer, session, layers, body, now);
+            }
+            Command::RejectStage(peer) => self.node.reject_stage(&peer, now),
             Command::CancelAll => {
                 for request in std::mem::take(&mut self.replies).into_keys() {
                     self.node.cancel(request, now);
+                    self.node.cancel_stage(request);
                 }
             }
+            Command::Route {
+                present,
+                alone,
+                reply,
+            } => {
+                let _ = reply.send(match alone {
+                    true => self.node.route_alone(now),
+                    false => self.node.route(present.as_ref(), now),
+                });
+            }
+            Command::TokenTook { plan, took, reply } => {
+                let _ = reply.send(self.node.token_took(&plan, took, now));
+            }
+            Command::MayHost(prepare) => {
+                self.prepare = Some(prepare);
+                self.node.set_candidate(true, now);
+            }
+            Command::Host {
+                model,
+                small,
+                limits,
+            } => self.host(model, small, limits),
             Command::Model(model) => self.node.set_model(model, now),
             Command::Catalogue {
                 fragments,
+                shape,
                 manifest,
                 web_seeds,
             } => {
@@ -211,6 +271,7 @@ impl Core {
                     self.by_content.insert(model, manifest);
                 }
                 self.node.set_catalogue(fragments, now);
+                self.node.set_shape(shape, now);
                 self.node.set_web_seeds(web_seeds.len(), now);
                 self.web_seeds = web_seeds;
             }
@@ -334,10 +395,54 @@ impl Core {
                     fragment,
                     body,
                 } => self.compute(ticket, fragment, body),
+                Action::PrepareStages => {
+                    if let Some(prepare) = &self.prepare {
+                        // Full if it is at it already.
+                        let _ = prepare.try_send(());
+                    }
+                }
+                Action::RunStage {
+                    ticket,
+                    peer,
+                    session,
+                    body,
+                } => self.run_stage(ticket, (peer, session), body),
+                Action::StopStage { peer, session } => self.stop_stage((peer, session)),
+                Action::StageAnswer {
+                    request,
+                    peer,
+                    body,
+                } => {
+                    self.reply(
+                        request,
+                        Outcome::Stage {
+                            request,
+                            peer,
+                            body,
+                        },
+                    );
+                    self.replies.remove(&request);
+                }
+                Action::StageLost {
+                    request,
+                    peer,
+                    reason,
+                } => {
+                    self.reply(request, Outcome::StageLost { peer, reason });
+                    self.replies.remove(&request);
+                }
                 Action::Answer { request, by, body } => {
+                    if let Some(request) = stages::of_host(request) {
+                        self.tell_host(request, Ok(body));
+                        continue;
+                    }
                     self.reply(request, Outcome::Answer { request, by, body });
                 }
                 Action::Failed { request, failure } => {
+                    if let Some(request) = stages::of_host(request) {
+                        self.tell_host(request, Err(failure.to_string()));
+                        continue;
+                    }
                     self.reply(request, Outcome::Failed { request, failure });
                     self.replies.remove(&request);
                 }
@@ -386,7 +491,9 @@ impl Core {
         };
         let answer = match *message {
             // Asked for and therefore few: they wait until the way is free.
-            message @ (Message::ComputeResponse(_) | Message::ContentResponse(_)) => {
+            message @ (Message::ComputeResponse(_)
+            | Message::StageResponse(_)
+            | Message::ContentResponse(_)) => {
                 let network = self.network.clone();
                 tokio::spawn(async move { network.send_when_possible(target, message).await });
                 return;
@@ -394,6 +501,10 @@ impl Core {
             // Only saves work.
             Message::Cancel(_) => return,
             Message::ComputeRequest(request) => Message::ComputeResponse(ComputeResponse {
+                id: request.id,
+                result: Err(failure()),
+            }),
+            Message::StageRequest(request) => Message::StageResponse(StageResponse {
                 id: request.id,
                 result: Err(failure()),
             }),
@@ -470,6 +581,7 @@ impl Core {
                 bytes,
             } => self.fetched_web(download, good, bytes),
             Done::Event(event) => self.node.handle_event(event, now),
+            Done::Host(wanted) => self.wanted(wanted),
             Done::Damaged(content) => self.damaged(content, now),
             Done::Checked {
                 download,

@@ -225,6 +225,16 @@ impl Collector for Status {
                 requests.expired,
             ),
             (
+                "stages_served",
+                "Tokens or prompts of others that went through layers run here",
+                requests.stages_served,
+            ),
+            (
+                "stages_lost",
+                "Own tokens or prompts that were lost with whoever ran the layers, and were sent to others",
+                requests.stages_lost,
+            ),
+            (
                 "refused",
                 "Requests of others refused because too many waited",
                 requests.refused,

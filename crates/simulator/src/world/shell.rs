@@ -1,6 +1,6 @@
 //! What each node wants done is done, as badly as its manner has it.
 
-use super::{Happening, MS, Manner, World, compute, name_of};
+use super::{Happening, MS, Manner, STAGE, World, compute, name_of};
 use bytes::Bytes;
 use protocol::{Heartbeat, Message};
 use std::collections::BTreeSet;
@@ -28,7 +28,9 @@ impl World {
                 Action::Send { peer, message } => {
                     let answer = matches!(
                         message,
-                        Message::ComputeResponse(_) | Message::ContentResponse(_)
+                        Message::ComputeResponse(_)
+                            | Message::StageResponse(_)
+                            | Message::ContentResponse(_)
                     );
                     let silent = i.manner == Manner::Silent && answer;
                     let repeats = i.manner == Manner::Repeats && answer;
@@ -77,6 +79,48 @@ impl World {
                         i.failures.insert(request, failure).is_none(),
                         "failed twice"
                     );
+                }
+                Action::RunStage {
+                    ticket,
+                    peer,
+                    session,
+                    body,
+                } => {
+                    i.running.insert((peer, session), ticket);
+                    let (after, result) = match i.manner {
+                        Manner::Garbage => (Duration::ZERO, Ok(Bytes::from_static(b"nonsense"))),
+                        Manner::Refuses => (MS, Err(ComputeError::BadRequest("no".into()))),
+                        _ => (i.pace, Ok(compute(STAGE, &body))),
+                    };
+                    let done = Event::StageRun { ticket, result };
+                    self.plan(who, after, Happening::Tell(done));
+                }
+                Action::PrepareStages => i.node.set_able(true, now),
+                Action::StopStage { peer, session } => {
+                    let stopped = i.running.remove(&(peer, session));
+                    assert!(stopped.is_some(), "stopped what does not run");
+                    i.stopped += 1;
+                }
+                Action::StageAnswer {
+                    request,
+                    peer,
+                    body,
+                } => {
+                    let good = body.starts_with(b"ok ");
+                    if !good {
+                        i.node.reject_stage(&peer, now);
+                    }
+                    let result = good.then_some(body).ok_or("nonsense".into());
+                    let before = i.stages.insert(request, (peer, result));
+                    assert!(before.is_none(), "answered twice");
+                }
+                Action::StageLost {
+                    request,
+                    peer,
+                    reason,
+                } => {
+                    let before = i.stages.insert(request, (peer, Err(reason)));
+                    assert!(before.is_none(), "lost what was answered");
                 }
                 Action::ReadContent {
                     ticket,

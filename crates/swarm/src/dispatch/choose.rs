@@ -36,24 +36,30 @@ impl Node {
                 best = Some((rank, worker));
             }
         };
-        let cost = |latency: &Latency, in_flight: usize| {
+        let cost = |latency: &Latency, in_flight: usize, least: Duration| {
             // Somebody new is taken for quick with the first request, and for slow until it has answered that.
             let unknown = if in_flight == 0 {
                 Duration::ZERO
             } else {
                 self.config.initial_latency
             };
-            let expected = latency
-                .expected(class, now)
-                .unwrap_or(unknown)
-                .max(self.config.spread_below);
+            let expected = latency.expected(class, now).unwrap_or(unknown).max(least);
             expected * u32::try_from(in_flight + 1).unwrap_or(u32::MAX).min(4096)
         };
         if self.computes.contains(request.fragment.0) && !asked(&Worker::Local) {
             held = true;
             let local = &self.dispatch.local;
+            let least = if request.rather_here {
+                Duration::ZERO
+            } else {
+                self.config.spread_below
+            };
             consider(
-                (false, cost(&local.latency, local.in_flight), local.given),
+                (
+                    false,
+                    cost(&local.latency, local.in_flight, least),
+                    local.given,
+                ),
                 Worker::Local,
             );
         }
@@ -73,7 +79,11 @@ impl Node {
             let doubtful = peer.suspicion.is_some();
             if !doubtful || last_resort {
                 consider(
-                    (doubtful, cost(&peer.latency, peer.in_flight), peer.given),
+                    (
+                        doubtful,
+                        cost(&peer.latency, peer.in_flight, self.config.spread_below),
+                        peer.given,
+                    ),
                     worker,
                 );
             }

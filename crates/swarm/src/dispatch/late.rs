@@ -3,8 +3,11 @@
 use super::{Choice, MAX_ATTEMPTS, Request, State};
 use crate::peers::Suspicion;
 use crate::timers::Timer;
-use crate::{Node, PeerId, RequestId, Worker};
+use crate::{FragmentIndex, Node, PeerId, RequestId, Worker};
 use std::time::Duration;
+
+/// For further holders of what one node alone would answer it is looked no more often.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Node {
     pub(crate) fn attempt_late(&mut self, number: u64, now: Duration) {
@@ -93,6 +96,7 @@ impl Node {
         let Some(request) = self.dispatch.requests.get(&id) else {
             return;
         };
+        let fragment = request.fragment;
         let allowed = free || self.dispatch.hedge_tenths >= 10;
         if request.state != State::Asked || !allowed {
             return;
@@ -100,7 +104,8 @@ impl Node {
         let full = request.attempts.len() >= MAX_ATTEMPTS;
         let hopeless = self.hopeless(request, now);
         match (full, hopeless, self.one_more(id, now)) {
-            (true, None, _) | (_, _, None) => return,
+            (_, _, None) => return self.find_more(fragment, now),
+            (true, None, _) => return,
             (true, Some(number), Some(_)) => self.abandon(number, true, now),
             (false, ..) => {}
         }
@@ -109,6 +114,34 @@ impl Node {
             self.totals.hedged += 1;
             self.start_attempt(id, worker, now);
         }
+    }
+
+    /// Looks for holders with whom there is no connection yet.
+    fn find_more(&mut self, fragment: FragmentIndex, now: Duration) {
+        if let Some(content) = self.catalogue.get(fragment).map(|info| info.content) {
+            self.find(content, now);
+        }
+    }
+
+    /// Of what was asked for lately some that one node alone would answer, and for which nobody has been looked for long: if
+    /// that one fell silent, there would be nobody to ask until others are found.
+    pub(crate) fn thinly_held(&mut self, most: usize, now: Duration) -> Vec<FragmentIndex> {
+        let lately = std::mem::take(&mut self.dispatch.lately);
+        self.dispatch.looked.retain(|_, at| now < *at + LOOK_AGAIN);
+        let model = self.config.model;
+        let answers = |index: FragmentIndex| {
+            let peers = self.peers.connected.values();
+            let others = peers.filter(|peer| peer.computes(model, index));
+            let others = others.filter(|peer| peer.suspicion.is_none());
+            others.count() + usize::from(self.computes.contains(index.0))
+        };
+        let looked = &self.dispatch.looked;
+        let thin = lately.into_iter().filter(|index| answers(*index) < 2);
+        let thin = thin.filter(|index| !looked.contains_key(index));
+        let thin: Vec<_> = thin.take(most).collect();
+        let marks = thin.iter().map(|index| (*index, now));
+        self.dispatch.looked.extend(marks);
+        thin
     }
 
     fn one_more(&self, id: RequestId, now: Duration) -> Option<Worker> {

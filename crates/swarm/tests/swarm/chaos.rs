@@ -4,10 +4,13 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use protocol::{
     Bitmap, Cancel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest, ContentResponse,
-    ErrorCode, Failure, HoldingsChanged, Message, RequestId as WireId,
+    ErrorCode, Failure, HoldingsChanged, Message, RequestId as WireId, Runs, SessionId,
+    StageRequest, StageResponse,
 };
 use simulator::world::{MS, Manner, S, World, compute, content, model, name};
 use std::time::Duration;
+use swarm::routing::{Layer, Part, Step};
+use swarm::stages::{RunLayers, Shape};
 use swarm::{Content, DownloadId, Event, FragmentIndex, PeerId, Priority, Ticket};
 
 const FRAGMENTS: u8 = 4;
@@ -93,6 +96,25 @@ proptest! {
     }
 }
 
+/// One layer of one fragment, between embedding and output head.
+fn shape() -> Shape {
+    let layer = |fragment: u32, private| Layer {
+        steps: vec![Step {
+            always: vec![Part {
+                fragment: FragmentIndex(fragment),
+                weights: BYTES,
+                request: 100,
+            }],
+            some: None,
+        }],
+        private,
+    };
+    Shape {
+        layers: vec![layer(0, true), layer(1, false), layer(2, true)],
+        state: 100,
+    }
+}
+
 fn message() -> impl Strategy<Value = Message> {
     let id = (0u64..40).prop_map(WireId);
     let digest = (0..FRAGMENTS + 2).prop_map(|i| content(i, BYTES).0.0);
@@ -110,6 +132,12 @@ fn message() -> impl Strategy<Value = Message> {
     let bitmap = prop::collection::vec(any::<bool>(), 0..9)
         .prop_map(|bits| bits.into_iter().collect::<Bitmap>());
     let number = prop_oneof![0u64..50, Just(u64::MAX), Just(u64::MAX - 7)];
+    let runs = prop::option::of((any::<u32>(), any::<u32>(), any::<u32>()).prop_map(
+        |(first, more, time)| Runs {
+            layers: first % 3..(first % 3).saturating_add(more),
+            time: Duration::from_micros(time.into()),
+        },
+    ));
     let answer = prop_oneof![bytes.clone().prop_map(Ok), failure.clone().prop_map(Err)];
     let proof = prop::collection::vec(any::<[u8; 32]>(), 0..3);
     let block = (number, bytes.clone(), proof).prop_map(|(total, bytes, proof)| {
@@ -126,12 +154,13 @@ fn message() -> impl Strategy<Value = Message> {
     });
     let block = prop_oneof![block, right, failure.prop_map(Err)];
     prop_oneof![
-        (bitmap.clone(), bitmap, any::<bool>()).prop_map(|(computes, stores, ours)| {
+        (bitmap.clone(), bitmap, any::<bool>(), runs).prop_map(|(computes, stores, ours, runs)| {
             let model = Some(if ours { model().0.0 } else { [7; 32] });
             Message::HoldingsChanged(HoldingsChanged {
                 model,
                 computes,
                 stores,
+                runs,
             })
         }),
         (
@@ -150,6 +179,13 @@ fn message() -> impl Strategy<Value = Message> {
                     patience: patience.map(|ms| MS * ms.into()),
                 })
             }),
+        (id.clone(), 0..4_u64, answer.clone()).prop_map(|(id, session, body)| {
+            let body = body.unwrap_or_default();
+            let session = SessionId(session);
+            Message::StageRequest(StageRequest { id, session, body })
+        }),
+        (id.clone(), answer.clone())
+            .prop_map(|(id, result)| Message::StageResponse(StageResponse { id, result })),
         (id.clone(), answer)
             .prop_map(|(id, result)| Message::ComputeResponse(ComputeResponse { id, result })),
         id.clone().prop_map(|id| Message::Cancel(Cancel { id })),
@@ -167,6 +203,10 @@ enum Blow {
     Disconnected(u8),
     Said(u8, Message),
     Computed(u64),
+    Ran(u64),
+    Sent(u8),
+    Cancelled(u64),
+    Routed(u32),
     Read(u64, u64),
     Asked(u32, Priority),
     Wanted(u8, u64),
@@ -180,6 +220,10 @@ fn blow() -> impl Strategy<Value = Blow> {
         1 => (0u8..4).prop_map(Blow::Disconnected),
         8 => (0u8..4, message()).prop_map(|(who, message)| Blow::Said(who, message)),
         2 => (0u64..40).prop_map(Blow::Computed),
+        2 => (0u64..40).prop_map(Blow::Ran),
+        2 => (0u8..4).prop_map(Blow::Sent),
+        1 => (1000u64..1040).prop_map(Blow::Cancelled),
+        1 => any::<u32>().prop_map(Blow::Routed),
         2 => (0u64..40, 0u64..100).prop_map(|(ticket, len)| Blow::Read(ticket, len)),
         3 => (0u32..6, urgent()).prop_map(|(fragment, priority)| Blow::Asked(fragment, priority)),
         1 => (0u8..6, 0u64..3000).prop_map(|(content, have)| Blow::Wanted(content, have)),
@@ -195,12 +239,15 @@ proptest! {
     #[test]
     fn nothing_a_stranger_says_breaks_a_node(blows in prop::collection::vec(blow(), 1..200)) {
         let mut world = World::new(FRAGMENTS, BYTES);
-        let me = world.alone("me", &[0, 1], |_| {});
+        let me = world.alone("me", &[0, 1], |config| config.run_layers = RunLayers::Always);
         let world_fragments: Vec<_> = (0..u32::from(FRAGMENTS)).map(|i| world.fragment(i)).collect();
         let node = &mut world.get(&me).node;
+        node.set_shape(shape(), Duration::ZERO);
+        node.set_able(true, Duration::ZERO);
+        prop_assert_eq!(node.runs(), Some(0..1));
         let who = |i: u8| PeerId::new(&[i]);
         let mut now = Duration::ZERO;
-        let mut requests = 0;
+        let (mut requests, mut sent) = (0, 1000);
         for blow in blows {
             match blow {
                 Blow::Connected(i) => node.handle_event(Event::Connected { peer: who(i), relayed: i == 2 }, now),
@@ -208,6 +255,21 @@ proptest! {
                 Blow::Said(i, message) => node.handle_event(Event::Message { peer: who(i), message }, now),
                 Blow::Computed(i) => {
                     node.handle_event(Event::Computed { ticket: Ticket(i), result: Ok(Bytes::new()) }, now);
+                }
+                Blow::Ran(i) => {
+                    node.handle_event(Event::StageRun { ticket: Ticket(i), result: Ok(Bytes::new()) }, now);
+                }
+                Blow::Sent(i) => {
+                    sent += 1;
+                    let body = Bytes::from_static(b"token");
+                    node.submit_stage(swarm::RequestId(sent), &who(i), SessionId(1), 0..1, body, now);
+                }
+                Blow::Cancelled(request) => node.cancel_stage(swarm::RequestId(request)),
+                Blow::Routed(ms) => {
+                    if let Some(plan) = node.route(None, now) {
+                        prop_assert!(plan.legs.iter().map(|leg| leg.layers.len()).sum::<usize>() == 1);
+                        node.token_took(&plan, MS * ms, now);
+                    }
                 }
                 Blow::Read(i, len) => {
                     let result = (len > 0).then(|| ContentBlock {

@@ -163,6 +163,8 @@ fn what_a_stranger_says_of_another_model_or_for_somebody_banned_is_not_noted() {
         taking: Default::default(),
         waiting: 0,
         reach: Reach::Dialled,
+        runs: None,
+        speed: 0,
         place: Some(Place {
             line: 1,
             network: 1,

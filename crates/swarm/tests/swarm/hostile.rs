@@ -88,6 +88,7 @@ fn a_peer_that_claims_what_it_does_not_hold_is_not_asked_twice() {
         model: Some(model().0.0),
         computes: all.clone(),
         stores: all,
+        runs: None,
     };
     let message = Message::HoldingsChanged(claim);
     world.tell(
@@ -208,6 +209,7 @@ fn a_bitmap_of_another_length_is_read_as_far_as_it_makes_sense() {
         model: Some(model().0.0),
         computes: Bitmap::full(1 << 20),
         stores: Bitmap::full(1),
+        runs: None,
     };
     world.tell(
         &client,
@@ -231,6 +233,7 @@ fn a_peer_of_another_model_is_neither_asked_nor_counted() {
         model: Some([3; 32]),
         computes: Bitmap::full(1),
         stores: Bitmap::full(1),
+        runs: None,
     };
     world.tell(
         &client,

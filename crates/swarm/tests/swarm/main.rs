@@ -7,3 +7,4 @@ mod hostile;
 mod missing;
 mod places;
 mod requests;
+mod stages;

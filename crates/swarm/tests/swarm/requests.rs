@@ -488,3 +488,57 @@ fn an_answer_lost_on_its_way_is_asked_for_again_even_of_the_only_holder() {
     assert!(world.run_until(S, |w| w.get(&client).answers.contains_key(&lost)));
     assert!(world.get(&client).answers.contains_key(&later));
 }
+
+#[test]
+fn who_could_answer_and_is_not_connected_is_looked_for_before_the_only_one_is_given_up() {
+    let mut world = World::new(1, 100);
+    let client = world.join("client", &[]);
+    let sleeper = world.join("sleeper", &[0]);
+    world.run(S);
+    let awake = world.alone("awake", &[0], |_| {});
+    world.ask_and_wait(&client, 0, "x").expect("an answer");
+    world.get(&sleeper).manner = Manner::Silent;
+    // The search of every so often must not have been a moment ago.
+    world.run(20 * S);
+    let name = format!("{:?}", world.fragment(0));
+    let seen = world.log.len();
+    let asked = world.now;
+    let id = world.ask(&client, 0, "y");
+    let sought = world.run_until(5 * S, |world| {
+        let mut new = world.log[seen..].iter();
+        new.any(|line| line.contains("FindPeers") && line.contains(&name))
+    });
+    assert!(sought && world.now - asked < S, "{:?}", world.now - asked);
+    world.link(&client, &awake);
+    let answered = world.run_until(S, |world| world.get(&client).answers.contains_key(&id));
+    assert!(answered, "the request waits for the one that is silent");
+}
+
+#[test]
+fn what_one_node_alone_would_answer_is_looked_for_while_it_still_does() {
+    let mut world = World::new(3, 100);
+    let client = world.join("client", &[]);
+    world.join("one", &[0, 1]);
+    world.join("other", &[1]);
+    world.run(S);
+    let seen = world.log.len();
+    for _ in 0..20 {
+        for fragment in [0, 1] {
+            world
+                .ask_and_wait(&client, fragment, "x")
+                .expect("an answer");
+        }
+        world.run(S);
+    }
+    let sought = |world: &World, fragment: u32| {
+        let name = format!("{:?}", world.fragment(fragment));
+        let new = world.log[seen..].iter();
+        new.filter(|line| line.contains("FindPeers") && line.contains(&name))
+            .count()
+    };
+    // Fragment 2 is nowhere, and nobody has asked for it.
+    assert_eq!(
+        [0, 1, 2].map(|fragment| sought(&world, fragment)),
+        [1, 0, 0]
+    );
+}

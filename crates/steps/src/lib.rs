@@ -1,11 +1,34 @@
-//! What a token asks of a model, step by step, from how its file is cut.
+//! What a token asks of a model, step by step, from how its file is cut: as the planner of routes wants to know it.
+//!
+//! `swarm` knows nothing of transformers and `fragments` nothing of routes; this is what lies between them.
 
 use architecture::Role;
 use fragments::{PartKind, Plan};
+use gguf::Header;
 use swarm::{
     FragmentIndex,
     routing::{Choice, Layer, Part, Step},
+    stages::Shape,
 };
+
+/// What a token asks of a model with this header, cut by this plan.
+#[must_use]
+pub fn shape(header: &Header, plan: &Plan) -> Shape {
+    let number = |key: &str| {
+        let architecture = header.metadata.str("general.architecture").ok()?;
+        let value: Option<u32> = header
+            .metadata
+            .optional(&format!("{architecture}.{key}"))
+            .ok()?;
+        value
+    };
+    let used = number("expert_used_count").unwrap_or_default();
+    let width = number("embedding_length").unwrap_or_default();
+    Shape {
+        layers: of_plan(header, plan, used as usize),
+        state: ENVELOPE + width.saturating_mul(4),
+    }
+}
 
 /// The steps of a layer: from the hidden state to latents (where attention has such), to heads, from what these see to
 /// the layer's width, and through the feed-forward layer or the experts.
@@ -23,19 +46,33 @@ fn is_behind_heads(role: Role) -> bool {
     matches!(role, Role::AttentionOutput | Role::ValueUp)
 }
 
+/// Bytes of a request beside the activations in it, about.
+const ENVELOPE: u32 = 48;
+
 /// The embedding, the layers of a plan, of whose experts each token uses so many, and the output head.
-pub(crate) fn of_plan(plan: &Plan, used: usize) -> Vec<Layer> {
+fn of_plan(header: &Header, plan: &Plan, used: usize) -> Vec<Layer> {
     let (mut embedding, mut head) = (Vec::new(), Vec::new());
+    let mut embedding_rows = Vec::new();
     let mut layers: Vec<Steps> = Vec::new();
     for (fragment, _, part) in plan.parts() {
-        let weights = |wanted: fn(Role) -> bool| Part {
-            fragment: FragmentIndex(fragment),
-            weights: part
-                .slices
-                .iter()
-                .filter(|slice| wanted(slice.role))
-                .map(|slice| u64::from(slice.len))
-                .sum(),
+        let weights = |wanted: fn(Role) -> bool| {
+            let slices = || part.slices.iter().filter(|slice| wanted(slice.role));
+            Part {
+                fragment: FragmentIndex(fragment),
+                weights: slices().map(|slice| u64::from(slice.len)).sum(),
+                request: slices().next().map_or(ENVELOPE, |slice| {
+                    let columns = (slice.columns.end - slice.columns.start) as u32;
+                    let tensor = header.tensors.get(slice.tensor as usize);
+                    // Rounded to eight bits with a scale for each block, or as they are.
+                    let quantised = tensor.is_some_and(|tensor| tensor.ty.block_len() > 1);
+                    ENVELOPE
+                        + if quantised {
+                            columns + columns / 8
+                        } else {
+                            columns * 4
+                        }
+                }),
+            }
         };
         let all = || weights(|_| true);
         let layer = part.kind.layer().map(|layer| {
@@ -46,11 +83,16 @@ pub(crate) fn of_plan(plan: &Plan, used: usize) -> Vec<Layer> {
             layer
         });
         match (&part.kind, layer.map(|layer| &mut layers[layer])) {
-            // One row of it.
-            (PartKind::Embedding { rows }, _) => embedding.push(Part {
-                fragment: FragmentIndex(fragment),
-                weights: all().weights / u64::from(rows.end - rows.start).max(1),
-            }),
+            (PartKind::Embedding { rows }, _) => {
+                let whole = all();
+                // One row of it.
+                embedding.push(Part {
+                    weights: whole.weights / u64::from(rows.end - rows.start).max(1),
+                    request: ENVELOPE,
+                    ..whole
+                });
+                embedding_rows.push(whole);
+            }
             (PartKind::OutputHead { .. }, _) => head.push(all()),
             (PartKind::Latent { .. }, Some(steps)) => steps.latents.push(all()),
             (PartKind::Attention { .. } | PartKind::LatentAttention { .. }, Some(steps)) => {
@@ -79,21 +121,18 @@ pub(crate) fn of_plan(plan: &Plan, used: usize) -> Vec<Layer> {
     }
     if head.is_empty() {
         // Tied: the embedding serves as the head, too, and then all of it is read.
-        head = plan
-            .parts()
-            .filter(|(.., part)| matches!(part.kind, PartKind::Embedding { .. }))
-            .map(|(fragment, _, part)| Part {
-                fragment: FragmentIndex(fragment),
-                weights: part.slices.iter().map(|slice| u64::from(slice.len)).sum(),
-            })
-            .collect();
+        head = embedding_rows;
     }
     let layers = layers.into_iter().map(|steps| steps.layer(used));
     with_ends(embedding, layers, head)
 }
 
+/// A row of some thousand values, rounded to eight bits.
+const ALIKE_REQUEST: u32 = 6 << 10;
+
 /// A model of which only numbers are known: layers alike, of fragments of which all bytes are read.
-pub(crate) fn alike(
+#[must_use]
+pub fn alike(
     layers: usize,
     always_active: usize,
     conditional: usize,
@@ -104,6 +143,7 @@ pub(crate) fn alike(
     let part = |fragment: usize, share: u64| Part {
         fragment: FragmentIndex(fragment as u32),
         weights: bytes / share,
+        request: ALIKE_REQUEST,
     };
     // Embedding and output head are as large as a layer's share.
     let each = always_active / (layers + 2);

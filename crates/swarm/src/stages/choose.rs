@@ -4,8 +4,10 @@
 //! experts only. The rule is that of [`placement`](crate::placement), with ranges of layers instead of fragments: those
 //! that the fewest others run, and among equals the ones that a hash of the node's own name and the range puts first.
 
-use crate::{PeerId, placement::Orders};
-use std::{cmp::Reverse, ops::Range};
+use crate::PeerId;
+use crate::placement::Orders;
+use std::cmp::Reverse;
+use std::ops::Range;
 
 /// Chooses the range of layers that a node with room for `capacity` fragments should run. `sizes` says for each layer how
 /// many fragments every token needs of it, `runs` how many others run it. Nothing if there is no room for a single layer.
