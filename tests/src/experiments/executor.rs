@@ -1,6 +1,6 @@
 //! Those who run the layers of a session are killed or frozen in mid-answer: it goes on with others, and no token changes.
 
-use std::{fmt, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -8,7 +8,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    Table, layers, percentile, progress,
+    Table,
+    failover::Outcome,
+    layers, percentile, progress,
     spoken::{self, Spoken},
 };
 use crate::{
@@ -28,30 +30,6 @@ pub struct Options {
     pub tokens: u32,
     /// From one node to another.
     pub delay: Duration,
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub struct Outcome {
-    /// All figures.
-    pub table: Table,
-    /// By how much the answer was later than it would have been, for each that was lost.
-    pub added: Vec<Duration>,
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [median, p95] =
-            [0.5, 0.95].map(|share| percentile(&self.added, share).unwrap_or_default());
-        write!(f, "{}", self.table)?;
-        writeln!(
-            f,
-            "\nAdded by each of {} that were lost: {} ms by half of them at most, {} ms by 95 %.",
-            self.added.len(),
-            median.as_millis(),
-            p95.as_millis()
-        )
-    }
 }
 
 /// Nodes that run all layers; one of them is left in the end.

@@ -160,8 +160,9 @@ pub(crate) struct Text {
     pub(crate) devices: fn(u32) -> String,
     /// So many parts of so many were approximate.
     pub(crate) approximate_parts: fn(u64, u64) -> String,
-    /// So many times of so many an expert was missing.
+    /// The speed that was predicted, behind the one measured.
     pub(crate) predicted: fn(&str) -> String,
+    /// So many times of so many an expert was missing.
     pub(crate) degraded: fn(u64, u64) -> String,
     pub(crate) tokens: fn(u32) -> String,
     pub(crate) first_token: fn(&str) -> String,

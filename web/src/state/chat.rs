@@ -44,7 +44,7 @@ pub(crate) struct Chat {
     /// What it takes to go on with the answer on its way after a reload.
     answering: StoredValue<Option<Answering>>,
     /// The page was loaded anew in mid-answer, and nobody goes on with it yet.
-    interrupted: RwSignal<bool>,
+    interrupted: StoredValue<bool>,
 }
 
 /// An answer on its way.
@@ -90,7 +90,7 @@ impl Chat {
             progress: StoredValue::new((0, 0.0)),
             next: StoredValue::new(0),
             answering: StoredValue::new(None),
-            interrupted: RwSignal::new(false),
+            interrupted: StoredValue::new(false),
         };
         let kept: Option<Vec<Kept>> = storage::tab()
             .get(KEY)
@@ -112,17 +112,17 @@ impl Chat {
             message.thoughts.set(answering.thoughts.clone());
             chat.answering.set_value(Some(answering));
             chat.busy.set(true);
-            chat.interrupted.set(true);
+            chat.interrupted.set_value(true);
         }
         chat
     }
 
     /// Goes on with the answer that a reload has interrupted, as soon as a question could be asked.
     pub(crate) fn go_on(self, ui: Ui) {
-        if !self.interrupted.get_untracked() {
+        if !self.interrupted.get_value() {
             return;
         }
-        self.interrupted.set(false);
+        self.interrupted.set_value(false);
         let Some(answering) = self.answering.get_value() else {
             return;
         };
@@ -146,7 +146,7 @@ impl Chat {
 
     /// The user has read enough.
     pub(crate) fn stop(self, ui: Ui) {
-        if !self.interrupted.get_untracked() {
+        if !self.interrupted.get_value() {
             return ui.tell(&ToEngine::Stop);
         }
         // Nobody makes it at present.
@@ -177,7 +177,7 @@ impl Chat {
     /// There is no answer on its way any more.
     fn forget_answer(self) {
         self.answering.set_value(None);
-        self.interrupted.set(false);
+        self.interrupted.set_value(false);
         storage::tab().remove(KEY_ANSWER);
     }
 

@@ -15,9 +15,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use swarm::{ComputeError, PeerId, Ticket};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What waits for the thread. Beyond it tokens are refused.
 const WAITING: usize = 8192;
+/// Of strangers' tokens at most so many KiB wait, also of those for which nobody waits any more.
+const WAITING_KIB: usize = 128 << 10;
 
 /// Somebody's session.
 pub(super) type Key = (PeerId, SessionId);
@@ -27,6 +30,8 @@ enum Order {
         ticket: Ticket,
         key: Key,
         body: Bytes,
+        /// Held until the thread has come to it.
+        _room: OwnedSemaphorePermit,
         layers: Range<u32>,
     },
     Stop(Key),
@@ -58,7 +63,10 @@ pub(super) enum Wanted {
 }
 
 /// The thread.
-pub(super) struct Hosting(SyncSender<Order>);
+pub(super) struct Hosting {
+    orders: SyncSender<Order>,
+    room: Arc<Semaphore>,
+}
 
 impl Hosting {
     /// What it wants is sent to `results`.
@@ -79,19 +87,26 @@ impl Hosting {
         std::thread::Builder::new()
             .name("layers".into())
             .spawn(move || thread.run(&orders_end))?;
-        Ok(Self(orders))
+        let room = Arc::new(Semaphore::new(WAITING_KIB));
+        Ok(Self { orders, room })
     }
 
     /// False if too much waits there.
     fn order(&self, order: Order) -> bool {
-        self.0.try_send(order).is_ok()
+        self.orders.try_send(order).is_ok()
     }
 
     pub(super) fn begin(&self, ticket: Ticket, key: Key, body: Bytes, layers: Range<u32>) -> bool {
+        // A message is shorter than 4 TiB.
+        let kib = u32::try_from(body.len().div_ceil(1 << 10)).unwrap_or(u32::MAX);
+        let Ok(_room) = self.room.clone().try_acquire_many_owned(kib) else {
+            return false;
+        };
         self.order(Order::Begin {
             ticket,
             key,
             body,
+            _room,
             layers,
         })
     }
@@ -150,6 +165,7 @@ impl Thread {
                 key,
                 body,
                 layers,
+                _room,
             } => {
                 self.tickets.insert(key.clone(), ticket);
                 self.host.set_layers(layers);
