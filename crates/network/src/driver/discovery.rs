@@ -1,24 +1,21 @@
 //! Who serves a model: announced in the DHT, looked up there, and dialled.
 
+mod dialling;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
+use dialling::{Dial, Unreachable};
 use libp2p::{
-    Multiaddr, PeerId,
-    core::Endpoint,
-    kad::{self, store::RecordStore as _},
-    swarm::{
-        ConnectionId, NetworkBehaviour as _,
-        dial_opts::{DialOpts, PeerCondition},
-    },
+    PeerId, kad,
+    swarm::{ConnectionId, dial_opts::PeerCondition},
 };
 use protocol::Message;
-use web_time::Instant;
 
 use super::{Done, Driver};
-use crate::{Event, Key, transport};
+use crate::{Event, Key};
 
 /// New connections per search: a large network is met bit by bit.
 const MAX_DIALS: usize = 32;
@@ -39,19 +36,6 @@ const MAX_ANNOUNCEMENTS: usize = 2;
 
 /// When announcements are repeated that took too long: not at once, others have as much to do.
 const RETRY: Duration = Duration::from_secs(30);
-
-/// When a peer is dialled in another way, too, that does not answer yet. It may have been started again elsewhere, and to
-/// find out that nobody is there any more takes ten times as long.
-const BESIDE_AFTER: Duration = Duration::from_secs(1);
-
-/// How long a peer that could not be reached is left alone.
-const UNREACHABLE: Duration = Duration::from_secs(60);
-
-/// How many of those are remembered.
-const MAX_UNREACHABLE: usize = 4096;
-
-/// How many addresses of such a peer are remembered.
-const MAX_TRIED: usize = 32;
 
 /// How many peers are sought at a time.
 const MAX_SOUGHT: usize = 1024;
@@ -76,22 +60,6 @@ pub(super) struct Discovery {
     unreachable: HashMap<PeerId, Unreachable>,
 }
 
-/// A dial that is under way.
-struct Dial {
-    peer: PeerId,
-    /// What to try next should it fail or take long.
-    later: Vec<Multiaddr>,
-    /// What was tried by then.
-    tried: Vec<Multiaddr>,
-}
-
-/// Somebody who is left alone for a while.
-struct Unreachable {
-    since: Instant,
-    /// Where it was not found: it may be elsewhere by now. Nothing if that does not matter.
-    tried: Option<Vec<Multiaddr>>,
-}
-
 struct Search {
     key: Key,
     found: HashSet<PeerId>,
@@ -113,46 +81,6 @@ impl Discovery {
             self.sought.clear();
         }
         self.sought.insert(peer);
-    }
-
-    /// Those of a peer's addresses where it is worth looking for it.
-    fn untried(&self, peer: PeerId, mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
-        let left_alone = self.unreachable.get(&peer);
-        if let Some(Unreachable { tried, .. }) =
-            left_alone.filter(|it| it.since.elapsed() < UNREACHABLE)
-        {
-            let tried = |it: &Multiaddr| tried.as_ref().is_none_or(|tried| tried.contains(it));
-            addresses.retain(|address| !tried(address));
-        }
-        let dials = self.dials.values().filter(|dial| dial.peer == peer);
-        for Dial { later, tried, .. } in dials {
-            addresses.retain(|address| !tried.contains(address) && !later.contains(address));
-        }
-        addresses
-    }
-
-    /// Leaves a peer alone for a while, wherever it is.
-    pub(super) fn leave_alone(&mut self, peer: PeerId) {
-        self.note_unreachable(peer, None);
-    }
-
-    fn note_unreachable(&mut self, peer: PeerId, tried: Option<Vec<Multiaddr>>) {
-        self.sought.remove(&peer);
-        if self.unreachable.len() >= MAX_UNREACHABLE {
-            self.unreachable.clear();
-        }
-        let since = Instant::now();
-        let mut noted = Unreachable { since, tried };
-        if let (Some(before), Some(tried)) = (self.unreachable.remove(&peer), &mut noted.tried) {
-            let before = before.tried.unwrap_or_default();
-            tried.extend(before);
-            tried.truncate(MAX_TRIED);
-        }
-        self.unreachable.insert(peer, noted);
-    }
-
-    fn is_dialling(&self, peer: PeerId) -> bool {
-        self.dials.values().any(|dial| dial.peer == peer)
     }
 }
 
@@ -385,117 +313,6 @@ impl Driver {
             PeerCondition::DisconnectedAndNotDialing
         };
         self.dial_in_turn(peer, [direct, relayed], Vec::new(), condition);
-    }
-
-    /// What is known of a provider's addresses while the search goes on: direct ones, and those through a relay.
-    fn addresses_of(&mut self, key: Key, peer: PeerId) -> (Vec<Multiaddr>, Vec<Multiaddr>) {
-        let kad = &mut self.swarm.behaviour_mut().kad;
-        // The DHT tells addresses only to those who dial; so we ask as they would.
-        let asked = kad.handle_pending_outbound_connection(
-            ConnectionId::new_unchecked(0),
-            Some(peer),
-            &[],
-            Endpoint::Dialer,
-        );
-        let mut addresses = asked.unwrap_or_default();
-        let stored = kad.store_mut().providers(&key.to_vec().into());
-        addresses.extend(
-            stored
-                .into_iter()
-                .filter(|it| it.provider == peer)
-                .flat_map(|it| it.addresses),
-        );
-        addresses.sort();
-        addresses.dedup();
-        addresses.retain(transport::is_dialable);
-        let (mut relayed, direct): (Vec<_>, Vec<_>) =
-            addresses.into_iter().partition(transport::is_relayed);
-        if relayed.is_empty() {
-            // Its announcement may be older than its relay's promise. Most peers use the same bootstrap nodes.
-            relayed.extend(self.bootstrap.iter().filter_map(|it| it.circuit_to(peer)));
-        }
-        (direct, relayed)
-    }
-
-    /// Direct addresses first, with a head start: the quickest of all would often be the relay.
-    fn dial_in_turn(
-        &mut self,
-        peer: PeerId,
-        [first, then]: [Vec<Multiaddr>; 2],
-        mut tried: Vec<Multiaddr>,
-        condition: PeerCondition,
-    ) {
-        let (now, later) = if first.is_empty() {
-            (then, Vec::new())
-        } else {
-            (first, then)
-        };
-        if now.is_empty() {
-            return self.discovery.note_unreachable(peer, Some(tried));
-        }
-        tried.extend(now.iter().cloned());
-        let options = DialOpts::peer_id(peer)
-            .addresses(now.clone())
-            .condition(condition)
-            .build();
-        let id = options.connection_id();
-        // The DHT may be dialling it, too.
-        self.discovery.seek(peer);
-        match self.swarm.dial(options) {
-            Ok(()) => {
-                if !later.is_empty() {
-                    self.after(BESIDE_AFTER, Done::DialLater(id));
-                }
-                let dial = Dial { peer, later, tried };
-                self.discovery.dials.insert(id, dial);
-            }
-            Err(libp2p::swarm::DialError::DialPeerConditionFalse(_)) => {
-                // The DHT may be dialling it where it was before.
-                let addresses = [now, later];
-                self.after(BESIDE_AFTER, Done::DialBeside { peer, addresses });
-            }
-            Err(error) => {
-                tracing::debug!(%peer, %error, "cannot dial");
-                self.discovery.note_unreachable(peer, Some(tried));
-            }
-        }
-    }
-
-    /// Somebody else's dial takes long, if it has not succeeded: the peer is dialled besides.
-    pub(super) fn dial_beside(&mut self, peer: PeerId, addresses: [Vec<Multiaddr>; 2]) {
-        if !self.swarm.is_connected(&peer) && !self.discovery.is_dialling(peer) {
-            self.dial_in_turn(peer, addresses, Vec::new(), PeerCondition::Disconnected);
-        }
-    }
-
-    /// A dial takes long: what is to be tried next is tried besides.
-    pub(super) fn dial_later(&mut self, id: ConnectionId) {
-        let Some(dial) = self.discovery.dials.get_mut(&id) else {
-            return;
-        };
-        let (peer, addresses) = (dial.peer, std::mem::take(&mut dial.later));
-        if !addresses.is_empty() {
-            let addresses = [addresses, Vec::new()];
-            self.dial_in_turn(peer, addresses, Vec::new(), PeerCondition::Disconnected);
-        }
-    }
-
-    /// Says whether the failed dial was one of these.
-    pub(super) fn provider_dial_failed(&mut self, id: ConnectionId) -> bool {
-        let Some(Dial { peer, later, tried }) = self.discovery.dials.remove(&id) else {
-            return false;
-        };
-        let mut others = self.discovery.dials.values_mut();
-        if self.swarm.is_connected(&peer) {
-            self.acquaint(peer);
-        } else if let Some(other) = others.find(|it| it.peer == peer && later.is_empty()) {
-            // It may succeed yet.
-            other.tried.extend(tried);
-        } else {
-            let condition = PeerCondition::Disconnected;
-            self.dial_in_turn(peer, [later, Vec::new()], tried, condition);
-        }
-        true
     }
 }
 
