@@ -125,11 +125,7 @@ pub(crate) fn an_answer_goes_on_after_a_reload() -> Result<()> {
         let alone = network.alone(QUESTION, MAX_TOKENS)?;
         tab.be_predictable(MAX_TOKENS)?;
         tab.ask(QUESTION)?;
-        let begun = until("the answer has begun", || {
-            let text = tab.text("message-answer")?;
-            Ok((text.len() > 20).then_some(text))
-        })?;
-        ensure!(tab.is_answering()?, "the answer was over before the reload");
+        let begun = tab.begun()?;
         tab.reload()?;
         let said = tab.answer()?;
         same(&said, &alone)?;
@@ -141,6 +137,53 @@ pub(crate) fn an_answer_goes_on_after_a_reload() -> Result<()> {
             ending.tokens
         );
         Ok(())
+    })
+}
+
+pub(crate) fn an_answer_is_finished_while_its_page_is_closed() -> Result<()> {
+    const STATUS: &str = "127.0.0.1:9104";
+    let network = Network::start()?;
+    let worker = network.watched_worker(STATUS)?;
+    Browser::with(|browser| {
+        let tab = Visitor::join(browser, &network.link(), LEND)?;
+        tab.meets(&worker.peer_id()?)?;
+        let alone = network.alone(QUESTION, MAX_TOKENS)?;
+        tab.be_predictable(MAX_TOKENS)?;
+        tab.ask(QUESTION)?;
+        tab.begun()?;
+        tab.give_away()?;
+        tab.into_page().close()?;
+        until("the answer is finished without anybody watching", || {
+            let finished = metric(STATUS, "iap2p_jobs_served_total")?;
+            Ok((finished == 1).then_some(()))
+        })?;
+        let later = Visitor::open(browser, &network.link())?;
+        let said = later.answer()?;
+        same(&said, &alone)?;
+        let ending = said.ending.context("not ended")?;
+        ensure!(
+            ending.elsewhere && ending.before > 0 && ending.before < ending.tokens,
+            "not finished elsewhere: {ending:?}"
+        );
+        Ok(())
+    })
+}
+
+pub(crate) fn an_answer_given_to_a_node_that_is_killed_is_finished_by_the_page() -> Result<()> {
+    let network = Network::start()?;
+    let finisher = network.full_worker()?;
+    let _other = network.worker_told("other", &[&"--jobs", &"0"])?;
+    Browser::with(|browser| {
+        let tab = Visitor::join(browser, &network.link(), LEND)?;
+        tab.meets(&finisher.peer_id()?)?;
+        let alone = network.alone(QUESTION, MAX_TOKENS)?;
+        tab.be_predictable(MAX_TOKENS)?;
+        tab.ask(QUESTION)?;
+        tab.begun()?;
+        tab.give_away()?;
+        drop(finisher);
+        let said = tab.answer()?;
+        same(&said, &alone)
     })
 }
 

@@ -57,6 +57,8 @@ fn main() -> ExitCode {
         answer::tabs_and_a_worker_answer_as_one_process_does,
         answer::a_tab_closed_in_mid_answer_changes_no_token,
         answer::an_answer_goes_on_after_a_reload,
+        answer::an_answer_is_finished_while_its_page_is_closed,
+        answer::an_answer_given_to_a_node_that_is_killed_is_finished_by_the_page,
         answer::what_a_tab_lends_is_heard_of,
         answer::cores_that_come_and_go_change_no_token,
         graphics::what_a_graphics_processor_computes_is_asked_for_and_said,

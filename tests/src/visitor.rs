@@ -47,6 +47,8 @@ pub struct Ending {
     pub tokens: u32,
     /// Those of them that were said before the page was loaded anew.
     pub before: u32,
+    /// Another device has finished it.
+    pub elsewhere: bool,
     /// Parts it was computed from.
     pub parts: u64,
     /// Those of them that are approximate.
@@ -172,6 +174,25 @@ impl Visitor {
         let ended = || Ok(self.said()?.filter(|said| said.ending.is_some()));
         until("the answer has ended", ended)
             .with_context(|| format!("so far: {:?}", self.text("message-answer")))
+    }
+
+    /// Waits until the answer under way has begun, and says with what.
+    pub fn begun(&self) -> Result<String> {
+        let begun = until("the answer has begun", || {
+            let text = self.text("message-answer")?;
+            Ok((text.len() > 20).then_some(text))
+        })?;
+        anyhow::ensure!(self.is_answering()?, "the answer was over at once");
+        Ok(begun)
+    }
+
+    /// Has another device finish the answer, and waits until one does.
+    pub fn give_away(&self) -> Result<()> {
+        self.wait_for("give-away")?;
+        self.click("give-away")?;
+        self.wait_until(
+            "document.querySelector('[data-testid=elsewhere]')?.dataset.taken === 'true'",
+        )
     }
 
     /// Whether an answer is on its way.

@@ -93,12 +93,24 @@ fn hear(ui: Ui, port: &Port, network: Network) {
             read,
             total,
         } => ui.chat.read(answer, read, total),
+        FromEngine::Queued {
+            answer,
+            before,
+            seconds,
+        } => ui.chat.wait_behind(answer, before, seconds),
         FromEngine::Text {
             answer,
             token,
             piece,
             thought,
         } => ui.chat.grow(answer, token, &piece, thought),
+        FromEngine::Elsewhere {
+            answer,
+            tokens,
+            text,
+            thoughts,
+        } => ui.chat.grow_elsewhere(answer, &tokens, &text, &thoughts),
+        FromEngine::NotElsewhere { answer } => ui.chat.not_elsewhere(ui, answer),
         FromEngine::End { answer, ending } => {
             probe::answer(&ending);
             ui.chat.end(answer, ending);

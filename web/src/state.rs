@@ -106,6 +106,8 @@ impl Ui {
                 Link::Offline
             }
         };
+        let model = settings.swarm.as_ref().map(|swarm| swarm.model.clone());
+        let chat = Chat::restore(model.as_deref());
         Self {
             language: RwSignal::new(language),
             settings: RwSignal::new(settings),
@@ -120,7 +122,7 @@ impl Ui {
             update: RwSignal::new(false),
             link: Memo::new(link),
             can_ask: Memo::new(move |_| status.with(answerable)),
-            chat: Chat::restore(),
+            chat,
             engine: StoredValue::new_local(None),
         }
     }

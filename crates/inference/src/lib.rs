@@ -10,6 +10,7 @@
 //! - [`executor`]: tokens through a range of layers, with their keys and values.
 //! - [`session`]: embedding, executor, output head and [`sampling`] in turn.
 //! - [`stage`]: layers that somebody else runs.
+//! - [`job`]: answers that somebody finishes for somebody else.
 //! - [`thinking`]: a model's thoughts told apart from its answer.
 //! - [`traffic`]: what a token costs a network, by a model's header alone.
 //! - [`local`]: answers from fragments in this process.
@@ -53,6 +54,7 @@
 pub mod compute;
 pub mod executor;
 pub mod hyperparameters;
+pub mod job;
 pub mod local;
 pub mod model;
 mod parallel;
@@ -65,6 +67,7 @@ pub mod template;
 pub mod thinking;
 pub mod tokenizer;
 pub mod traffic;
+mod wire;
 
 pub use executor::Executor;
 pub use hyperparameters::Hyperparameters;

@@ -13,12 +13,12 @@ use inference::session::{Config, Event};
 use inference::{Model, RequestId, Session, SmallTensors, compute};
 use protocol::SessionId;
 use rayon::prelude::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use swarm::Priority;
 use swarm::stages::Plan;
+use swarm::{Priority, Queue};
 
 /// A model that can be asked.
 pub(crate) struct Backend {
@@ -41,6 +41,20 @@ struct Swarm {
     /// Whether others may run layers.
     stages: bool,
     way: RefCell<Option<Plan>>,
+    /// The longest that had to be waited for since it was last asked for, and who hears of each.
+    queue: Cell<Option<Queue>>,
+    told: Option<Box<dyn Fn(Queue) + Send>>,
+}
+
+impl Swarm {
+    /// Others are before what was asked.
+    fn note_queue(&self, queue: Queue) {
+        let longest = self.queue.get().filter(|it| it.wait >= queue.wait);
+        self.queue.set(longest.or(Some(queue)));
+        if let Some(told) = &self.told {
+            told(queue);
+        }
+    }
 }
 
 /// Who computed how many requests.
@@ -79,6 +93,8 @@ impl Backend {
                 session: SessionId(rand::random()),
                 stages: true,
                 way: RefCell::new(None),
+                queue: Cell::new(None),
+                told: None,
             }),
             priority: Priority::default(),
         }
@@ -90,6 +106,21 @@ impl Backend {
             swarm.stages = false;
         }
         self
+    }
+
+    /// From now on `told` hears, whenever others' requests are before what was asked, how many and for how long.
+    pub(crate) fn on_queue(&mut self, told: impl Fn(Queue) + Send + 'static) {
+        if let Answers::Swarm(swarm) = &mut self.answers {
+            swarm.told = Some(Box::new(told));
+        }
+    }
+
+    /// The longest that was waited behind others since this was last called.
+    pub(crate) fn take_queue(&self) -> Option<Queue> {
+        match &self.answers {
+            Answers::Here(_) => None,
+            Answers::Swarm(swarm) => swarm.queue.take(),
+        }
     }
 
     /// The way that tokens took last, and what was predicted for it.

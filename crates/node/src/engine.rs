@@ -13,17 +13,18 @@ use fragments::{Fragment, FragmentId, Manifest};
 use inference::stage::Limits;
 use inference::{Model, SmallTensors};
 use network::{Handle, Multiaddr};
-use protocol::SessionId;
+use protocol::{JobId, SessionId};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, SystemTime};
 use swarm::stages::{Pace, Plan, Shape};
 use swarm::{
-    Catalogue, ContentId, Failure, FragmentIndex, PeerId, Priority, RequestId, Stats, SubmitError,
-    Worker,
+    Catalogue, ContentId, Failure, FragmentIndex, PeerId, Priority, Queue, RequestId, Stats,
+    SubmitError, Worker,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -57,6 +58,8 @@ pub(crate) enum Outcome {
         peer: PeerId,
         reason: String,
     },
+    /// It comes later: others are before it.
+    Queued(Queue),
     Refused(SubmitError),
 }
 
@@ -103,6 +106,14 @@ pub(crate) enum Command {
         model: Arc<Model>,
         small: Arc<SmallTensors>,
         limits: Limits,
+    },
+    /// Answers could be finished here for others: whoever gives this carries out the orders.
+    MayFinish(mpsc::Sender<JobOrder>),
+    /// How far one of them is.
+    JobTold {
+        job: JobId,
+        progress: Bytes,
+        over: bool,
     },
     Model(ContentId),
     Catalogue {
@@ -159,6 +170,16 @@ pub(crate) enum Order {
     TakeUp(FragmentIndex),
     /// Delete it; it is held no longer.
     LetGo(FragmentIndex),
+}
+
+/// An answer that is to be finished for somebody else.
+#[derive(Debug)]
+pub(crate) struct JobOrder {
+    pub(crate) job: JobId,
+    /// From a stranger.
+    pub(crate) body: Bytes,
+    /// Set when nobody wants it any more.
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 /// Something people may want to know.

@@ -6,8 +6,8 @@ use crate::source::Fragments;
 use anyhow::{Context, Result};
 use fragments::Manifest;
 use futures::future::try_join_all;
-use inference::Model;
 use inference::stage::Limits;
+use inference::{Model, SmallTensors};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -26,22 +26,31 @@ pub(crate) async fn offer(
         return Ok(());
     }
     let model = Model::new(manifest).context("cannot run layers of this model")?;
-    let small = model.small_fragments().iter().map(|index| async {
-        match present.get(index) {
-            Some(fragment) => Ok(fragment.clone()),
-            None => {
-                let fetched =
-                    client::fetch_fragment(&engine, model.manifest(), *index, Duration::MAX);
-                fetched.await.map(Arc::new)
-            }
-        }
-    });
-    let small = try_join_all(small).await?;
-    let small = model.small_tensors(small.iter().map(|fragment| &**fragment))?;
+    let small = small_tensors(&engine, &model, &present).await?;
     let command = Command::Host {
         model: model.into(),
         small: small.into(),
         limits,
     };
     Ok(engine.command(command).await?)
+}
+
+/// What is small of a model, fetched as far as it is not among the `present`, however long that takes.
+pub(crate) async fn small_tensors(
+    engine: &Engine,
+    model: &Model,
+    present: &Fragments,
+) -> Result<SmallTensors> {
+    let small = model.small_fragments().iter().map(|index| async {
+        match present.get(index) {
+            Some(fragment) => Ok(fragment.clone()),
+            None => {
+                let fetched =
+                    client::fetch_fragment(engine, model.manifest(), *index, Duration::MAX);
+                fetched.await.map(Arc::new)
+            }
+        }
+    });
+    let small = try_join_all(small).await?;
+    Ok(model.small_tensors(small.iter().map(|fragment| &**fragment))?)
 }

@@ -10,6 +10,7 @@ mod client;
 mod engine;
 mod events;
 mod files;
+mod jobs;
 mod key;
 mod layers;
 mod npy;

@@ -62,7 +62,11 @@ pub(crate) struct Model {
     pub(crate) covered: usize,
     /// On which this node computes.
     pub(crate) computes: usize,
-    /// Which have fewer replicas than are wanted.
+    /// Replicas that are wanted of what every token needs.
+    pub(crate) wanted_always: u32,
+    /// Of what belongs to experts.
+    pub(crate) wanted_of_experts: u32,
+    /// Which have fewer.
     pub(crate) lacking: usize,
     /// Which this node is taking up.
     pub(crate) taking: usize,
@@ -106,6 +110,10 @@ pub(crate) struct Requests {
     pub(crate) stages_served: u64,
     /// Own ones that were lost with whoever ran the layers.
     pub(crate) stages_lost: u64,
+    /// Answers of others that wait, are being finished or lie here now.
+    pub(crate) jobs: usize,
+    /// Answers finished here for others.
+    pub(crate) jobs_served: u64,
 }
 
 /// Bytes since the start.
@@ -229,6 +237,8 @@ impl Reporter {
                 fragments,
                 covered,
                 computes: stats.coverage.iter().filter(|it| it.ours).count(),
+                wanted_always: stats.membership.wanted.always_active,
+                wanted_of_experts: stats.membership.wanted.conditional,
                 lacking: stats.membership.lacking,
                 taking: stats.membership.taking,
                 runs: stats.runs.clone(),
@@ -251,6 +261,8 @@ impl Reporter {
                 expired: totals.expired,
                 stages_served: totals.stages_served,
                 stages_lost: totals.stages_lost,
+                jobs: stats.jobs,
+                jobs_served: totals.jobs_served,
             },
             web_received: totals.web_received,
             turn: self.turn.as_ref().map(turn::Server::traffic),

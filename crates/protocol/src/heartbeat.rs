@@ -47,6 +47,10 @@ pub struct Heartbeat {
     pub runs: Option<Range<u32>>,
     /// Bytes of weights that it multiplies with in a second, as far as it has measured that, in units of 2²⁰.
     pub speed: u32,
+    /// Bytes that it has been seen to give others in a second, in units of 2¹⁰; 0 if that was not measured yet.
+    pub sends: u32,
+    /// Memory that it has to spare, in units of 2²⁰ bytes; 0 if it does not know.
+    pub memory: u32,
 }
 
 /// How others reach a node.
@@ -101,6 +105,10 @@ struct Wire {
     runs: Option<WireLayers>,
     #[prost(uint32, tag = "15")]
     speed: u32,
+    #[prost(uint32, tag = "16")]
+    sends: u32,
+    #[prost(uint32, tag = "17")]
+    memory: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -156,6 +164,8 @@ impl Heartbeat {
                 end: layers.end,
             }),
             speed: self.speed,
+            sends: self.sends,
+            memory: self.memory,
         }
         .encode_to_vec()
     }
@@ -206,6 +216,8 @@ impl Heartbeat {
                 .map(|WireLayers { first, end }| first..end)
                 .filter(|layers| !layers.is_empty()),
             speed: wire.speed,
+            sends: wire.sends,
+            memory: wire.memory,
         })
     }
 }
@@ -236,6 +248,8 @@ mod tests {
             }),
             runs: Some(3..40),
             speed: 10_000,
+            sends: 3_000,
+            memory: 8_000,
         }
     }
 
@@ -251,6 +265,8 @@ mod tests {
             place: None,
             runs: None,
             speed: 0,
+            sends: 0,
+            memory: 0,
             ..some()
         };
         let bytes = modest.encode();

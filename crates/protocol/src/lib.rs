@@ -37,8 +37,8 @@ pub use frame::{FrameDecoder, FrameEncoder};
 pub use heartbeat::{Heartbeat, MAX_HEARTBEAT, Place, Reach, SHARD_FRAGMENTS};
 pub use message::{
     Cancel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest, ContentResponse, Digest,
-    ErrorCode, Failure, Hello, HoldingsChanged, Message, Priority, RequestId, Role, Runs,
-    SessionId, StageRequest, StageResponse,
+    ErrorCode, Failure, Hello, HoldingsChanged, JobId, JobOrder, JobRequest, JobResponse, Message,
+    Priority, Queued, RequestId, Role, Runs, SessionId, StageRequest, StageResponse,
 };
 
 /// Version of these messages, sent in [`Hello`]. The names of the streams change only when the framing does.

@@ -46,6 +46,8 @@ pub struct Hello {
     pub stores: Bitmap,
     /// The layers that it runs for others, if it does.
     pub runs: Option<Runs>,
+    /// Whether it finishes answers for those who cannot wait for them; see [`JobRequest`].
+    pub finishes: bool,
 }
 
 /// Of this version; says nothing else.
@@ -59,6 +61,7 @@ impl Default for Hello {
             computes: Bitmap::default(),
             stores: Bitmap::default(),
             runs: None,
+            finishes: false,
         }
     }
 }
@@ -178,6 +181,61 @@ pub struct StageResponse {
     pub result: Result<Bytes, Failure>,
 }
 
+/// Names an answer that somebody finishes for somebody else. It is drawn at random and told nobody but who finishes it:
+/// whoever knows it may have the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub [u8; 16]);
+
+/// Only its beginning, since it is a secret.
+impl std::fmt::Debug for JobId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "job {:02x}{:02x}…", self.0[0], self.0[1])
+    }
+}
+
+/// Has a node finish an answer, so that whoever asks can go away meanwhile and look later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRequest {
+    /// Repeated by the response. Of the same numbers as those of compute requests.
+    pub id: RequestId,
+    /// Which answer.
+    pub job: JobId,
+    /// What to do.
+    pub order: JobOrder,
+}
+
+/// What to do about an answer that somebody finishes for somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobOrder {
+    /// Finish it; what is to be answered and what has been said is opaque here. If it is there already, only look.
+    Begin(Bytes),
+    /// Say how far it is.
+    Look,
+    /// Nobody wants it any more.
+    Drop,
+}
+
+/// The answer to a [`JobRequest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobResponse {
+    /// That of the request.
+    pub id: RequestId,
+    /// How far it is, opaque here, or why nothing can be said.
+    pub result: Result<Bytes, Failure>,
+}
+
+/// A [`ComputeRequest`], a [`StageRequest`] or a [`JobRequest`] has to wait behind others' before it is begun. Said once, and only where it is
+/// worth saying; the answer, or a refusal, comes all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// That of the request.
+    pub id: RequestId,
+    /// How many are to be done before it.
+    pub before: u32,
+    /// How long that will take, about, in whole milliseconds.
+    pub wait: Duration,
+}
+
 /// The asker of a [`ComputeRequest`] or a [`StageRequest`] does not need the answer any more. It may come nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancel {
@@ -233,6 +291,12 @@ pub enum Message {
     StageRequest(StageRequest),
     /// See [`StageResponse`].
     StageResponse(StageResponse),
+    /// See [`JobRequest`].
+    JobRequest(JobRequest),
+    /// See [`JobResponse`].
+    JobResponse(JobResponse),
+    /// See [`Queued`].
+    Queued(Queued),
     /// See [`Cancel`].
     Cancel(Cancel),
     /// See [`ContentRequest`].
@@ -252,6 +316,9 @@ impl Message {
             | Self::ComputeResponse(_)
             | Self::StageRequest(_)
             | Self::StageResponse(_)
+            | Self::JobRequest(_)
+            | Self::JobResponse(_)
+            | Self::Queued(_)
             | Self::Cancel(_) => Channel::Compute,
             Self::ContentRequest(_) | Self::ContentResponse(_) => Channel::Content,
         }
@@ -267,6 +334,9 @@ impl Message {
             Self::ComputeResponse(_) => "compute-response",
             Self::StageRequest(_) => "stage-request",
             Self::StageResponse(_) => "stage-response",
+            Self::JobRequest(_) => "job-request",
+            Self::JobResponse(_) => "job-response",
+            Self::Queued(_) => "queued",
             Self::Cancel(_) => "cancel",
             Self::ContentRequest(_) => "content-request",
             Self::ContentResponse(_) => "content-response",
@@ -289,10 +359,17 @@ impl Message {
                 }
                 Self::ComputeRequest(request) => request.body.len(),
                 Self::StageRequest(request) => request.body.len(),
+                Self::JobRequest(request) => match &request.order {
+                    JobOrder::Begin(body) => body.len(),
+                    JobOrder::Look | JobOrder::Drop => 0,
+                },
                 Self::ComputeResponse(ComputeResponse {
                     result: Ok(body), ..
                 })
                 | Self::StageResponse(StageResponse {
+                    result: Ok(body), ..
+                })
+                | Self::JobResponse(JobResponse {
                     result: Ok(body), ..
                 }) => body.len(),
                 Self::ContentResponse(ContentResponse {
@@ -306,11 +383,15 @@ impl Message {
                     result: Err(failure),
                     ..
                 })
+                | Self::JobResponse(JobResponse {
+                    result: Err(failure),
+                    ..
+                })
                 | Self::ContentResponse(ContentResponse {
                     result: Err(failure),
                     ..
                 }) => failure.message.len(),
-                Self::Cancel(_) | Self::ContentRequest(_) => 0,
+                Self::Queued(_) | Self::Cancel(_) | Self::ContentRequest(_) => 0,
             }
     }
 }

@@ -14,7 +14,7 @@ const MAX_FAILURE: usize = 1024;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Envelope {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     kind: Option<Kind>,
 }
 
@@ -38,6 +38,12 @@ enum Kind {
     StageRequest(StageRequest),
     #[prost(message, tag = "9")]
     StageResponse(StageResponse),
+    #[prost(message, tag = "10")]
+    Queued(Queued),
+    #[prost(message, tag = "11")]
+    JobRequest(JobRequest),
+    #[prost(message, tag = "12")]
+    JobResponse(JobResponse),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -50,6 +56,8 @@ struct Hello {
     role: i32,
     #[prost(message, optional, tag = "4")]
     holdings: Option<Holdings>,
+    #[prost(bool, tag = "5")]
+    finishes: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -132,6 +140,40 @@ struct Failure {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+struct JobRequest {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    job: Bytes,
+    #[prost(enumeration = "Order", tag = "3")]
+    order: i32,
+    /// Of one that is to begin.
+    #[prost(bytes = "bytes", tag = "4")]
+    body: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct JobResponse {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    body: Bytes,
+    /// When present, `body` means nothing.
+    #[prost(message, optional, tag = "3")]
+    failure: Option<Failure>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Queued {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(uint32, tag = "2")]
+    before: u32,
+    #[prost(uint32, tag = "3")]
+    wait_ms: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 struct Cancel {
     #[prost(uint64, tag = "1")]
     id: u64,
@@ -191,6 +233,14 @@ enum Priority {
     Background = 1,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
+#[repr(i32)]
+enum Order {
+    Look = 0,
+    Begin = 1,
+    Drop = 2,
+}
+
 // ---- to the wire -------------------------------------------------------------------------------------------------
 
 impl From<&typed::Message> for Envelope {
@@ -206,6 +256,7 @@ impl From<&typed::Message> for Envelope {
                     &m.stores,
                     m.runs.as_ref(),
                 )),
+                finishes: m.finishes,
             }),
             typed::Message::HoldingsChanged(m) => Kind::HoldingsChanged(holdings_to_wire(
                 m.model.as_ref(),
@@ -239,6 +290,29 @@ impl From<&typed::Message> for Envelope {
                 id: m.id.0,
                 body: m.result.clone().unwrap_or_default(),
                 failure: m.result.as_ref().err().map(failure_to_wire),
+            }),
+            typed::Message::JobRequest(m) => Kind::JobRequest(JobRequest {
+                id: m.id.0,
+                job: Bytes::copy_from_slice(&m.job.0),
+                order: match m.order {
+                    typed::JobOrder::Begin(_) => Order::Begin,
+                    typed::JobOrder::Look => Order::Look,
+                    typed::JobOrder::Drop => Order::Drop,
+                } as i32,
+                body: match &m.order {
+                    typed::JobOrder::Begin(body) => body.clone(),
+                    typed::JobOrder::Look | typed::JobOrder::Drop => Bytes::new(),
+                },
+            }),
+            typed::Message::JobResponse(m) => Kind::JobResponse(JobResponse {
+                id: m.id.0,
+                body: m.result.clone().unwrap_or_default(),
+                failure: m.result.as_ref().err().map(failure_to_wire),
+            }),
+            typed::Message::Queued(m) => Kind::Queued(Queued {
+                id: m.id.0,
+                before: m.before,
+                wait_ms: u32::try_from(m.wait.as_millis()).unwrap_or(u32::MAX),
             }),
             typed::Message::Cancel(m) => Kind::Cancel(Cancel { id: m.id.0 }),
             typed::Message::ContentRequest(m) => Kind::ContentRequest(ContentRequest {
@@ -352,6 +426,28 @@ impl TryFrom<Envelope> for typed::Message {
                         Some(reason) => Err(failure(reason)?),
                     },
                 }),
+                Kind::JobRequest(m) => Self::JobRequest(typed::JobRequest {
+                    id: RequestId(m.id),
+                    job: job(&m.job)?,
+                    order: match Order::try_from(m.order) {
+                        Ok(Order::Begin) => typed::JobOrder::Begin(m.body),
+                        Ok(Order::Look) => typed::JobOrder::Look,
+                        Ok(Order::Drop) => typed::JobOrder::Drop,
+                        Err(_) => return Err(Error::Impossible("an unknown order")),
+                    },
+                }),
+                Kind::JobResponse(m) => Self::JobResponse(typed::JobResponse {
+                    id: RequestId(m.id),
+                    result: match m.failure {
+                        None => Ok(m.body),
+                        Some(reason) => Err(failure(reason)?),
+                    },
+                }),
+                Kind::Queued(m) => Self::Queued(typed::Queued {
+                    id: RequestId(m.id),
+                    before: m.before,
+                    wait: Duration::from_millis(m.wait_ms.into()),
+                }),
                 Kind::Cancel(m) => Self::Cancel(typed::Cancel {
                     id: RequestId(m.id),
                 }),
@@ -391,6 +487,7 @@ fn hello(m: Hello) -> Result<typed::Hello, Error> {
         computes: held.computes,
         stores: held.stores,
         runs: held.runs,
+        finishes: m.finishes,
     })
 }
 
@@ -429,6 +526,12 @@ pub(crate) fn digest(bytes: &Bytes) -> Result<typed::Digest, Error> {
     bytes[..]
         .try_into()
         .map_err(|_| Error::Impossible("a digest that is not 32 bytes long"))
+}
+
+fn job(bytes: &Bytes) -> Result<typed::JobId, Error> {
+    let id = bytes[..].try_into();
+    id.map(typed::JobId)
+        .map_err(|_| Error::Impossible("a name of a job that is not 16 bytes long"))
 }
 
 fn failure(m: Failure) -> Result<typed::Failure, Error> {

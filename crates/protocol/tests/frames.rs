@@ -6,7 +6,8 @@ use proptest::{collection::vec, option, prelude::*};
 use protocol::{
     Bitmap, Cancel, Channel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest,
     ContentResponse, Error, ErrorCode, Failure, FrameDecoder, FrameEncoder, Hello, HoldingsChanged,
-    MAX_PROOF, Message, Priority, RequestId, Role, Runs, SessionId, StageRequest, StageResponse,
+    JobId, JobOrder, JobRequest, JobResponse, MAX_PROOF, Message, Priority, Queued, RequestId,
+    Role, Runs, SessionId, StageRequest, StageResponse,
 };
 use std::time::Duration;
 
@@ -62,18 +63,22 @@ fn compute() -> impl Strategy<Value = Message> {
         option::of(digest()),
         bitmaps(),
         runs(),
+        any::<bool>(),
     )
-        .prop_map(|(agent, version, role, model, (computes, stores), runs)| {
-            Message::Hello(Hello {
-                agent,
-                version,
-                role,
-                model,
-                computes,
-                stores,
-                runs,
-            })
-        });
+        .prop_map(
+            |(agent, version, role, model, (computes, stores), runs, finishes)| {
+                Message::Hello(Hello {
+                    agent,
+                    version,
+                    role,
+                    model,
+                    computes,
+                    stores,
+                    runs,
+                    finishes,
+                })
+            },
+        );
     let changed =
         (option::of(digest()), bitmaps(), runs()).prop_map(|(model, (computes, stores), runs)| {
             Message::HoldingsChanged(HoldingsChanged {
@@ -127,6 +132,40 @@ fn compute() -> impl Strategy<Value = Message> {
             })
         });
     let cancel = any::<u64>().prop_map(|id| Message::Cancel(Cancel { id: RequestId(id) }));
+    let job_request = (
+        any::<u64>(),
+        any::<[u8; 16]>(),
+        option::of(body()),
+        any::<bool>(),
+    )
+        .prop_map(|(id, job, begin, look)| {
+            Message::JobRequest(JobRequest {
+                id: RequestId(id),
+                job: JobId(job),
+                order: match begin {
+                    Some(body) => JobOrder::Begin(body),
+                    None if look => JobOrder::Look,
+                    None => JobOrder::Drop,
+                },
+            })
+        });
+    let job_response = (
+        any::<u64>(),
+        prop_oneof![body().prop_map(Ok), failure().prop_map(Err)],
+    )
+        .prop_map(|(id, result)| {
+            Message::JobResponse(JobResponse {
+                id: RequestId(id),
+                result,
+            })
+        });
+    let queued = (any::<u64>(), any::<u32>(), any::<u32>()).prop_map(|(id, before, wait)| {
+        Message::Queued(Queued {
+            id: RequestId(id),
+            before,
+            wait: Duration::from_millis(wait.into()),
+        })
+    });
     prop_oneof![
         hello,
         changed,
@@ -134,6 +173,9 @@ fn compute() -> impl Strategy<Value = Message> {
         response,
         stage_request,
         stage_response,
+        job_request,
+        job_response,
+        queued,
         cancel
     ]
 }

@@ -8,13 +8,13 @@
 mod shell;
 
 use bytes::Bytes;
-use protocol::{Message, SessionId};
+use protocol::{JobId, JobOrder, Message, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 use swarm::{
     Catalogue, Config, Content, ContentId, DownloadId, Event, Failure, FragmentIndex, FragmentInfo,
-    Node, PeerId, Priority, RequestId, Ticket, Worker,
+    JobFailure, Node, PeerId, Priority, Queue, RequestId, Ticket, Worker,
 };
 
 /// A millisecond.
@@ -67,6 +67,12 @@ pub struct Inhabitant {
     pub failures: BTreeMap<RequestId, Failure>,
     /// What came of its tokens that went through others' layers: who ran them, and the answer or why there is none.
     pub stages: BTreeMap<RequestId, (PeerId, Result<Bytes, String>)>,
+    /// Answers of others that it was told to finish, in this order.
+    pub jobs: Vec<JobId>,
+    /// What came of its orders about answers that others finish.
+    pub job_answers: BTreeMap<RequestId, Result<Bytes, JobFailure>>,
+    /// What its requests, or tokens, were last said to wait for.
+    pub queued: BTreeMap<RequestId, Queue>,
     /// Tokens of others that it has begun to take through its layers.
     pub running: BTreeMap<(PeerId, SessionId), Ticket>,
     /// How often somebody did not wait for them.
@@ -256,6 +262,9 @@ impl World {
             answers: BTreeMap::new(),
             failures: BTreeMap::new(),
             stages: BTreeMap::new(),
+            jobs: Vec::new(),
+            job_answers: BTreeMap::new(),
+            queued: BTreeMap::new(),
             running: BTreeMap::new(),
             stopped: 0,
             files: BTreeMap::new(),
@@ -383,6 +392,21 @@ impl World {
         self.get(who)
             .node
             .submit_stage(id, peer, session, layers, body, now);
+        self.carry_out(who);
+        id
+    }
+
+    /// Has somebody give a peer an order about an answer.
+    pub fn order_job(
+        &mut self,
+        who: &PeerId,
+        peer: &PeerId,
+        job: JobId,
+        order: JobOrder,
+    ) -> RequestId {
+        self.next_request += 1;
+        let (id, now) = (RequestId(self.next_request), self.now);
+        self.get(who).node.order_job(id, peer, job, order, now);
         self.carry_out(who);
         id
     }

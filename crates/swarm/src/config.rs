@@ -1,5 +1,6 @@
 //! Every limit and patience of a node, in one place.
 
+use crate::replication::Target;
 use crate::stages::RunLayers;
 use crate::{ContentId, PeerId, Replication, WindowLimits};
 use std::num::NonZeroU64;
@@ -18,6 +19,9 @@ pub struct Config {
     pub role: Option<protocol::Role>,
     /// How many nodes should hold each fragment.
     pub replication: Replication,
+    /// What is to be kept, if the number of replicas is to follow from how often nodes go instead: see
+    /// [`Node::replication`](crate::Node::replication). Until something was seen, `replication` stands.
+    pub target: Option<Target>,
 
     /// How often the node says what it holds, at most; seldomer where many do.
     pub heartbeat: Duration,
@@ -29,6 +33,9 @@ pub struct Config {
     pub run_layers: RunLayers,
     /// How many nodes should run each layer.
     pub runners: u32,
+    /// How many answers are finished for others at most: those that wait, that lie here to be had, and one that is being
+    /// finished. None, as it is at the beginning: this node does not offer it.
+    pub jobs: usize,
     /// A number drawn at random when the node starts, so that others know what it said before for old.
     pub run: u64,
 
@@ -100,11 +107,13 @@ impl Config {
             model: None,
             role: None,
             replication: Replication::default(),
+            target: None,
             heartbeat: Duration::from_secs(30),
             stays_after: Duration::from_secs(30 * 60),
             repairs: 2,
             run_layers: RunLayers::default(),
             runners: 3,
+            jobs: 0,
             run: 0,
             max_requests: 4096,
             max_requests_per_peer: 64,

@@ -2,6 +2,7 @@
 
 use crate::fair::Fair;
 use crate::timers::Timer;
+use crate::upload::Upload;
 use crate::{Action, ContentId, Node, PeerId, Ticket};
 use protocol::{
     BLOCK_BYTES, ContentBlock, ContentRequest, ContentResponse, ErrorCode, Failure, Message,
@@ -28,6 +29,7 @@ pub(crate) struct Library {
     reading: BTreeMap<Ticket, (PeerId, Read)>,
     /// When the limit of uploads allows the next block.
     free_at: Duration,
+    upload: Upload,
 }
 
 impl Default for Library {
@@ -36,6 +38,7 @@ impl Default for Library {
             queue: Fair::new(),
             reading: BTreeMap::new(),
             free_at: Duration::ZERO,
+            upload: Upload::default(),
         }
     }
 }
@@ -43,6 +46,11 @@ impl Default for Library {
 impl Library {
     pub(crate) fn forget(&mut self, peer: &PeerId) {
         self.queue.remove(peer, |_| true);
+    }
+
+    /// Bytes that this node has been seen to give in a second; 0 if that was not measured.
+    pub(crate) fn sends(&self) -> u64 {
+        self.upload.rate()
     }
 
     fn len_of(&self, peer: &PeerId) -> usize {
@@ -154,7 +162,9 @@ impl Node {
             && self.peers.get(&peer).is_some()
         {
             if let Some(block) = &result {
-                self.totals.content_sent += block.bytes.len() as u64;
+                let bytes = block.bytes.len() as u64;
+                self.totals.content_sent += bytes;
+                self.library.upload.given(bytes, now);
             }
             self.respond_content(&peer, read.id, result.ok_or(ErrorCode::NotHeld));
         }

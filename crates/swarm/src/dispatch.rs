@@ -10,7 +10,7 @@ mod outcome;
 
 use crate::latency::Latency;
 use crate::timers::Timer;
-use crate::{Action, Failure, FragmentIndex, Node, RequestId, SubmitError, Worker};
+use crate::{Action, Failure, FragmentIndex, Node, PeerId, RequestId, SubmitError, Worker};
 use bytes::Bytes;
 use protocol::{Cancel, Message, Priority, RequestId as WireId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -406,6 +406,18 @@ impl Node {
             request: id,
             failure,
         });
+    }
+
+    /// For which request this attempt is.
+    pub(crate) fn request_of(&self, attempt: u64) -> Option<RequestId> {
+        Some(self.dispatch.attempts.get(&attempt)?.request)
+    }
+
+    /// The same, if it is with this peer.
+    pub(crate) fn request_at(&self, peer: &PeerId, attempt: u64) -> Option<RequestId> {
+        let attempt = self.dispatch.attempts.get(&attempt)?;
+        let theirs = matches!(&attempt.worker, Worker::Peer(worker) if worker == peer);
+        theirs.then_some(attempt.request)
     }
 
     /// Takes a request and everything under way for it out of the books.

@@ -1,8 +1,10 @@
 //! What goes into a node and what comes out of it.
 
-use crate::{ContentId, DownloadId, FragmentIndex, PeerId, RequestId, Ticket, Worker};
+use crate::{
+    ContentId, DownloadId, FragmentIndex, JobFailure, PeerId, Queue, RequestId, Ticket, Worker,
+};
 use bytes::Bytes;
-use protocol::{ContentBlock, ErrorCode, Failure, Heartbeat, Hello, Message, SessionId};
+use protocol::{ContentBlock, ErrorCode, Failure, Heartbeat, Hello, JobId, Message, SessionId};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -70,6 +72,15 @@ pub enum Event {
         ticket: Ticket,
         /// The encoded answer, or why there is none.
         result: Result<Bytes, ComputeError>,
+    },
+    /// How far [`Action::RunJob`] is.
+    JobTold {
+        /// Which one.
+        job: JobId,
+        /// Encoded, as it is given to whoever looks.
+        progress: Bytes,
+        /// Whether that is all, also because it was [stopped](Action::StopJob).
+        over: bool,
     },
     /// [`Action::ReadContent`] is done.
     ContentRead {
@@ -158,6 +169,11 @@ pub enum Action {
         /// The content provided.
         key: ContentId,
     },
+    /// Tell the network no longer that we provide `key`.
+    Withdraw {
+        /// The content provided.
+        key: ContentId,
+    },
     /// From now on take part in spreading the heartbeats of these shards of a model, and of no others.
     Watch {
         /// The model.
@@ -232,6 +248,33 @@ pub enum Action {
         peer: PeerId,
         /// Why, in words for a log.
         reason: String,
+    },
+    /// Finish an answer for somebody else, and tell [`Event::JobTold`] as it grows and when it is over. The order comes from
+    /// a stranger.
+    RunJob {
+        /// To be named when something is told of it.
+        job: JobId,
+        /// What to answer, encoded.
+        body: Bytes,
+    },
+    /// Nobody wants this answer any more. That it is over is told all the same.
+    StopJob {
+        /// Which one.
+        job: JobId,
+    },
+    /// What came of an [order](crate::Node::order_job) about an own answer that is finished elsewhere.
+    JobAnswer {
+        /// Which order.
+        request: RequestId,
+        /// How far the answer is, encoded by a stranger, or why that is not known.
+        result: Result<Bytes, JobFailure>,
+    },
+    /// An own request, for a fragment, for layers or about an answer that is finished elsewhere, waits behind others'. Its answer comes later.
+    Queued {
+        /// Which one.
+        request: RequestId,
+        /// Behind what.
+        queue: Queue,
     },
     /// One of our own requests is answered. Judge the answer with [`Node::accept`](crate::Node::accept) or [`Node::reject`](crate::Node::reject).
     Answer {

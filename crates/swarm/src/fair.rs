@@ -62,8 +62,40 @@ impl<K: Ord + Clone, T> Fair<K, T> {
         removed
     }
 
+    /// How many items, of others and of its own, come before this owner's last.
+    pub(crate) fn before_last_of(&self, owner: &K) -> usize {
+        let before = self.len_of(owner).checked_sub(1);
+        before.map_or(self.len, |before| self.before_nth(owner, before))
+    }
+
+    /// How many items come before the one of this owner that is meant; nothing if it has no such item.
+    pub(crate) fn before(&self, owner: &K, is_it: impl Fn(&T) -> bool) -> Option<usize> {
+        let at = self.queues.get(owner)?.iter().position(is_it)?;
+        Some(self.before_nth(owner, at))
+    }
+
+    /// How many come before the item of this owner before which it has so many of its own.
+    fn before_nth(&self, owner: &K, own_before: usize) -> usize {
+        // Who has its turn sooner has one turn more until then.
+        let is_sooner = |other: &K| match &self.last {
+            Some(last) if other > last && owner <= last => true,
+            Some(last) if other <= last && owner > last => false,
+            _ => other < owner,
+        };
+        let turns = |other: &K| own_before + usize::from(is_sooner(other));
+        let others = self.queues.iter().filter(|(other, _)| *other != owner);
+        let of_others: usize = others
+            .map(|(other, queue)| queue.len().min(turns(other)))
+            .sum();
+        own_before + of_others
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    pub(crate) fn last_of(&self, owner: &K) -> Option<&T> {
+        self.queues.get(owner)?.back()
     }
 
     pub(crate) fn len_of(&self, owner: &K) -> usize {
@@ -89,5 +121,28 @@ mod tests {
             (fair.len(), fair.len_of(&"greedy"), fair.len_of(&"modest")),
             (50, 50, 0)
         );
+    }
+
+    #[test]
+    fn it_is_known_how_many_come_before_the_last_of_somebody() {
+        // After each of several turns, with queues of several lengths.
+        for turns in 0..5 {
+            for lengths in [[3, 1, 2], [1, 4, 4], [5, 2, 1], [2, 2, 2]] {
+                for owner in 0..3 {
+                    let mut fair = Fair::new();
+                    for (owner, length) in (0..3).zip(lengths) {
+                        (0..length + 2).for_each(|item| fair.push(owner, item));
+                    }
+                    (0..turns).for_each(|_| _ = fair.pop());
+                    let said = fair.before_last_of(&owner);
+                    let mut popped = 0;
+                    while fair.len_of(&owner) > 0 {
+                        fair.pop();
+                        popped += 1;
+                    }
+                    assert_eq!(said, popped - 1, "{turns} {lengths:?} {owner}");
+                }
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ impl Node {
     pub(crate) fn repair(&mut self, now: Duration) {
         let free = self.config.repairs.saturating_sub(self.beats.taking.len());
         let held = self.held_by_others();
-        let wanted = self.config.replication;
+        let wanted = self.replication();
         let web = self.downloads.has_web_seeds();
         let mut lacking = BTreeMap::new();
         let mut candidates = Vec::new();
@@ -117,7 +117,7 @@ impl Node {
         let others = connected
             .map(|(name, _)| name)
             .chain(heard.map(|(name, _)| name));
-        let wanted = self.config.replication.of(info);
+        let wanted = self.replication().of(info);
         may_let_go(&self.config.me, fragment, wanted, others)
     }
 

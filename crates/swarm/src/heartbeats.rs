@@ -1,6 +1,7 @@
 //! Saying what this node holds, and hearing what others do.
 
-use crate::members::Members;
+use crate::churn::Watch;
+use crate::members::{Member, Members};
 use crate::placement::{Newcomer, Orders, Replicas};
 use crate::timers::Timer;
 use crate::{Action, Catalogue, ContentId, Coverage, FragmentIndex, Membership, Node, PeerId};
@@ -42,6 +43,25 @@ pub(crate) struct Beats {
     /// The address by which the world sees this node.
     seen_at: Option<IpAddr>,
     reach: Reach,
+    memory: u64,
+}
+
+/// What a node has for others, in the units of [`Heartbeat`]s; 0 what is not known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Means {
+    pub(crate) speed: u32,
+    pub(crate) sends: u32,
+    pub(crate) memory: u32,
+}
+
+impl From<&Member> for Means {
+    fn from(member: &Member) -> Self {
+        Self {
+            speed: member.speed,
+            sends: member.sends,
+            memory: member.memory,
+        }
+    }
 }
 
 fn shard_of(index: u32) -> u32 {
@@ -106,6 +126,21 @@ impl Node {
         }
     }
 
+    /// How much memory this node has to spare, in bytes: who has too little runs no layers for others.
+    pub fn set_memory(&mut self, bytes: u64) {
+        self.beats.memory = bytes;
+    }
+
+    /// What this node has, in the units of heartbeats.
+    pub(crate) fn own_means(&self) -> Means {
+        let rounded = |bytes: u64, unit: u32| u32::try_from(bytes >> unit).unwrap_or(u32::MAX);
+        Means {
+            speed: rounded(self.server.speed().unwrap_or(0), 20),
+            sends: rounded(self.library.sends(), 10),
+            memory: rounded(self.beats.memory, 20),
+        }
+    }
+
     pub(crate) fn observed(&mut self, ip: IpAddr, dialled: bool, now: Duration) {
         self.beats.seen_at = Some(ip);
         self.beats.reach = if dialled {
@@ -161,6 +196,7 @@ impl Node {
     /// It is another model's swarm from now on.
     pub(crate) fn forget_members(&mut self) {
         self.members = Members::default();
+        self.churn = Watch::default();
         self.beats.since = None;
         self.beats.repaired = None;
         self.beats.said.clear();
@@ -181,8 +217,9 @@ impl Node {
             return;
         }
         self.beats.since.get_or_insert(now);
-        self.members.expire(now);
+        let gone = self.members.expire(now);
         let interval = self.interval();
+        self.note_churn(&gone, interval, now);
         let listened = self.up(now) >= interval * LISTENS;
         let round = self.beats.repaired.is_none_or(|at| now >= at + interval);
         if listened && round {
@@ -223,6 +260,7 @@ impl Node {
             return;
         };
         self.beats.number = self.beats.number.wrapping_add(1);
+        let me = self.own_means();
         let taking = |index: &u32| self.beats.taking.contains_key(&FragmentIndex(*index));
         let mut said = BTreeSet::new();
         for shard in self.members.watched() {
@@ -247,7 +285,9 @@ impl Node {
                 reach: self.beats.reach,
                 place: self.place(),
                 runs: self.runs_before_long(),
-                speed: u32::try_from(self.server.speed().unwrap_or(0) >> 20).unwrap_or(u32::MAX),
+                speed: me.speed,
+                sends: me.sends,
+                memory: me.memory,
             };
             let sets = [&heartbeat.computes, &heartbeat.stores, &heartbeat.taking];
             let something = sets.iter().any(|set| !set.is_empty());
@@ -362,8 +402,8 @@ impl Node {
         let others = self.others();
         let heard: BTreeMap<_, _> = self.members.iter().collect();
         let fragments = coverage.iter().zip(&self.catalogue.fragments);
-        let lacking =
-            fragments.filter(|(held, info)| held.computing < self.config.replication.of(info));
+        let wanted = self.replication();
+        let lacking = fragments.filter(|(held, info)| held.computing < wanted.of(info));
         Membership {
             members: others.len(),
             heard: heard.len(),
@@ -372,6 +412,7 @@ impl Node {
                 .filter(|it| it.reach == Reach::Dialled)
                 .count(),
             waiting: heard.values().map(|it| u64::from(it.waiting)).sum(),
+            wanted,
             lacking: lacking.count(),
             taking: self.beats.taking.len(),
         }

@@ -55,6 +55,7 @@
 
 mod absence;
 mod blocks;
+pub mod churn;
 mod config;
 mod content;
 mod dispatch;
@@ -64,12 +65,14 @@ mod failure;
 mod fair;
 mod healing;
 mod heartbeats;
+mod jobs;
 mod latency;
 mod members;
 mod membership;
 mod node;
 mod peers;
 pub mod placement;
+mod queue;
 pub mod repair;
 pub mod replication;
 pub mod routing;
@@ -78,14 +81,17 @@ pub mod stages;
 mod stats;
 mod timers;
 mod types;
+mod upload;
 
 pub use blocks::Content;
 pub use config::Config;
 pub use download::{Window, WindowLimits};
 pub use event::{Action, ComputeError, Event};
 pub use failure::{Failure, SubmitError};
+pub use jobs::JobFailure;
 pub use node::Node;
 pub use protocol::Priority;
+pub use queue::Queue;
 pub use replication::Replication;
 pub use stats::{Coverage, DownloadStats, Membership, PeerStats, Stats, Totals};
 pub use types::{

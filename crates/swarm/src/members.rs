@@ -36,6 +36,8 @@ pub(crate) struct Member {
     pub(crate) reach: Reach,
     pub(crate) runs: Option<Range<u32>>,
     pub(crate) speed: u32,
+    pub(crate) sends: u32,
+    pub(crate) memory: u32,
 }
 
 impl Member {
@@ -57,6 +59,8 @@ impl Member {
             reach: heartbeat.reach,
             runs: heartbeat.runs,
             speed: heartbeat.speed,
+            sends: heartbeat.sends,
+            memory: heartbeat.memory,
         }
     }
 }
@@ -101,11 +105,13 @@ impl Members {
         }
     }
 
-    /// Forgets who has not been heard of for too long.
-    pub(crate) fn expire(&mut self, now: Duration) {
-        for shard in self.shards.values_mut() {
-            shard.retain(|_, member| now < member.expires);
-        }
+    /// Forgets who has not been heard of for too long, and says what they said last.
+    pub(crate) fn expire(&mut self, now: Duration) -> Vec<Member> {
+        let gone = self
+            .shards
+            .values_mut()
+            .flat_map(|shard| shard.extract_if(.., |_, member| now >= member.expires));
+        gone.map(|(_, member)| member).collect()
     }
 
     pub(crate) fn forget(&mut self, peer: &PeerId) {
@@ -152,6 +158,8 @@ mod tests {
             reach: Reach::default(),
             runs: None,
             speed: 0,
+            sends: 0,
+            memory: 0,
             place: None,
         }
     }

@@ -125,6 +125,7 @@ impl Node {
             computes: self.computes.clone(),
             stores: self.stores.clone(),
             runs: self.runs_and_time(),
+            finishes: self.config.jobs > 0,
         }
     }
 
@@ -196,6 +197,7 @@ impl Node {
             known.greeted = true;
             known.agent = hello.agent;
             known.role = hello.role;
+            known.finishes = hello.finishes;
             let same = hello.version == protocol::VERSION;
             self.totals.other_versions += u64::from(!same && !known.other_version);
             known.other_version = !same;
@@ -244,6 +246,7 @@ impl Node {
         self.attempts_lost(peer, now);
         self.stage_cancelled_by(peer, None);
         self.stages_lost(peer);
+        self.jobs_lost(peer);
         self.blocks_lost(peer, now);
         self.run_jobs(now);
         self.run_reads(now);

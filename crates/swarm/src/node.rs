@@ -1,10 +1,12 @@
 //! The node itself: its state, and where every event goes.
 
 use crate::absence::Absence;
+use crate::churn;
 use crate::content::Library;
 use crate::dispatch::Dispatch;
 use crate::download::Downloads;
 use crate::heartbeats::Beats;
+use crate::jobs::{self, Jobs};
 use crate::members::Members;
 use crate::membership::Search;
 use crate::peers::Peers;
@@ -41,7 +43,11 @@ pub struct Node {
     pub(crate) absence: Absence,
     pub(crate) members: Members,
     pub(crate) beats: Beats,
+    pub(crate) churn: churn::Watch,
     pub(crate) stages: Stages,
+    pub(crate) jobs: Jobs,
+    /// Orders about own answers that are finished elsewhere.
+    pub(crate) asked_jobs: BTreeMap<u64, jobs::Asked>,
     pub(crate) totals: Totals,
     counter: u64,
 }
@@ -67,7 +73,10 @@ impl Node {
             absence: Absence::default(),
             members: Members::default(),
             beats: Beats::default(),
+            churn: churn::Watch::default(),
             stages: Stages::default(),
+            jobs: Jobs::default(),
+            asked_jobs: BTreeMap::new(),
             totals: Totals::default(),
             counter: 0,
         }
@@ -100,6 +109,11 @@ impl Node {
             }
             Event::Computed { ticket, result } => self.computed(ticket, result, now),
             Event::StageRun { ticket, result } => self.stage_run(ticket, result, now),
+            Event::JobTold {
+                job,
+                progress,
+                over,
+            } => self.job_told(job, progress, over, now),
             Event::ContentRead { ticket, result } => self.content_read(ticket, result, now),
             Event::WebFetched { download, result } => self.web_fetched(download, result, now),
             Event::Verified { download, good } => self.verified(download, good, now),
@@ -118,6 +132,9 @@ impl Node {
                     }
                     Message::StageRequest(request) => self.stage_request(&peer, request, now),
                     Message::StageResponse(response) => self.stage_response(&peer, response, now),
+                    Message::JobRequest(request) => self.job_request(&peer, request, now),
+                    Message::JobResponse(response) => self.job_response(&peer, response),
+                    Message::Queued(queued) => self.queued(&peer, queued),
                     Message::Cancel(cancel) => {
                         self.cancelled_by(&peer, cancel.id);
                         self.stage_cancelled_by(&peer, Some(cancel.id));
@@ -148,6 +165,7 @@ impl Node {
             match timer {
                 Timer::Attempt(attempt) => self.attempt_late(attempt, now),
                 Timer::Stage(asked) => self.stage_late(asked, now),
+                Timer::Job(asked) => self.job_late(asked),
                 Timer::Patience(request) => self.patience_over(request, now),
                 Timer::Block(asked) => self.block_late(asked, now),
                 Timer::Upload => self.run_reads(now),
@@ -176,7 +194,7 @@ impl Node {
         placement::assign(
             &self.newcomer(capacity, now),
             &self.catalogue,
-            self.config.replication,
+            self.replication(),
             |index| at(index).unwrap_or_default(),
             |index| claimed.contains(&index) || self.computes.contains(index.0),
         )
@@ -298,6 +316,7 @@ impl Node {
             in_flight: self.dispatch.under_way(),
             waiting: self.dispatch.waiting(),
             incoming: self.server.len(),
+            jobs: self.jobs.len(),
             totals: self.totals,
         }
     }

@@ -43,6 +43,9 @@ pub(crate) struct Peer {
     pub(crate) computes: Bitmap,
     pub(crate) stores: Bitmap,
 
+    /// It finishes answers for others.
+    pub(crate) finishes: bool,
+
     pub(crate) round_trip: Option<Duration>,
     pub(crate) latency: Latency,
     pub(crate) in_flight: usize,

@@ -25,6 +25,35 @@ pub struct Replication {
     pub conditional: u32,
 }
 
+/// What is to be kept while nodes come and go, as often as they are seen to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Target {
+    /// With which probability a replica of every fragment is left at any time.
+    pub probability: f64,
+    /// For how long that is to hold.
+    pub over: Duration,
+    /// The fewest replicas of anything, however seldom nodes are seen to go: many may go at once all the same.
+    pub least: u32,
+}
+
+impl Target {
+    /// With 99 % nothing is lost in a month, and there are three of everything at least.
+    pub const MONTH: Self = Self {
+        probability: 0.99,
+        over: Duration::from_secs(30 * 24 * 3600),
+        least: 3,
+    };
+}
+
+/// Of each class the share of replicas that goes before it is replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Losses {
+    /// Of fragments that every token needs.
+    pub always_active: f64,
+    /// Of the others.
+    pub conditional: f64,
+}
+
 /// What has to be left after a loss.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Goal {
@@ -58,9 +87,7 @@ impl Replication {
         let always_active = catalogue.always_active();
         let conditional = catalogue.fragments.len() - always_active;
         let fewest = |enough: &dyn Fn(&Goal, u32) -> bool| {
-            (1..MOST_REPLICAS)
-                .find(|replicas| goals.iter().all(|goal| enough(goal, *replicas)))
-                .unwrap_or(MOST_REPLICAS)
+            fewest(|replicas| goals.iter().all(|goal| enough(goal, replicas)))
         };
         let each = |goal: &Goal| 1.0 - (1.0 - goal.probability) / 2.0;
         Self {
@@ -76,6 +103,26 @@ impl Replication {
                     stays_below(lost, conditional, may_go, 1.0 - each(goal))
                 }
             }),
+        }
+    }
+
+    /// The fewest replicas with which `target` is met, if in each of `periods` such shares of them go and the rest is
+    /// repaired. Shares are rounded up to powers of two, so that nodes which see nearly the same want the same.
+    #[must_use]
+    pub fn keeping(target: &Target, losses: Losses, periods: f64, catalogue: &Catalogue) -> Self {
+        let always_active = catalogue.always_active();
+        let conditional = catalogue.fragments.len() - always_active;
+        // Each class may fail half as often as both together, in each period as seldom as in all of them together.
+        let allowed = (1.0 - target.probability) / (2.0 * periods.max(1.0));
+        let of_class = |loss: f64, fragments: usize| {
+            let loss = power_of_two_above(loss);
+            // Not 1 − (1 − loss^replicas)^fragments, of which nothing would be left beside the 1.
+            fewest(|replicas| power(loss, replicas as usize) * fragments as f64 <= allowed)
+                .clamp(target.least.max(1), MOST_REPLICAS)
+        };
+        Self {
+            always_active: of_class(losses.always_active, always_active),
+            conditional: of_class(losses.conditional, conditional),
         }
     }
 
@@ -110,15 +157,31 @@ pub fn survival(loss: f64, replicas: u32, fragments: usize) -> f64 {
     power(1.0 - power(loss, replicas as usize), fragments)
 }
 
-/// The share of nodes that goes while a lost replica is being replaced, from how often nodes are seen to go: so many of
-/// `nodes` in `observed`, if repair takes `repair`. Everything is taken for lost at once, which errs on the safe side.
+/// The share of replicas that goes while one that is lost is being replaced, if that takes `repair`, from how often they
+/// are seen to go: `lost` in the `seconds` that all of them together were there. Everything is taken for lost at once,
+/// which errs on the safe side.
 #[must_use]
-pub fn loss_within(repair: Duration, departures: u64, nodes: u64, observed: Duration) -> f64 {
-    let node_seconds = nodes as f64 * observed.as_secs_f64();
-    if node_seconds <= 0.0 {
+pub fn loss_within(repair: Duration, lost: f64, seconds: f64) -> f64 {
+    if seconds <= 0.0 {
         return 0.0;
     }
-    (departures as f64 * repair.as_secs_f64() / node_seconds).min(1.0)
+    (lost * repair.as_secs_f64() / seconds).min(1.0)
+}
+
+/// The smallest number of replicas that is enough, at most [`MOST_REPLICAS`].
+fn fewest(enough: impl Fn(u32) -> bool) -> u32 {
+    (1..MOST_REPLICAS)
+        .find(|replicas| enough(*replicas))
+        .unwrap_or(MOST_REPLICAS)
+}
+
+/// 1, ½, ¼ and so on: the smallest of them that is not below.
+fn power_of_two_above(share: f64) -> f64 {
+    let mut power = 1.0;
+    while power / 2.0 >= share && power > f64::EPSILON {
+        power /= 2.0;
+    }
+    power
 }
 
 /// Whether more than `most` of `fragments` are lost with a probability of at most `allowed`, each with `lost`. Chebyshev's
@@ -232,10 +295,49 @@ mod tests {
 
     #[test]
     fn churn_says_how_many_go_before_repair_is_done() {
-        let hour = Duration::from_secs(3600);
+        let hour = 3600.0;
         let minute = Duration::from_secs(60);
-        assert!((loss_within(minute, 600, 1000, hour) - 0.01).abs() < 1e-12);
-        assert_eq!(loss_within(minute, 600, 0, hour), 0.0);
-        assert_eq!(loss_within(hour * 100, 600, 1000, hour), 1.0);
+        // A thousand of them for an hour, of which 600 go.
+        assert!((loss_within(minute, 600.0, 1000.0 * hour) - 0.01).abs() < 1e-12);
+        assert_eq!(loss_within(minute, 600.0, 0.0), 0.0);
+        assert_eq!(loss_within(6000 * minute, 600.0, 1000.0 * hour), 1.0);
+    }
+
+    #[test]
+    fn the_more_goes_the_more_is_wanted_in_the_class_where_it_goes() {
+        let catalogue = catalogue();
+        // A month in periods of four minutes.
+        let periods = 30.0 * 24.0 * 15.0;
+        let wanted = |always_active, conditional| {
+            let losses = Losses {
+                always_active,
+                conditional,
+            };
+            Replication::keeping(&Target::MONTH, losses, periods, &catalogue)
+        };
+        // 0.005 / 10,800 may be lost in a period: 1218 · (1/8)^r ≤ 4.6e-7 from r = 10.4 on, 44,907 · (1/8)^r from 12.2,
+        // 44,907 · (1/1024)^r from 3.7.
+        let both = wanted(0.12, 0.12);
+        assert_eq!((both.always_active, both.conditional), (11, 13));
+        let servers = wanted(1e-5, 0.0009);
+        assert_eq!((servers.always_active, servers.conditional), (3, 4));
+        assert_eq!(wanted(0.0, 0.0), Replication::THREE);
+        assert_eq!(wanted(1.0, 1.0), Replication::uniform(MOST_REPLICAS));
+        // Nearly the same is the same.
+        assert_eq!(wanted(0.07, 0.09), wanted(0.12, 0.124));
+    }
+
+    #[test]
+    fn shares_are_rounded_up() {
+        for (share, rounded) in [
+            (1.0, 1.0),
+            (0.5, 0.5),
+            (0.51, 1.0),
+            (0.1, 0.125),
+            (2.0, 1.0),
+        ] {
+            assert_eq!(power_of_two_above(share), rounded, "{share}");
+        }
+        assert!(power_of_two_above(0.0) < 1e-15);
     }
 }

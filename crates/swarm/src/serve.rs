@@ -2,6 +2,7 @@
 //! everybody in turn.
 
 use crate::fair::Fair;
+use crate::queue::Queue;
 use crate::{Action, ComputeError, ContentId, FragmentIndex, Node, PeerId, Ticket};
 use bytes::Bytes;
 use protocol::{
@@ -46,6 +47,8 @@ pub(crate) struct Server {
     queued_bytes: usize,
     /// Bytes of fragments computed on in a second.
     speed: Option<u64>,
+    /// What one computation takes.
+    each: Option<Duration>,
 }
 
 /// What the shell computes.
@@ -65,6 +68,7 @@ impl Default for Server {
             running: BTreeMap::new(),
             queued_bytes: 0,
             speed: None,
+            each: None,
         }
     }
 }
@@ -109,7 +113,17 @@ impl Server {
         self.speed
     }
 
+    /// What is to be done before the last job of somebody that waits, if that is worth saying.
+    fn queue_of(&self, owner: &Option<PeerId>, priority: Priority, slots: usize) -> Option<Queue> {
+        let before = match priority {
+            Priority::Interactive => self.urgent.before_last_of(owner),
+            Priority::Background => self.urgent.len() + self.patient.before_last_of(owner),
+        };
+        Queue::of(before + self.running.len(), self.each, slots)
+    }
+
     fn note_speed(&mut self, bytes: u64, took: Duration) {
+        self.each = Some(self.each.map_or(took, |mean| (mean * 7 + took) / 8));
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
         let speed = bytes.saturating_mul(1_000_000_000) / nanos;
         self.speed = Some(self.speed.map_or(speed, |mean| (mean / 8) * 7 + speed / 8));
@@ -163,6 +177,12 @@ impl Node {
         };
         self.server.push(None, job);
         self.run_jobs(now);
+        let waits = |job: &Job| job.origin == Origin::Own(attempt);
+        if let Some(request) = self.request_of(attempt)
+            && let Some(queue) = self.queue_before(None, waits, priority)
+        {
+            self.has_to_wait(request, queue);
+        }
     }
 
     /// An attempt of our own is not needed any more.
@@ -179,7 +199,7 @@ impl Node {
     ) {
         let held = self.index_of.get(&ContentId(request.fragment)).copied();
         let Some(fragment) = held.filter(|index| self.computes.contains(index.0)) else {
-            self.refuse(peer, request.id, ErrorCode::NotHeld, String::new(), now);
+            self.refuse(peer, request.id, ErrorCode::NotHeld, now);
             return;
         };
         let full = self.server.len() >= self.config.max_incoming
@@ -187,7 +207,14 @@ impl Node {
             || self.server.queued_bytes + request.body.len() > MAX_QUEUED_BYTES;
         if full {
             self.totals.refused += 1;
-            self.refuse(peer, request.id, ErrorCode::Busy, String::new(), now);
+            if !self.is_flood(peer, now) {
+                // Nothing of it waits here, so it comes after all that does.
+                let (waiting, slots) = (self.server.len(), self.config.compute_slots);
+                if let Some(queue) = Queue::of(waiting, self.server.each, slots) {
+                    self.tell_to_wait(peer, request.id, queue);
+                }
+                self.refuse_with(peer, request.id, ErrorCode::Busy);
+            }
             return;
         }
         let job = Job {
@@ -199,20 +226,37 @@ impl Node {
         };
         self.server.push(Some(peer.clone()), job);
         self.run_jobs(now);
+        let waits = |job: &Job| matches!(&job.origin, Origin::Peer(_, id) if *id == request.id);
+        if let Some(queue) = self.queue_before(Some(peer.clone()), waits, request.priority) {
+            self.tell_to_wait(peer, request.id, queue);
+        }
+    }
+
+    /// What is to be done before the newest job of somebody, if it waits.
+    fn queue_before(
+        &self,
+        owner: Option<PeerId>,
+        is_it: impl Fn(&Job) -> bool,
+        priority: Priority,
+    ) -> Option<Queue> {
+        let queue = match priority {
+            Priority::Interactive => &self.server.urgent,
+            Priority::Background => &self.server.patient,
+        };
+        let slots = self.config.compute_slots;
+        let waits = queue.last_of(&owner).is_some_and(is_it);
+        waits.then(|| self.server.queue_of(&owner, priority, slots))?
     }
 
     /// Answers with an error, and bans who goes on asking at a rate that only an attack has.
-    fn refuse(
-        &mut self,
-        peer: &PeerId,
-        id: WireId,
-        code: ErrorCode,
-        message: String,
-        now: Duration,
-    ) {
-        if self.is_flood(peer, now) {
-            return;
+    fn refuse(&mut self, peer: &PeerId, id: WireId, code: ErrorCode, now: Duration) {
+        if !self.is_flood(peer, now) {
+            self.refuse_with(peer, id, code);
         }
+    }
+
+    fn refuse_with(&mut self, peer: &PeerId, id: WireId, code: ErrorCode) {
+        let message = String::new();
         self.respond(peer, id, Err(Failure { code, message }));
     }
 

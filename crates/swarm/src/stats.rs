@@ -1,6 +1,6 @@
 //! What a dashboard shows.
 
-use crate::{ContentId, DownloadId, PeerId};
+use crate::{ContentId, DownloadId, PeerId, Replication};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct Stats {
     pub waiting: usize,
     /// Requests of others that wait or run here.
     pub incoming: usize,
+    /// Answers that this node finishes, or has finished, for others.
+    pub jobs: usize,
     /// Totals since the start.
     pub totals: Totals,
 }
@@ -52,7 +54,9 @@ pub struct Membership {
     pub dialled: usize,
     /// Requests that they say are waiting there, all together.
     pub waiting: u64,
-    /// Fragments of which there are fewer replicas than are wanted.
+    /// How many replicas are wanted.
+    pub wanted: Replication,
+    /// Fragments of which there are fewer.
     pub lacking: usize,
     /// Fragments that this node is taking up.
     pub taking: usize,
@@ -81,6 +85,8 @@ pub struct Totals {
     pub stages_served: u64,
     /// Own ones that were lost with whoever ran the layers, and were sent to others.
     pub stages_lost: u64,
+    /// Answers finished here for others.
+    pub jobs_served: u64,
     /// Bytes of content sent to peers.
     pub content_sent: u64,
     /// Bytes of content received from peers.

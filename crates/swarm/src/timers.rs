@@ -11,6 +11,8 @@ pub(crate) enum Timer {
     Attempt(u64),
     /// Tokens that went through somebody else's layers are late.
     Stage(u64),
+    /// Nothing is heard of an answer that is finished elsewhere.
+    Job(u64),
     /// A request has waited long enough.
     Patience(RequestId),
     /// A block of a download is late.

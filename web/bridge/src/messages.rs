@@ -95,7 +95,23 @@ pub enum ToEngine {
         /// Whether others may compute on graphics processors, whose answers are not exact.
         approximate: bool,
     },
-    /// End the answer being made.
+    /// Have another device finish the answer being made, as a job of this name. It can read the conversation.
+    GiveAway {
+        /// From the question.
+        answer: u32,
+        /// A secret: whoever knows it may have the answer.
+        job: [u8; 16],
+    },
+    /// Look how far an answer is that another device finishes, until it is over.
+    LookFor {
+        /// Comes back with what is said.
+        answer: u32,
+        /// From [`GiveAway`](Self::GiveAway).
+        job: [u8; 16],
+        /// The tokens that were said before.
+        said: Vec<u32>,
+    },
+    /// End the answer being made, wherever that is.
     Stop,
     /// The network says something. A message's bytes are the body.
     Network(FromNetwork),
@@ -227,6 +243,15 @@ pub enum FromEngine {
         /// Tokens in all.
         total: u32,
     },
+    /// Others' requests are before those of the answer.
+    Queued {
+        /// From the question.
+        answer: u32,
+        /// How many.
+        before: u32,
+        /// How long they take, about, in seconds.
+        seconds: f64,
+    },
     /// The answer grows.
     Text {
         /// From the question.
@@ -237,6 +262,22 @@ pub enum FromEngine {
         piece: String,
         /// It belongs to what the model thinks before it answers.
         thought: bool,
+    },
+    /// Another device finishes the answer, and has come so far.
+    Elsewhere {
+        /// From the question.
+        answer: u32,
+        /// What it has said, without what was said before.
+        tokens: Vec<u32>,
+        /// The text of that.
+        text: String,
+        /// What the model thought before it.
+        thoughts: String,
+    },
+    /// No other device finishes the answer.
+    NotElsewhere {
+        /// From the question.
+        answer: u32,
     },
     /// The answer is over.
     End {

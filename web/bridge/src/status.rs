@@ -30,6 +30,9 @@ pub struct Status {
     pub stored: u32,
     /// Fragments the answer under way waits for because nobody in sight holds them.
     pub waiting: Vec<Missing>,
+    /// Devices in sight that finish answers for those who close their page.
+    #[serde(default)]
+    pub finishers: u32,
     /// What keeps this tab from working as it should.
     pub problem: Option<Problem>,
     /// This device's graphics processor, if one was found.
@@ -214,6 +217,9 @@ pub struct Ending {
     /// Milliseconds that a token was predicted to take; 0 if nothing was.
     #[serde(default)]
     pub predicted: f64,
+    /// Another device has finished it.
+    #[serde(default)]
+    pub elsewhere: bool,
 }
 
 impl Ending {
@@ -233,6 +239,7 @@ impl Ending {
             experts: 0,
             left_out: 0,
             predicted: 0.0,
+            elsewhere: false,
         }
     }
 }

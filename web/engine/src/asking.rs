@@ -14,7 +14,7 @@ use inference::{
     stage::{self, CallId, Place, Runner, Stage},
     template::{Date, Message, Role},
 };
-use swarm::{Failure, FragmentIndex, PeerId, Priority, SubmitError, Worker, stages::Plan};
+use swarm::{Failure, FragmentIndex, PeerId, Priority, Queue, SubmitError, Worker, stages::Plan};
 use web_bridge::{
     messages::{Drawing, FromEngine, Speaker, Turn},
     status::{EndReason, Ending, Problem},
@@ -27,9 +27,11 @@ const CACHE: usize = 1 << 30;
 
 /// An answer under way.
 pub(super) struct Asking {
-    answer: u32,
-    prompt: u32,
-    tokens: Vec<u32>,
+    pub(super) answer: u32,
+    pub(super) prompt: u32,
+    pub(super) tokens: Vec<u32>,
+    /// Its settings, once it has begun.
+    pub(super) generation: Option<Generation>,
     /// So many of them were said before the page was loaded anew.
     before: usize,
     started: f64,
@@ -79,6 +81,7 @@ impl State {
         self.asking = Some(Asking {
             answer,
             prompt: 0,
+            generation: None,
             before: said.len(),
             tokens: said.clone(),
             started: milliseconds(),
@@ -99,9 +102,10 @@ impl State {
             return self.end(EndReason::Complete);
         }
         match self.begin(turns, &said, drawing, arithmetic) {
-            Ok(tokens) => {
+            Ok((tokens, generation)) => {
                 if let Some(asking) = &mut self.asking {
                     asking.prompt = tokens;
+                    asking.generation = Some(generation);
                 }
                 self.hear_session();
             }
@@ -115,7 +119,7 @@ impl State {
         said: &[u32],
         drawing: Drawing,
         arithmetic: Arithmetic,
-    ) -> Result<u32, Problem> {
+    ) -> Result<(u32, Generation), Problem> {
         let (Some(model), Some(small)) = (self.model.clone(), self.small.clone()) else {
             return Err(match &self.problem {
                 Some(Problem::Unsupported(what)) => Problem::Unsupported(what.clone()),
@@ -153,7 +157,7 @@ impl State {
             .resume(&tokens, prompt.len(), generation)
             .map_err(explain)?;
         self.find_way().map_err(explain)?;
-        Ok(prompt.len() as u32)
+        Ok((prompt.len() as u32, generation))
     }
 
     /// Has the layers run by whom the swarm's planner says.
@@ -243,6 +247,14 @@ impl State {
 
     /// The user has read enough.
     pub(super) fn stop(&mut self) {
+        if let Some(answer) = self.drop_elsewhere() {
+            let ending = Ending {
+                reason: EndReason::Stopped,
+                elsewhere: true,
+                ..Ending::failed(Problem::NotReady)
+            };
+            self.tell(&FromEngine::End { answer, ending });
+        }
         if let Some(session) = &mut self.session {
             session.cancel();
         }
@@ -313,6 +325,19 @@ impl State {
                 self.node.accept(request, now);
                 self.fail(explain(error));
             }
+        }
+    }
+
+    /// Others are before one of the session's requests.
+    pub(super) fn queued(&mut self, request: swarm::RequestId, queue: Queue) {
+        if let Some(asking) = &self.asking
+            && (asking.open.contains_key(&request) || asking.calls.contains(&request))
+        {
+            self.tell(&FromEngine::Queued {
+                answer: asking.answer,
+                before: queue.before,
+                seconds: queue.wait.as_secs_f64(),
+            });
         }
     }
 
@@ -408,11 +433,20 @@ impl State {
         self.hear_session();
     }
 
-    /// The answer is over, if one was under way.
-    fn end(&mut self, reason: EndReason) {
-        let Some(asking) = self.asking.take() else {
-            return;
-        };
+    /// The answer under way is not made here any longer, and nobody is told that it is over. Says what it was so far.
+    pub(super) fn abandon(&mut self) -> Vec<u32> {
+        let asking = self.take_asking();
+        if let Some(session) = &mut self.session {
+            session.cancel();
+        }
+        // Nobody hears it.
+        self.hear_session();
+        asking.map_or_else(Vec::new, |asking| asking.tokens)
+    }
+
+    /// Nobody is asked anything for the answer any more.
+    fn take_asking(&mut self) -> Option<Asking> {
+        let asking = self.asking.take()?;
         let now = clock::now();
         for request in asking.open.keys() {
             self.node.cancel(*request, now);
@@ -420,6 +454,14 @@ impl State {
         for request in &asking.calls {
             self.node.cancel_stage(*request);
         }
+        Some(asking)
+    }
+
+    /// The answer is over, if one was under way.
+    fn end(&mut self, reason: EndReason) {
+        let Some(asking) = self.take_asking() else {
+            return;
+        };
         let first = asking.first.unwrap_or(asking.started);
         let parts = self.session.as_ref().map(Session::parts);
         let parts = parts.unwrap_or_default();
@@ -440,6 +482,7 @@ impl State {
                 .way
                 .as_ref()
                 .map_or(0.0, |way| way.time.as_secs_f64() * 1e3),
+            elsewhere: false,
         };
         let answer = asking.answer;
         self.tell(&FromEngine::End { answer, ending });

@@ -7,6 +7,8 @@
 
 mod asking;
 mod clock;
+mod device;
+mod elsewhere;
 mod joining;
 mod lending;
 mod library;
@@ -21,7 +23,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use protocol::Heartbeat;
+use protocol::{Heartbeat, JobId};
 use swarm::{ComputeError, Event, PeerId, Ticket};
 use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
@@ -125,6 +127,12 @@ impl Engine {
                 approximate,
             } => {
                 self.update(|state| state.ask(answer, &turns, said, drawing, approximate));
+            }
+            ToEngine::GiveAway { answer, job } => {
+                self.update(|state| state.give_away(answer, JobId(job)));
+            }
+            ToEngine::LookFor { answer, job, said } => {
+                self.update(|state| state.look_for(answer, JobId(job), said));
             }
             ToEngine::Stop => {
                 self.update(State::stop);

@@ -87,6 +87,7 @@ impl State {
                 .into_iter()
                 .map(|index| self.missing(index))
                 .collect(),
+            finishers: self.node.finishers().len() as u32,
             problem: self.problem.clone(),
             graphics: self.graphics.clone(),
         }

@@ -24,7 +24,8 @@ use web_bridge::{
 };
 
 use super::{
-    Engine, asking::Asking, clock, joining::Incoming, lending, library::Library, report::Report,
+    Engine, asking::Asking, clock, device, elsewhere::Elsewhere, joining::Incoming, lending,
+    library::Library, report::Report,
 };
 
 /// Requests given to each compute worker at a time: one is computed while the next is on its way.
@@ -66,6 +67,7 @@ pub(super) struct State {
     pub(super) session_id: SessionId,
     pub(super) way: Option<Plan>,
     pub(super) asking: Option<Asking>,
+    pub(super) elsewhere: Option<Elsewhere>,
     pub(super) lend: u32,
     /// Storage is full: lend no more than this until the user says otherwise.
     pub(super) lend_at_most: Option<u32>,
@@ -92,6 +94,7 @@ impl State {
         config.run = (js_sys::Math::random() * 2_f64.powi(53)) as u64;
         let mut node = Node::new(config);
         node.set_capacity(join.lend as usize);
+        node.set_memory(device::memory());
         Self {
             page,
             employed: compute.len(),
@@ -113,6 +116,7 @@ impl State {
             session_id: SessionId((js_sys::Math::random() * 2_f64.powi(53)) as u64),
             way: None,
             asking: None,
+            elsewhere: None,
             lend: join.lend,
             lend_at_most: None,
             claims: BTreeMap::new(),
@@ -130,6 +134,7 @@ impl State {
     pub(super) fn work(&mut self, engine: &Engine) {
         loop {
             self.ask_swarm();
+            self.see_to_elsewhere();
             let Some(action) = self.node.poll_action() else {
                 break;
             };
@@ -144,6 +149,7 @@ impl State {
             .poll_timeout()
             .into_iter()
             .chain(self.report.due())
+            .chain(self.elsewhere.as_ref().and_then(Elsewhere::due))
             .min()
     }
 
@@ -196,6 +202,10 @@ impl State {
                 body,
             } => self.compute(ticket, fragment, &body),
             Action::Answer { request, by, body } => self.answered(request, by, &body),
+            Action::JobAnswer { request, result } => self.heard_of_job(request, result),
+            // A tab may be closed at any time, and offers to finish nothing; what it provides, it does as long as it is there.
+            Action::RunJob { .. } | Action::StopJob { .. } | Action::Withdraw { .. } => {}
+            Action::Queued { request, queue } => self.queued(request, queue),
             Action::Failed { request, failure } => self.failed(request, &failure),
             Action::StageAnswer {
                 request,

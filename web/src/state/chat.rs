@@ -13,6 +13,11 @@ use crate::platform::{clock, storage};
 const KEY: &str = "iap2p.chat";
 /// The answer on its way, apart from the conversation because it is kept with every token.
 const KEY_ANSWER: &str = "iap2p.answer";
+/// A conversation whose last answer another device finishes: for whichever tab is opened next.
+const KEY_ELSEWHERE: &str = "iap2p.elsewhere";
+
+/// What comes with each token nobody can read: it stays for so many milliseconds.
+const READABLE: f64 = 3000.0;
 
 /// One contribution, as shown.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +41,12 @@ pub(crate) struct Chat {
     pub(crate) busy: RwSignal<bool>,
     /// Tokens of the question that were read, of how many; until the answer begins.
     pub(crate) reading: RwSignal<Option<(u32, u32)>>,
+    /// Requests of others that are before the answer's, and the seconds they take; for a while.
+    pub(crate) queue: RwSignal<Option<(u32, f64)>>,
+    /// When that was last said.
+    queued: StoredValue<f64>,
+    /// Another device finishes the answer, or is asked to (`false`).
+    pub(crate) elsewhere: RwSignal<Option<bool>>,
     /// Tokens per second so far of the answer on its way.
     pub(crate) speed: RwSignal<Option<f64>>,
     /// Tokens so far, and when the first of them came.
@@ -56,6 +67,27 @@ struct Answering {
     tokens: Vec<u32>,
     text: String,
     thoughts: String,
+    /// If another device finishes it.
+    #[serde(default)]
+    job: Option<Job>,
+}
+
+/// An answer that another device finishes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Job {
+    name: [u8; 16],
+    model: String,
+    /// How many tokens were said before, and how long their texts are.
+    tokens: usize,
+    text: usize,
+    thoughts: usize,
+}
+
+/// What another tab needs to show it.
+#[derive(Serialize, Deserialize)]
+struct Elsewhere {
+    conversation: Vec<Kept>,
+    answering: Answering,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,14 +110,28 @@ impl Kept {
     }
 }
 
+impl Elsewhere {
+    /// The one that was given away by a tab of this browser.
+    fn kept(model: Option<&str>) -> Option<Self> {
+        let text = storage::browser().get(KEY_ELSEWHERE)?;
+        let found: Self = serde_json::from_str(&text).ok()?;
+        let job = found.answering.job.as_ref()?;
+        (Some(job.model.as_str()) == model).then_some(found)
+    }
+}
+
 impl Chat {
-    /// The conversation this tab had before it was reloaded.
-    pub(crate) fn restore() -> Self {
+    /// The conversation this tab had before it was reloaded; or else one with this model whose last answer another device
+    /// finishes.
+    pub(crate) fn restore(model: Option<&str>) -> Self {
         let chat = Self {
             messages: RwSignal::new(Vec::new()),
             draft: RwSignal::new(String::new()),
             busy: RwSignal::new(false),
             reading: RwSignal::new(None),
+            queue: RwSignal::new(None),
+            queued: StoredValue::new(0.0),
+            elsewhere: RwSignal::new(None),
             speed: RwSignal::new(None),
             progress: StoredValue::new((0, 0.0)),
             next: StoredValue::new(0),
@@ -95,12 +141,17 @@ impl Chat {
         let kept: Option<Vec<Kept>> = storage::tab()
             .get(KEY)
             .and_then(|text| serde_json::from_str(&text).ok());
-        for kept in kept.into_iter().flatten() {
-            chat.append(kept);
-        }
         let answering: Option<Answering> = storage::tab()
             .get(KEY_ANSWER)
             .and_then(|text| serde_json::from_str(&text).ok());
+        let (kept, answering) = match kept {
+            Some(kept) => (kept, answering),
+            None => match Elsewhere::kept(model) {
+                Some(found) => (found.conversation, Some(found.answering)),
+                None => (Vec::new(), None),
+            },
+        };
+        kept.into_iter().for_each(|kept| chat.append(kept));
         let last = chat
             .messages
             .with_untracked(|messages| messages.last().copied());
@@ -110,6 +161,7 @@ impl Chat {
         if let (Some(answering), Some(message)) = (answering, unfinished) {
             message.text.set(answering.text.clone());
             message.thoughts.set(answering.thoughts.clone());
+            chat.elsewhere.set(answering.job.as_ref().map(|_| true));
             chat.answering.set_value(Some(answering));
             chat.busy.set(true);
             chat.interrupted.set_value(true);
@@ -126,13 +178,23 @@ impl Chat {
         let Some(answering) = self.answering.get_value() else {
             return;
         };
+        let answer = self.next.get_value() - 1;
+        if let Some(job) = answering.job {
+            let said = answering.tokens[..job.tokens.min(answering.tokens.len())].to_vec();
+            let job = job.name;
+            return ui.tell(&ToEngine::LookFor { answer, job, said });
+        }
+        self.resume(ui, answer, answering);
+    }
+
+    /// Goes on with an answer behind what was said.
+    fn resume(self, ui: Ui, answer: u32, answering: Answering) {
         let Answering {
             drawing,
             approximate,
             tokens,
             ..
         } = answering;
-        let answer = self.next.get_value() - 1;
         // Without what was said: that is not a turn yet.
         let turns = self.turns_before(answer);
         ui.tell(&ToEngine::Ask {
@@ -174,8 +236,120 @@ impl Chat {
         });
     }
 
+    /// Has another device finish the answer on its way, so that this page may be closed.
+    pub(crate) fn give_away(self, ui: Ui) {
+        let Some(name) = clock::secret() else {
+            return;
+        };
+        let Some(model) = ui
+            .swarm
+            .with_untracked(|swarm| swarm.as_ref().map(|swarm| swarm.model.clone()))
+        else {
+            return;
+        };
+        if !self.busy.get_untracked() || self.elsewhere.get_untracked().is_some() {
+            return;
+        }
+        self.answering.update_value(|answering| {
+            if let Some(answering) = answering {
+                answering.job = Some(Job {
+                    name,
+                    model,
+                    tokens: answering.tokens.len(),
+                    text: answering.text.len(),
+                    thoughts: answering.thoughts.len(),
+                });
+            }
+        });
+        self.elsewhere.set(Some(false));
+        self.speed.set(None);
+        self.save_answer();
+        self.save_elsewhere();
+        let answer = self.next.get_value() - 1;
+        ui.tell(&ToEngine::GiveAway { answer, job: name });
+    }
+
+    /// Another device has come so far.
+    pub(crate) fn grow_elsewhere(self, answer: u32, tokens: &[u32], text: &str, thoughts: &str) {
+        let Some(message) = self.growing(answer) else {
+            return;
+        };
+        let behind = |said: &mut String, before: usize, more: &str| {
+            // What was said before ends where a character does.
+            said.truncate(said.floor_char_boundary(before));
+            said.push_str(more);
+        };
+        self.answering.update_value(|answering| {
+            if let Some(answering) = answering
+                && let Some(job) = answering.job.clone()
+            {
+                answering.tokens.truncate(job.tokens);
+                answering.tokens.extend(tokens);
+                behind(&mut answering.text, job.text, text);
+                behind(&mut answering.thoughts, job.thoughts, thoughts);
+                message.text.set(answering.text.clone());
+                message.thoughts.set(answering.thoughts.clone());
+            }
+        });
+        self.elsewhere.set(Some(true));
+        self.queue.set(None);
+        self.save_answer();
+    }
+
+    /// No other device finishes the answer: this one does, behind what was said.
+    pub(crate) fn not_elsewhere(self, ui: Ui, answer: u32) {
+        if self.growing(answer).is_none() {
+            return;
+        }
+        let finished = self.elsewhere.get_untracked() == Some(true)
+            && storage::browser().get(KEY_ELSEWHERE).is_none();
+        self.elsewhere.set(None);
+        storage::browser().remove(KEY_ELSEWHERE);
+        self.answering.update_value(|answering| {
+            if let Some(answering) = answering {
+                answering.job = None;
+            }
+        });
+        self.save_answer();
+        if finished {
+            // Another tab has had it.
+            let tokens = self
+                .answering
+                .with_value(|it| it.as_ref().map_or(0, |it| it.tokens.len() as u32));
+            let ending = Ending {
+                reason: EndReason::Stopped,
+                tokens,
+                before: tokens,
+                elsewhere: true,
+                ..Ending::failed(Problem::NotReady)
+            };
+            return self.end(answer, ending);
+        }
+        if let Some(answering) = self.answering.get_value() {
+            self.resume(ui, answer, answering);
+        }
+    }
+
+    /// What another tab needs, if this one is closed.
+    fn save_elsewhere(self) {
+        if let Some(answering) = self.answering.get_value() {
+            let conversation = self.kept();
+            let elsewhere = Elsewhere {
+                conversation,
+                answering,
+            };
+            if let Ok(text) = serde_json::to_string(&elsewhere) {
+                storage::browser().set(KEY_ELSEWHERE, &text);
+            }
+        }
+    }
+
     /// There is no answer on its way any more.
     fn forget_answer(self) {
+        if self.elsewhere.get_untracked().is_some() {
+            storage::browser().remove(KEY_ELSEWHERE);
+            self.elsewhere.set(None);
+        }
         self.answering.set_value(None);
         self.interrupted.set_value(false);
         storage::tab().remove(KEY_ANSWER);
@@ -194,8 +368,8 @@ impl Chat {
         self.messages.update(|messages| messages.push(message));
     }
 
-    fn save(self) {
-        let kept: Vec<Kept> = self.messages.with_untracked(|messages| {
+    fn kept(self) -> Vec<Kept> {
+        self.messages.with_untracked(|messages| {
             let keep = |message: &Message| Kept {
                 speaker: message.speaker,
                 text: message.text.get_untracked(),
@@ -203,8 +377,11 @@ impl Chat {
                 ending: message.ending.get_untracked(),
             };
             messages.iter().map(keep).collect()
-        });
-        if let Ok(text) = serde_json::to_string(&kept) {
+        })
+    }
+
+    fn save(self) {
+        if let Ok(text) = serde_json::to_string(&self.kept()) {
             storage::tab().set(KEY, &text);
         }
     }
@@ -245,6 +422,7 @@ impl Chat {
         self.append(Kept::new(Speaker::Assistant, String::new()));
         self.busy.set(true);
         self.reading.set(None);
+        self.queue.set(None);
         self.speed.set(None);
         self.progress.set_value((0, 0.0));
         self.save();
@@ -262,6 +440,7 @@ impl Chat {
             tokens: Vec::new(),
             text: String::new(),
             thoughts: String::new(),
+            job: None,
         }));
         self.save_answer();
         let answer = self.next.get_value() - 1;
@@ -302,7 +481,16 @@ impl Chat {
     /// The question is being read.
     pub(crate) fn read(self, answer: u32, read: u32, total: u32) {
         if self.growing(answer).is_some() {
+            self.queue.set(None);
             self.reading.set((read < total).then_some((read, total)));
+        }
+    }
+
+    /// Others are before the answer.
+    pub(crate) fn wait_behind(self, answer: u32, before: u32, seconds: f64) {
+        if self.growing(answer).is_some() {
+            self.queue.set(Some((before, seconds)));
+            self.queued.set_value(clock::now());
         }
     }
 
@@ -330,6 +518,10 @@ impl Chat {
         });
         self.save_answer();
         let now = clock::now();
+        // With each token there may be others before it.
+        if self.queue.get_untracked().is_some() && now - self.queued.get_value() > READABLE {
+            self.queue.set(None);
+        }
         let (tokens, first) = self.progress.get_value();
         if tokens == 0 {
             self.progress.set_value((1, now));
@@ -346,6 +538,7 @@ impl Chat {
             return;
         };
         message.ending.set(Some(ending));
+        self.queue.set(None);
         self.busy.set(false);
         self.save();
         self.forget_answer();

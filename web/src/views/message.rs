@@ -58,7 +58,7 @@ fn Answer(message: Message, last: Signal<Option<u32>>) -> impl IntoView {
                     {move || ui.chat.reading.get().map_or(t.thinking.into(), |(read, total)| (t.reading)(read, total))}
                 </p>
             </Show>
-            <Show when=growing><Waiting/></Show>
+            <Show when=growing><Waiting/><Queue/><Elsewhere/></Show>
             {move || failed().map(|problem| view! { <Explained problem/> })}
             <Meta message/>
             <Show when=move || !growing()>
@@ -102,6 +102,45 @@ fn Waiting() -> impl IntoView {
     }
 }
 
+/// Others' requests that are before those of the answer.
+#[component]
+fn Queue() -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let language = ui.language.get_untracked();
+    move || {
+        let (before, seconds) = ui.chat.queue.get()?;
+        let words = (t.queued)(before, &language.number(seconds));
+        Some(view! { <p class="quiet" role="status" data-testid="queued">{words}</p> })
+    }
+}
+
+/// A button that has another device finish the answer, or that one does.
+#[component]
+fn Elsewhere() -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let possible = Memo::new(move |_| ui.status.with(|status| status.finishers > 0));
+    move || {
+        match (ui.chat.elsewhere.get(), possible.get()) {
+        (Some(taken), _) => {
+            let words = if taken { t.elsewhere } else { t.giving_away };
+            view! { <p class="quiet" role="status" data-testid="elsewhere" data-taken=taken.to_string()>{words}</p> }
+                .into_any()
+        }
+        (None, true) => view! {
+            <p class="give-away patient">
+                <button type="button" class="small" data-testid="give-away" aria-describedby="give-away-note"
+                    on:click=move |_| ui.chat.give_away(ui)>{t.give_away}</button>
+                <span id="give-away-note">{t.give_away_hint}</span>
+            </p>
+        }
+        .into_any(),
+        (None, false) => ().into_any(),
+    }
+    }
+}
+
 /// Speed and who computed it.
 #[component]
 fn Meta(message: Message) -> impl IntoView {
@@ -137,8 +176,12 @@ fn summary(language: Language, ending: &Ending) -> String {
     }
     if ending.tokens > 0 {
         parts.push((t.tokens)(ending.tokens));
-        parts.push((t.devices)(ending.devices));
-        parts.push((t.first_token)(&language.number(ending.first / 1000.0)));
+        if ending.elsewhere {
+            parts.push(t.finished_elsewhere.into());
+        } else {
+            parts.push((t.devices)(ending.devices));
+            parts.push((t.first_token)(&language.number(ending.first / 1000.0)));
+        }
     }
     if ending.approximate > 0 {
         parts.push((t.approximate_parts)(ending.approximate, ending.parts));
@@ -192,6 +235,7 @@ mod tests {
             experts: 0,
             left_out: 0,
             predicted: 250.0,
+            elsewhere: false,
         };
         let words = summary(Language::French, &ending);
         assert_eq!(

@@ -4,9 +4,9 @@ use prost::Message;
 
 use super::{Request, Response};
 use crate::{
-    compute::{Arithmetic, MAX_TOKENS, WireError},
+    compute::{MAX_TOKENS, WireError},
     executor::CacheKind,
-    requests::Parts,
+    wire::{ARITHMETICS, WireParts, number},
 };
 
 #[derive(Message)]
@@ -39,29 +39,6 @@ struct WireResponse {
     /// When present, the fields above mean nothing.
     #[prost(uint32, optional, tag = "3")]
     behind: Option<u32>,
-}
-
-#[derive(Message)]
-struct WireParts {
-    #[prost(uint64, tag = "1")]
-    total: u64,
-    #[prost(uint64, tag = "2")]
-    approximate: u64,
-    #[prost(uint64, tag = "3")]
-    experts: u64,
-    #[prost(uint64, tag = "4")]
-    left_out: u64,
-}
-
-const ARITHMETICS: [Arithmetic; 3] = [
-    Arithmetic::Quantised,
-    Arithmetic::Reference,
-    Arithmetic::Approximate,
-];
-
-fn number<T: PartialEq>(all: &[T], one: &T) -> u32 {
-    // All of them are in the list.
-    all.iter().position(|it| it == one).unwrap_or_default() as u32
 }
 
 fn to_bytes(values: &[f32]) -> Vec<u8> {
@@ -126,12 +103,7 @@ pub fn encode_response(response: &Response) -> Vec<u8> {
     let wire = match response {
         Response::States { states, parts } => WireResponse {
             states: to_bytes(states),
-            parts: Some(WireParts {
-                total: parts.total,
-                approximate: parts.approximate,
-                experts: parts.experts,
-                left_out: parts.left_out,
-            }),
+            parts: Some((*parts).into()),
             behind: None,
         },
         Response::Behind { position } => WireResponse {
@@ -152,11 +124,6 @@ pub fn decode_response(bytes: &[u8]) -> Result<Response, WireError> {
     let parts = wire.parts.unwrap_or_default();
     Ok(Response::States {
         states: from_bytes(&wire.states)?,
-        parts: Parts {
-            total: parts.total,
-            approximate: parts.approximate,
-            experts: parts.experts,
-            left_out: parts.left_out,
-        },
+        parts: parts.into(),
     })
 }

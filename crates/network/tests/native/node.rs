@@ -135,6 +135,7 @@ pub(crate) fn config() -> Config {
         computes: Bitmap::full(3),
         stores: Bitmap::new(3),
         runs: None,
+        finishes: false,
     };
     config
 }

@@ -196,6 +196,10 @@ impl<'a> Asking<'a> {
                 debug!(peer = peer_name(&peer), reason, "layers are lost");
                 self.find_way()
             }
+            Outcome::Queued(queue) => {
+                self.swarm.note_queue(queue);
+                Ok(())
+            }
             Outcome::Refused(error) => Err(error.into()),
         }
     }

@@ -18,7 +18,7 @@ use network::{Identity, Multiaddr};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use swarm::stages::Plan;
+use swarm::{Queue, stages::Plan};
 use tokio::runtime::Runtime;
 
 /// Which model, and who computes.
@@ -227,6 +227,16 @@ pub(crate) fn way_in_words(way: &Plan) -> String {
     });
     let ran: String = ran.collect();
     format!(", {predicted:.1} predicted{ran}")
+}
+
+/// What is to be done before something that waits.
+pub(crate) fn queue_in_words(queue: Queue) -> String {
+    let requests = match queue.before {
+        1 => "1 request".to_owned(),
+        before => format!("{before} requests"),
+    };
+    let seconds = queue.wait.as_secs_f64();
+    format!("{requests} before this one, about {seconds:.1} s")
 }
 
 pub(crate) fn shares(tally: &Tally) -> Vec<Share> {

@@ -5,10 +5,12 @@ use clap::Args;
 use inference::Session;
 use inference::session::{Event, FinishReason, Generation, Logits};
 use inference::template::{Message, Role};
+use std::cell::Cell;
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use swarm::Queue;
 
 /// Talk with a model, here or in a network
 ///
@@ -44,7 +46,10 @@ struct Flags {
 impl Options {
     pub(crate) fn run(self) -> Result<()> {
         let sampling = self.sampling.sampling()?;
-        let ready = self.which.open()?;
+        let mut ready = self.which.open()?;
+        if std::io::stderr().is_terminal() {
+            ready.backend.on_queue(tell_queue());
+        }
         let mut session = ready.backend.session(self.computing.config_for_text())?;
         let generation = Generation {
             sampling,
@@ -108,6 +113,18 @@ fn prompt() -> Result<()> {
     Ok(())
 }
 
+/// Says to people who wait what is before them, now and then.
+fn tell_queue() -> impl Fn(Queue) + Send {
+    const SELDOM: Duration = Duration::from_secs(2);
+    let told = Cell::new(None::<Instant>);
+    move |queue| {
+        if told.get().is_none_or(|told| told.elapsed() >= SELDOM) {
+            told.set(Some(Instant::now()));
+            eprint!("({}) ", ask::queue_in_words(queue));
+        }
+    }
+}
+
 /// How an answer is had.
 struct Answering<'a> {
     generation: Generation,
@@ -167,8 +184,10 @@ impl Answering<'_> {
             let note = note.map_or(String::new(), |note| format!("; {note}"));
             let way = ready.backend.way();
             let way = way.map_or(String::new(), |way| ask::way_in_words(&way));
+            let queue = ready.backend.take_queue().map(ask::queue_in_words);
+            let queue = queue.map_or(String::new(), |queue| format!("; waited with {queue}"));
             eprintln!(
-                "({speed:.1} tokens/s{way}; requests computed: {}{note})",
+                "({speed:.1} tokens/s{way}; requests computed: {}{queue}{note})",
                 who.join(", ")
             );
         }

@@ -65,6 +65,10 @@ struct Report {
     hedged: u64,
     /// Requests sent elsewhere because a node left, erred or lied.
     resent: u64,
+    /// Requests of others that were before one of these at most, and about how long they took: nothing if nobody had to
+    /// wait.
+    queued_behind: Option<u32>,
+    queued_seconds: Option<f64>,
     /// Who ran which layers in the end; all of them here, if nothing is said.
     way: Vec<Ran>,
     /// How often a token waits for somebody on that way, one time after the other.
@@ -152,7 +156,7 @@ impl Options {
         let speed = first_token.map_or(0.0, |first: Instant| {
             (tokens.len().saturating_sub(1)) as f64 / first.elapsed().as_secs_f64().max(1e-9)
         });
-        let way = backend.way();
+        let (way, queue) = (backend.way(), backend.take_queue());
         let mut out = std::io::stdout().lock();
         if self.json || self.json_events {
             let parts = session.parts();
@@ -170,6 +174,8 @@ impl Options {
                 missing_experts: parts.left_out,
                 hedged: totals.hedged,
                 resent: totals.resent,
+                queued_behind: queue.map(|queue| queue.before),
+                queued_seconds: queue.map(|queue| queue.wait.as_secs_f64()),
                 way: way.iter().flat_map(ask::ran).collect(),
                 waits: way.as_ref().map(|way| way.waits),
                 predicted_seconds_per_token: way.as_ref().map(|way| way.time.as_secs_f64()),
@@ -181,6 +187,9 @@ impl Options {
             writeln!(out)?;
             if let Some(note) = ask::exactness(session.parts()) {
                 eprintln!("({note})");
+            }
+            if let Some(queue) = queue {
+                eprintln!("(waited with {})", ask::queue_in_words(queue));
             }
         }
         ready.runtime.shutdown_background();

@@ -14,7 +14,10 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
-use swarm::{Replication, replication::MOST_REPLICAS};
+use swarm::{
+    Replication,
+    replication::{MOST_REPLICAS, Target},
+};
 use tokio::sync::mpsc::Receiver;
 
 /// Who a node is and where it is reached.
@@ -66,10 +69,11 @@ pub(crate) struct NodeOptions {
     #[arg(long, value_name = "SECONDS", env = "IAP2P_HEARTBEAT", default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=900))]
     heartbeat: u64,
     /// How many nodes should hold each fragment, or, with a second number, how many those that every token needs and how
-    /// many those of experts: 18/4 outlasts the loss of half of all nodes (docs/swarm.md). All nodes of a swarm should
-    /// be told the same
-    #[arg(long, value_name = "N[/N]", env = "IAP2P_REPLICAS", default_value = "3", value_parser = replication)]
-    replicas: Replication,
+    /// many those of experts: 18/4 outlasts the loss of half of all nodes (docs/swarm.md). `auto`: as many as keep all of
+    /// it for a month with 99 %, three or more, by how often nodes are seen to go. All nodes of a swarm should be told
+    /// the same
+    #[arg(long, value_name = "N[/N]|auto", env = "IAP2P_REPLICAS", default_value = "3", value_parser = replicas)]
+    replicas: Replicas,
     /// Where to tell how this node is: `iap2p status` asks here, and Prometheus at /metrics. By default on this machine
     /// only, at a free port that `iap2p status` finds by itself
     #[arg(long, value_name = "IP:PORT", env = "IAP2P_STATUS")]
@@ -86,17 +90,29 @@ pub(super) fn bytes(text: &str) -> Result<NonZeroU64, String> {
     NonZeroU64::new(bytes.as_u64()).ok_or_else(|| "it cannot be nothing".into())
 }
 
-fn replication(text: &str) -> Result<Replication, String> {
+/// How many replicas are wanted.
+#[derive(Debug, Clone, Copy)]
+enum Replicas {
+    /// So many.
+    Fixed(Replication),
+    /// As many as it takes.
+    Auto,
+}
+
+fn replicas(text: &str) -> Result<Replicas, String> {
+    if text == "auto" {
+        return Ok(Replicas::Auto);
+    }
     let (always, experts) = text.split_once('/').unwrap_or((text, text));
     let number = |text: &str| {
         let number = text.parse().ok();
         let number = number.filter(|it| (1..=MOST_REPLICAS).contains(it));
         number.ok_or(format!("{text} is not between 1 and {MOST_REPLICAS}"))
     };
-    Ok(Replication {
+    Ok(Replicas::Fixed(Replication {
         always_active: number(always)?,
         conditional: number(experts)?,
-    })
+    }))
 }
 
 /// A node that has started.
@@ -165,7 +181,10 @@ impl NodeOptions {
         swarm.upload_bytes_per_second = self.upload;
         swarm.compute_slots = self.threads.unwrap_or(cores).max(1);
         swarm.heartbeat = Duration::from_secs(self.heartbeat);
-        swarm.replication = self.replicas;
+        match self.replicas {
+            Replicas::Fixed(replication) => swarm.replication = replication,
+            Replicas::Auto => swarm.target = Some(Target::MONTH),
+        }
         adjust(&mut network, &mut swarm);
         let external = network.external.len();
         let (engine, notices) =

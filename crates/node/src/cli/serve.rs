@@ -1,6 +1,7 @@
 use super::node::{NodeOptions, Running, bytes};
 use crate::engine::{Command, Engine};
 use crate::events::Told;
+use crate::jobs;
 use crate::layers;
 use crate::shelf::Shelf;
 use crate::source::{self, Fragments, Source, Wanted};
@@ -57,9 +58,13 @@ pub(crate) struct Options {
     )]
     run_layers: When,
     /// With --run-layers: keep at most so much of the texts that go through, such as 512M or 4G. Who was not there for
-    /// longest is forgotten first, and sends it again
+    /// longest is forgotten first, and sends it again. As much again for an answer that is finished with --jobs
     #[arg(long, value_name = "BYTES", env = "IAP2P_LAYERS_MEMORY", default_value = "1G", value_parser = bytes)]
     layers_memory: NonZeroU64,
+    /// Finish answers for people who have asked for that because they cannot keep their page open, and keep them for a day:
+    /// so many at most, one at a time, when nobody waits. What they wrote is read here then. 0: do not
+    #[arg(long, value_name = "N", env = "IAP2P_JOBS", default_value_t = 16)]
+    jobs: usize,
     #[command(flatten)]
     node: NodeOptions,
 }
@@ -94,17 +99,28 @@ impl Options {
         let key = self.node.key("serve")?;
         let adjust = |_: &mut network::Config, swarm: &mut swarm::Config| {
             swarm.run_layers = self.run_layers.into();
+            swarm.jobs = self.jobs;
         };
         self.node.start(key, &LISTEN, None, adjust)
     }
 
-    /// Has the node run layers for others, if the swarm wants it to.
-    fn offer_layers(&self, engine: &Engine, manifest: Manifest, present: Fragments) {
+    /// Has the node run layers for others, if the swarm wants it to, and finish answers for them.
+    fn offer(&self, engine: &Engine, manifest: Manifest, present: Fragments) {
+        let bytes = usize::try_from(self.layers_memory.get()).unwrap_or(usize::MAX);
+        if self.jobs > 0 {
+            let (manifest, present) = (manifest.clone(), present.clone());
+            let offer = jobs::offer(engine.clone(), manifest, present, bytes);
+            tokio::spawn(async move {
+                if let Err(error) = offer.await {
+                    tracing::warn!("no answers are finished for others: {error:#}");
+                }
+            });
+        }
         if matches!(self.run_layers, When::Never) {
             return;
         }
         let limits = Limits {
-            bytes: usize::try_from(self.layers_memory.get()).unwrap_or(usize::MAX),
+            bytes,
             ..Limits::default()
         };
         let offer = layers::offer(engine.clone(), manifest, present, limits);
@@ -132,7 +148,7 @@ impl Options {
                 let computes = source.fragments.keys().copied().collect();
                 let (manifest, present) = (source.manifest.clone(), source.fragments.clone());
                 hold_source(&running, source, computes).await?;
-                self.offer_layers(&running.engine, manifest, present);
+                self.offer(&running.engine, manifest, present);
                 running.ready().await?;
                 running.until_stopped().await
             }
@@ -147,7 +163,7 @@ impl Options {
                     let mut shelf = Shelf::open(engine.clone(), model, &store, teller).await?;
                     shelf.fill(count).await?;
                     // What is small is little: it is fetched again rather than looked for in the folder.
-                    self.offer_layers(&engine, shelf.manifest().clone(), Fragments::new());
+                    self.offer(&engine, shelf.manifest().clone(), Fragments::new());
                     teller.tell(&Told::Ready)?;
                     shelf.keep_up(count).await
                 };

@@ -108,8 +108,9 @@ fn in_words(node: &Status) -> String {
         }
         if model.lacking > 0 {
             lines.push(format!(
-                "  {} fragments have fewer replicas than are wanted, this node is taking up {}",
-                model.lacking, model.taking
+                "  {} fragments have fewer replicas than are wanted ({} of what every token needs, {} of experts), this node is \
+                 taking up {}",
+                model.lacking, model.wanted_always, model.wanted_of_experts, model.taking
             ));
         }
     }
@@ -121,6 +122,12 @@ fn in_words(node: &Status) -> String {
         requests.answered_by_peers + requests.answered_locally,
         requests.failed
     ));
+    if requests.jobs > 0 || requests.jobs_served > 0 {
+        lines.push(format!(
+            "  finished {} answers for others; {} wait, are being finished or lie here",
+            requests.jobs_served, requests.jobs
+        ));
+    }
     lines.push(format!(
         "  gave {} of fragments, got {}; banned {} peers, refused {} connections",
         HumanBytes(node.content.sent),
@@ -218,6 +225,8 @@ mod tests {
                 fragments: 11,
                 covered: 9,
                 computes: 3,
+                wanted_always: 5,
+                wanted_of_experts: 3,
                 lacking: 4,
                 taking: 1,
                 runs: Some(3..8),

@@ -2,6 +2,7 @@
 
 mod events;
 mod fetches;
+mod jobs;
 mod stages;
 
 use super::host::{Hosting, Wanted};
@@ -11,7 +12,9 @@ use fragments::{Fragment, FragmentId};
 use futures::StreamExt;
 use inference::compute;
 use network::{Events, Handle, SendError};
-use protocol::{ComputeResponse, ContentResponse, ErrorCode, Failure, Message, StageResponse};
+use protocol::{
+    ComputeResponse, ContentResponse, ErrorCode, Failure, JobResponse, Message, StageResponse,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -61,6 +64,8 @@ pub(super) struct Core {
     hosting: Option<Hosting>,
     /// Whoever sees to it that they can be.
     prepare: Option<mpsc::Sender<()>>,
+    /// Answers finished for others.
+    finishing: jobs::Finishing,
     /// Whoever has the fragments' files.
     orders: Option<mpsc::Sender<Order>>,
     results: mpsc::Sender<Done>,
@@ -86,6 +91,7 @@ impl Core {
             web_seeds: Vec::new(),
             hosting: None,
             prepare: None,
+            finishing: jobs::Finishing::default(),
             orders: None,
             results,
             results_end: Some(results_end),
@@ -180,6 +186,7 @@ impl Core {
             }
             Command::MayHost(prepare) => {
                 self.prepare = Some(prepare);
+                self.node.set_memory(spare_memory());
                 self.node.set_candidate(true, now);
             }
             Command::Host {
@@ -187,6 +194,12 @@ impl Core {
                 small,
                 limits,
             } => self.host(model, small, limits),
+            Command::MayFinish(orders) => self.finishing.orders = Some(orders),
+            Command::JobTold {
+                job,
+                progress,
+                over,
+            } => self.job_told(job, progress, over),
             Command::Model(model) => self.node.set_model(model, now),
             Command::Catalogue {
                 fragments,
@@ -309,8 +322,13 @@ impl Core {
                 }
                 Action::FindPeers { key } => self.network.find_providers(key.0),
                 Action::Announce { key } => self.network.provide(key.0),
+                Action::Withdraw { key } => self.network.stop_providing(key.0),
                 Action::Watch { model, shards } => self.network.watch(model.0, shards),
-                Action::Publish { heartbeat } => self.network.publish(heartbeat),
+                Action::Publish { heartbeat } => {
+                    self.network.publish(heartbeat);
+                    // For the next.
+                    self.node.set_memory(spare_memory());
+                }
                 Action::TakeUp { fragment } => {
                     if !self.order(Order::TakeUp(fragment)) {
                         let now = self.now();
@@ -335,6 +353,10 @@ impl Core {
                     session,
                     body,
                 } => self.run_stage(ticket, (peer, session), body),
+                Action::RunJob { job, body } => self.run_job(job, body),
+                Action::StopJob { job } => self.stop_job(job),
+                // Native programs that ask wait for their answers.
+                Action::JobAnswer { .. } => {}
                 Action::StopStage { peer, session } => self.stop_stage((peer, session)),
                 Action::StageAnswer {
                     request,
@@ -358,6 +380,12 @@ impl Core {
                 } => {
                     self.reply(request, Outcome::StageLost { peer, reason });
                     self.replies.remove(&request);
+                }
+                Action::Queued { request, queue } => {
+                    // Who waits for tokens that go through layers run here waits for much else, too.
+                    if stages::of_host(request).is_none() {
+                        self.reply(request, Outcome::Queued(queue));
+                    }
                 }
                 Action::Answer { request, by, body } => {
                     if let Some(request) = stages::of_host(request) {
@@ -421,18 +449,23 @@ impl Core {
             // Asked for and therefore few: they wait until the way is free.
             message @ (Message::ComputeResponse(_)
             | Message::StageResponse(_)
+            | Message::JobResponse(_)
             | Message::ContentResponse(_)) => {
                 let network = self.network.clone();
                 tokio::spawn(async move { network.send_when_possible(target, message).await });
                 return;
             }
-            // Only saves work.
-            Message::Cancel(_) => return,
+            // Only saves work, or says what will come.
+            Message::Cancel(_) | Message::Queued(_) => return,
             Message::ComputeRequest(request) => Message::ComputeResponse(ComputeResponse {
                 id: request.id,
                 result: Err(failure()),
             }),
             Message::StageRequest(request) => Message::StageResponse(StageResponse {
+                id: request.id,
+                result: Err(failure()),
+            }),
+            Message::JobRequest(request) => Message::JobResponse(JobResponse {
                 id: request.id,
                 result: Err(failure()),
             }),
@@ -527,4 +560,12 @@ fn answer(fragment: &Fragment<Bytes>, body: &[u8]) -> Result<Bytes, ComputeError
     let response =
         compute::answer(fragment, &request).map_err(|error| malformed(error.to_string()))?;
     Ok(compute::encode_response(&response).into())
+}
+
+/// Bytes of memory that programs can still have without pushing others out of it; 0 if the system does not say.
+fn spare_memory() -> u64 {
+    let memory = sysinfo::MemoryRefreshKind::nothing().with_ram();
+    let memory = sysinfo::RefreshKind::nothing().with_memory(memory);
+    let system = sysinfo::System::new_with_specifics(memory);
+    system.map_or(0, |system| system.available_memory())
 }

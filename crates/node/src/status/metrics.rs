@@ -235,6 +235,11 @@ impl Collector for Status {
                 requests.stages_lost,
             ),
             (
+                "jobs_served",
+                "Answers finished here for others",
+                requests.jobs_served,
+            ),
+            (
                 "refused",
                 "Requests of others refused because too many waited",
                 requests.refused,
@@ -265,6 +270,16 @@ impl Collector for Status {
                     "lacking_fragments",
                     "Fragments that have fewer replicas than are wanted",
                     model.lacking,
+                ),
+                (
+                    "wanted_replicas_always_active",
+                    "Replicas wanted of fragments that every token needs",
+                    model.wanted_always as usize,
+                ),
+                (
+                    "wanted_replicas_conditional",
+                    "Replicas wanted of fragments of experts",
+                    model.wanted_of_experts as usize,
                 ),
                 (
                     "members",

@@ -76,6 +76,7 @@ fn a_peer_that_answers_nonsense_is_banned_and_the_answer_still_comes() {
         computes: all.clone(),
         stores: all,
         runs: None,
+        finishes: false,
     };
     config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
     config.bootstrap = vec![world.address.parse().unwrap()];

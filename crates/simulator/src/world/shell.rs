@@ -30,6 +30,7 @@ impl World {
                         message,
                         Message::ComputeResponse(_)
                             | Message::StageResponse(_)
+                            | Message::JobResponse(_)
                             | Message::ContentResponse(_)
                     );
                     let silent = i.manner == Manner::Silent && answer;
@@ -122,6 +123,23 @@ impl World {
                     let before = i.stages.insert(request, (peer, Err(reason)));
                     assert!(before.is_none(), "lost what was answered");
                 }
+                Action::RunJob { job, .. } => i.jobs.push(job),
+                // As if it had noticed at once.
+                Action::StopJob { job } => {
+                    let event = Event::JobTold {
+                        job,
+                        progress: Bytes::new(),
+                        over: true,
+                    };
+                    self.plan(who, Duration::ZERO, Happening::Tell(event));
+                }
+                Action::JobAnswer { request, result } => {
+                    let before = i.job_answers.insert(request, result);
+                    assert!(before.is_none(), "told twice");
+                }
+                Action::Queued { request, queue } => {
+                    i.queued.insert(request, queue);
+                }
                 Action::ReadContent {
                     ticket,
                     content,
@@ -180,6 +198,7 @@ impl World {
                 Action::Watch { .. }
                 | Action::FindPeers { .. }
                 | Action::Announce { .. }
+                | Action::Withdraw { .. }
                 | Action::Introduce { .. } => {}
             }
         }

@@ -68,6 +68,12 @@ impl Node {
         Some(asked)
     }
 
+    /// The tokens with this number, if they are with this peer.
+    pub(crate) fn stage_at(&self, peer: &PeerId, number: u64) -> Option<RequestId> {
+        let asked = self.stages.asked.get(&number)?;
+        (asked.peer == *peer).then_some(asked.request)
+    }
+
     fn lose(&mut self, request: RequestId, peer: PeerId, reason: String) {
         self.totals.stages_lost += 1;
         self.actions.push_back(Action::StageLost {

@@ -1,11 +1,12 @@
-//! Which nodes run layers for others: those that stay, that others can dial, and that are quick; as many as are wanted.
+//! Which nodes run layers for others: those that stay, that others can dial, that have memory for it, and that are quick,
+//! by what they compute and by what their line takes; as many as are wanted.
 //!
-//! Nobody counts votes. Heartbeats say of everybody how long it has been there, how it is reached, how quick it is and what
-//! it runs, so all who see the same come to the same order, and whoever stands before the places that are free takes one.
+//! Nobody counts votes. Heartbeats say of everybody how long it has been there, how it is reached, what it has and what it
+//! runs, so all who see the same come to the same order, and whoever stands before the places that are free takes one.
 //! Where those who stand there do not (they have no room, or are gone), a third fewer of them are counted on in each round.
 
 use super::choose;
-use crate::heartbeats::Held;
+use crate::heartbeats::{Held, Means};
 use crate::placement::Orders;
 use crate::{Action, FragmentIndex, Node, PeerId};
 use protocol::Reach;
@@ -41,11 +42,24 @@ pub(crate) struct Election {
     surplus: u32,
 }
 
-/// What those are compared by who could run layers: the quicker first (as long as one is twice as quick), then as a hash
-/// has it.
-fn standing(speed: u64, peer: &PeerId) -> (Reverse<u32>, u64) {
+/// For the states of a few long conversations and what is computed with them, in units of 2²⁰ bytes.
+const LEAST_MEMORY: u32 = 512;
+/// The states of a few tokens a second, one after the other, and what experts are asked for them; in units of 2¹⁰ bytes a
+/// second.
+const LEAST_SENT: u32 = 256;
+
+/// Whether somebody has what it takes. What was not measured yet speaks against nobody.
+fn is_capable(means: Means) -> bool {
+    let enough = |has: u32, least: u32| has == 0 || has >= least;
+    enough(means.memory, LEAST_MEMORY) && enough(means.sends, LEAST_SENT)
+}
+
+/// What those are compared by who could run layers: the quicker first (as long as one is twice as quick), then whose line
+/// is seen to take more, then as a hash has it.
+fn standing(means: Means, peer: &PeerId) -> (Reverse<u32>, Reverse<u32>, u64) {
     let hash = Orders::of(peer).rank(&[]);
-    (Reverse(speed.max(1).ilog2()), hash)
+    let times_two = |of: u32| Reverse(of.max(1).ilog2());
+    (times_two(means.speed), times_two(means.sends), hash)
 }
 
 impl Node {
@@ -77,7 +91,9 @@ impl Node {
             }
             return;
         }
-        let fit = self.up(now) >= self.config.stays_after && self.is_dialled();
+        let fit = self.up(now) >= self.config.stays_after
+            && self.is_dialled()
+            && is_capable(self.own_means());
         let missing: Vec<_> = needed
             .iter()
             .map(|layer| {
@@ -114,13 +130,13 @@ impl Node {
         now: Duration,
     ) -> Option<Range<u32>> {
         let wanted = self.config.runners;
-        let speed = self.server.speed().unwrap_or_default() >> 20;
-        let mine = standing(speed, &self.config.me);
+        let mine = standing(self.own_means(), &self.config.me);
         let before = self.members.iter().filter_map(|(name, member)| {
             let fit = member.runs.is_none()
                 && member.up_by(now) >= self.config.stays_after
-                && member.reach == Reach::Dialled;
-            let stands = standing(member.speed.into(), name);
+                && member.reach == Reach::Dialled
+                && is_capable(member.into());
+            let stands = standing(member.into(), name);
             (fit && stands < mine).then_some((stands, name))
         });
         let before: BTreeSet<_> = before.collect();

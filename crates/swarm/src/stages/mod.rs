@@ -51,6 +51,9 @@ pub(crate) struct Stages {
     told: Duration,
     /// What tokens took through them.
     took: Option<Duration>,
+    /// What one more of them takes where many are on their way, and when the last had gone through.
+    each: Option<Duration>,
+    last_through: Duration,
     running: BTreeMap<Ticket, serve::Running>,
     asked: BTreeMap<u64, ask::Asked>,
     paced: route::Paced,

@@ -1,5 +1,6 @@
 //! Others' tokens that go through layers run here.
 
+use crate::queue::Queue;
 use crate::{Action, ComputeError, Node, PeerId, Ticket};
 use bytes::Bytes;
 use protocol::{
@@ -49,7 +50,12 @@ impl Node {
             since: now,
             bytes: request.body.len(),
         };
+        // They go through one after the other.
+        let before = self.stages.running.len();
         self.stages.running.insert(ticket, running);
+        if let Some(queue) = Queue::of(before, self.stages.each, 1) {
+            self.tell_to_wait(peer, request.id, queue);
+        }
         self.actions.push_back(Action::RunStage {
             ticket,
             peer: peer.clone(),
@@ -82,6 +88,11 @@ impl Node {
         };
         if result.is_ok() {
             self.totals.stages_served += 1;
+            let begun = running.since.max(self.stages.last_through);
+            let each = now.saturating_sub(begun);
+            let mean = self.stages.each.map_or(each, |mean| (mean * 7 + each) / 8);
+            self.stages.each = Some(mean);
+            self.stages.last_through = now;
             // One token, not a prompt.
             if running.bytes <= self.stages.shape.state as usize {
                 let took = now.saturating_sub(running.since);

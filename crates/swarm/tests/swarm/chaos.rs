@@ -4,8 +4,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use protocol::{
     Bitmap, Cancel, ComputeRequest, ComputeResponse, ContentBlock, ContentRequest, ContentResponse,
-    ErrorCode, Failure, HoldingsChanged, Message, RequestId as WireId, Runs, SessionId,
-    StageRequest, StageResponse,
+    ErrorCode, Failure, HoldingsChanged, JobId, JobOrder, JobRequest, JobResponse, Message, Queued,
+    RequestId as WireId, Runs, SessionId, StageRequest, StageResponse,
 };
 use simulator::world::{MS, Manner, S, World, compute, content, model, name};
 use std::time::Duration;
@@ -186,6 +186,21 @@ fn message() -> impl Strategy<Value = Message> {
         }),
         (id.clone(), answer.clone())
             .prop_map(|(id, result)| Message::StageResponse(StageResponse { id, result })),
+        (id.clone(), 0..6_u8, prop::option::of(answer.clone())).prop_map(|(id, job, begin)| {
+            let order = match begin {
+                Some(Ok(body)) => JobOrder::Begin(body),
+                Some(Err(_)) => JobOrder::Drop,
+                None => JobOrder::Look,
+            };
+            let job = JobId([job; 16]);
+            Message::JobRequest(JobRequest { id, job, order })
+        }),
+        (id.clone(), answer.clone())
+            .prop_map(|(id, result)| Message::JobResponse(JobResponse { id, result })),
+        (id.clone(), any::<u32>(), any::<u32>()).prop_map(|(id, before, wait)| {
+            let wait = MS * wait;
+            Message::Queued(Queued { id, before, wait })
+        }),
         (id.clone(), answer)
             .prop_map(|(id, result)| Message::ComputeResponse(ComputeResponse { id, result })),
         id.clone().prop_map(|id| Message::Cancel(Cancel { id })),
@@ -205,6 +220,8 @@ enum Blow {
     Computed(u64),
     Ran(u64),
     Sent(u8),
+    Finished(u8, bool),
+    Ordered(u8, u8),
     Cancelled(u64),
     Routed(u32),
     Read(u64, u64),
@@ -222,6 +239,8 @@ fn blow() -> impl Strategy<Value = Blow> {
         2 => (0u64..40).prop_map(Blow::Computed),
         2 => (0u64..40).prop_map(Blow::Ran),
         2 => (0u8..4).prop_map(Blow::Sent),
+        2 => (0u8..6, any::<bool>()).prop_map(|(job, over)| Blow::Finished(job, over)),
+        1 => (0u8..4, 0u8..6).prop_map(|(who, job)| Blow::Ordered(who, job)),
         1 => (1000u64..1040).prop_map(Blow::Cancelled),
         1 => any::<u32>().prop_map(Blow::Routed),
         2 => (0u64..40, 0u64..100).prop_map(|(ticket, len)| Blow::Read(ticket, len)),
@@ -239,7 +258,10 @@ proptest! {
     #[test]
     fn nothing_a_stranger_says_breaks_a_node(blows in prop::collection::vec(blow(), 1..200)) {
         let mut world = World::new(FRAGMENTS, BYTES);
-        let me = world.alone("me", &[0, 1], |config| config.run_layers = RunLayers::Always);
+        let me = world.alone("me", &[0, 1], |config| {
+            config.run_layers = RunLayers::Always;
+            config.jobs = 5;
+        });
         let world_fragments: Vec<_> = (0..u32::from(FRAGMENTS)).map(|i| world.fragment(i)).collect();
         let node = &mut world.get(&me).node;
         node.set_shape(shape(), Duration::ZERO);
@@ -263,6 +285,15 @@ proptest! {
                     sent += 1;
                     let body = Bytes::from_static(b"token");
                     node.submit_stage(swarm::RequestId(sent), &who(i), SessionId(1), 0..1, body, now);
+                }
+                Blow::Finished(job, over) => {
+                    let job = JobId([job; 16]);
+                    node.handle_event(Event::JobTold { job, progress: Bytes::new(), over }, now);
+                }
+                Blow::Ordered(i, job) => {
+                    sent += 1;
+                    let (request, job) = (swarm::RequestId(sent), JobId([job; 16]));
+                    node.order_job(request, &who(i), job, JobOrder::Look, now);
                 }
                 Blow::Cancelled(request) => node.cancel_stage(swarm::RequestId(request)),
                 Blow::Routed(ms) => {
@@ -300,6 +331,7 @@ proptest! {
                 }
             }
             prop_assert!(node.stats().peers.iter().all(|peer| peer.in_flight <= 64));
+            prop_assert!(node.stats().jobs <= 5);
         }
     }
 }

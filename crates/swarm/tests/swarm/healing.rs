@@ -4,7 +4,8 @@ use protocol::{Heartbeat, Place, Reach};
 use simulator::world::{Manner, S, World};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use swarm::{Event, FragmentIndex, PeerId};
+use swarm::replication::Target;
+use swarm::{Event, FragmentIndex, PeerId, Replication};
 
 const BYTES: u64 = 300_000;
 
@@ -165,6 +166,8 @@ fn what_a_stranger_says_of_another_model_or_for_somebody_banned_is_not_noted() {
         reach: Reach::Dialled,
         runs: None,
         speed: 0,
+        sends: 0,
+        memory: 0,
         place: Some(Place {
             line: 1,
             network: 1,
@@ -183,4 +186,44 @@ fn what_a_stranger_says_of_another_model_or_for_somebody_banned_is_not_noted() {
     world.run(10 * S);
     assert!(world.get(&one).banned.contains(&liar));
     assert_eq!(say(&mut world, "liar", said(ours, 100)), 1);
+}
+
+/// How many replicas a node wants that has watched others come and go.
+fn wanted_after(hours: u32, stay: Duration) -> Replication {
+    let mut world = World::new(4, BYTES);
+    let watches = world.join_with("watches", &[], |config| config.target = Some(Target::MONTH));
+    assert_eq!(
+        world.get(&watches).node.replication(),
+        Replication::THREE,
+        "nothing was seen yet"
+    );
+    for node in 0..3 {
+        world.join(&format!("stays {node}"), &[0, 2]);
+    }
+    // Those that come and go hold what an answer can do without.
+    let rounds = (S * 3600 * hours).as_nanos() / stay.as_nanos();
+    for round in 0..rounds {
+        let all: Vec<_> = (0..3)
+            .map(|node| world.join(&format!("goes {round} {node}"), &[1, 3]))
+            .collect();
+        world.run(stay);
+        all.iter().for_each(|who| world.leave(who));
+    }
+    world.get(&watches).node.replication()
+}
+
+#[test]
+fn as_many_replicas_are_wanted_as_keep_what_goes_in_the_class_that_goes() {
+    let often = wanted_after(8, S * 60 * 45);
+    let seldom = wanted_after(24, S * 60 * 240);
+    // Two fragments of each class; two are lost in 10,800 periods of four minutes with 1 % at most, half of it each.
+    // Those that go after 45 minutes: 4/45 in a period, so 1/8; 2 · (1/8)^r ≤ 4.6e-7 from r = 7.4 on.
+    assert_eq!(often.conditional, 8);
+    // 4/240, so 1/64, because not all have been missed yet; from r = 3.7 on.
+    assert_eq!(seldom.conditional, 4);
+    assert!(
+        often.always_active < often.conditional,
+        "those who stay do not go: {often:?}"
+    );
+    assert!(often.always_active >= 3, "{often:?}");
 }

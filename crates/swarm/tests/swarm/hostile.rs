@@ -210,6 +210,7 @@ fn a_bitmap_of_another_length_is_read_as_far_as_it_makes_sense() {
         computes: Bitmap::full(1 << 20),
         stores: Bitmap::full(1),
         runs: None,
+        finishes: false,
     };
     world.tell(
         &client,

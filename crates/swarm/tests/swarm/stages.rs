@@ -415,6 +415,21 @@ fn who_cannot_be_dialled_is_not_elected_nor_who_has_no_room() {
 }
 
 #[test]
+fn who_has_too_little_memory_is_not_elected() {
+    let (mut world, names) = electorate(4, &[12, 12, 12]);
+    for (name, mebibytes) in names.iter().zip([100, 0, 16_000]) {
+        world.get(name).node.set_memory(mebibytes << 20);
+    }
+    world.run(50 * 60 * S);
+    let elected: Vec<_> = names
+        .iter()
+        .map(|name| world.get(name).node.runs().is_some())
+        .collect();
+    // What is not known speaks against nobody.
+    assert_eq!(elected, [false, true, true]);
+}
+
+#[test]
 fn what_is_held_where_layers_are_run_is_computed_there() {
     let mut world = World::new(1, 100);
     let runner = world.join("runner", &[0]);
