@@ -12,7 +12,7 @@ use swarm::{
 };
 
 use crate::{
-    Model, Placed,
+    Model, Placed, REGIONS,
     population::{Device, Member},
 };
 
@@ -21,27 +21,61 @@ use crate::{
 pub struct Conditions {
     /// Its name.
     pub name: &'static str,
-    /// Round trips in milliseconds, from the shortest to the longest. Each pair has its own.
-    pub round_trip: (u64, u64),
+    /// How far apart they are.
+    pub distance: Distance,
     /// What the first plan estimated for a token, in seconds.
     pub estimate: (f64, f64),
 }
 
-/// One building, homes on fibre, phones.
-pub const CONDITIONS: [Conditions; 3] = [
+/// How far apart nodes are, as round trips in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Distance {
+    /// From the shortest to the longest, wherever they are. Each pair has its own.
+    Between(u64, u64),
+    /// As it is between [`REGIONS`], and from each device to the network behind its line.
+    World,
+}
+
+/// Between data centres in Europe, North America, South America, Africa, the south and the east of Asia, about as their
+/// operators publish them, in milliseconds; the diagonal is what lies between two providers of one region.
+const WORLD: [[u64; REGIONS as usize]; REGIONS as usize] = [
+    [20, 80, 190, 160, 120, 230],
+    [80, 40, 120, 230, 200, 160],
+    [190, 120, 40, 340, 300, 270],
+    [160, 230, 340, 60, 250, 360],
+    [120, 200, 300, 250, 40, 120],
+    [230, 160, 270, 360, 120, 50],
+];
+
+/// From a device over its line to its provider and back: a phone's by radio, a household's, a data centre's. By assumption.
+fn access(device: Device) -> u64 {
+    match device {
+        Device::Phone => 30,
+        Device::Home => 10,
+        Device::Server => 0,
+    }
+}
+
+/// One building, homes on fibre, phones, and all of them all over the world.
+pub const CONDITIONS: [Conditions; 4] = [
     Conditions {
         name: "LAN",
-        round_trip: (1, 1),
+        distance: Distance::Between(1, 1),
         estimate: (5.0, 10.0),
     },
     Conditions {
         name: "fibre",
-        round_trip: (20, 20),
+        distance: Distance::Between(20, 20),
         estimate: (15.0, 30.0),
     },
     Conditions {
         name: "mobile",
-        round_trip: (50, 100),
+        distance: Distance::Between(50, 100),
+        estimate: (30.0, 60.0),
+    },
+    Conditions {
+        name: "world",
+        distance: Distance::World,
         estimate: (30.0, 60.0),
     },
 ];
@@ -138,7 +172,22 @@ impl<'a> Seen<'a> {
     }
 
     fn round_trip(&self, a: Option<u32>, b: Option<u32>) -> Duration {
-        let (shortest, longest) = self.conditions.round_trip;
+        let (shortest, longest) = match self.conditions.distance {
+            Distance::Between(shortest, longest) => (shortest, longest),
+            Distance::World => {
+                // Who asks has a phone, and is where most are.
+                let place = |it: Option<u32>| match it {
+                    None => (0, Device::Phone),
+                    Some(number) => {
+                        let member = &self.placed.members[number as usize];
+                        (usize::from(member.region), member.device)
+                    }
+                };
+                let ((from, one), (to, other)) = (place(a), place(b));
+                let time = WORLD[from][to] + access(one) + access(other);
+                return Duration::from_millis(time);
+            }
+        };
         let number = |it: Option<u32>| it.map_or(u64::from(u32::MAX), u64::from);
         let (low, high) = (number(a).min(number(b)), number(a).max(number(b)));
         let mixed = (low << 32 | high).wrapping_mul(0x9e37_79b9_7f4a_7c15);

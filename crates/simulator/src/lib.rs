@@ -22,6 +22,7 @@
 //! assert!(outcome.whole <= outcome.usable);
 //! ```
 
+pub mod churn;
 mod counts;
 pub mod histories;
 pub mod latency;
@@ -30,6 +31,7 @@ mod placed;
 mod population;
 pub mod repair;
 mod report;
+mod rounds;
 pub mod survival;
 pub mod world;
 

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use simulator::{Model, histories, latency, repair, survival};
+use simulator::{Model, churn, histories, latency, repair, survival};
 
 /// Experiments with swarms of many nodes, in virtual time.
 #[derive(Parser)]
@@ -18,7 +18,7 @@ struct Simulate {
     /// What all that is drawn depends on
     #[arg(long, global = true, default_value_t = 1)]
     seed: u64,
-    /// Only these models: magistral-small, mistral-large-3, first-plan
+    /// Only these models: demo, magistral-small, mistral-large-3, first-plan
     #[arg(long, global = true, value_delimiter = ',', value_name = "MODEL")]
     models: Vec<String>,
     /// Put the page, the figures and the plots into docs/simulation, too
@@ -46,6 +46,21 @@ enum Experiment {
         #[arg(long, default_value_t = 100)]
         at_once: usize,
     },
+    /// What is left of a model while nodes come and go all the time.
+    Churn {
+        /// How many join before they hear of each other
+        #[arg(long, default_value_t = 100)]
+        at_once: usize,
+        /// How many hours pass before it is looked
+        #[arg(long, default_value_t = 1.0)]
+        before: f64,
+        /// For how many hours it is looked
+        #[arg(long, default_value_t = 2.0)]
+        hours: f64,
+        /// The share of the experts' fragments that a degraded answer needs
+        #[arg(long, default_value_t = 0.9)]
+        floor: f64,
+    },
     /// Whole nodes keep their promises in histories made up at random: --seed is the first of them.
     Histories {
         /// How many; of a single one that breaks a promise, all that happened is told
@@ -65,7 +80,9 @@ enum Experiment {
 
 fn main() -> Result<()> {
     let simulate = Simulate::parse();
-    let models = chosen(&simulate.models)?;
+    // What is said of many fragments is not true of a few: how many of them survive is a matter of luck.
+    let small = !matches!(simulate.experiment, Experiment::Survival { .. });
+    let models = chosen(&simulate.models, small)?;
     ensure!(
         !simulate.write || simulate.models.is_empty(),
         "--write puts all models into the documents; leave out --models"
@@ -109,6 +126,28 @@ fn main() -> Result<()> {
             };
             let study = repair::study::run(&models, &options, told);
             ("repair.md", study.page(&models)?, study.broken)
+        }
+        Experiment::Churn {
+            at_once,
+            before,
+            hours,
+            floor,
+        } => {
+            ensure!(at_once > 0, "--at-once must be at least 1");
+            ensure!(
+                before >= 0.0 && hours > 0.0 && before + hours < 10_000.0,
+                "--before and --hours are a number of hours"
+            );
+            let options = churn::study::Options {
+                seed: simulate.seed,
+                at_once,
+                before,
+                hours,
+                floor,
+            };
+            let study = churn::study::run(&models, &options, told);
+            let page = study.page(&models, &options)?;
+            ("churn.md", page, study.broken)
         }
         Experiment::Histories { seeds } => {
             name_the_seed_of_a_panic();
@@ -166,13 +205,16 @@ fn name_the_seed_of_a_panic() {
     }));
 }
 
-/// The models with these names, or all of them.
-fn chosen(names: &[String]) -> Result<Vec<Model>> {
+/// The models with these names, or all of them: also `small` ones.
+fn chosen(names: &[String], small: bool) -> Result<Vec<Model>> {
     let mut models = vec![
         Model::magistral()?,
         Model::mistral_large()?,
         Model::first_plan(),
     ];
+    if small {
+        models.insert(0, Model::demo()?);
+    }
     if let Some(unknown) = names
         .iter()
         .find(|name| models.iter().all(|model| model.id != name.as_str()))

@@ -50,6 +50,18 @@ impl Model {
         Self::planned("mistral-large-3", "Mistral Large 3", &writer)
     }
 
+    /// The model for demonstrations, in fragments as small as the tests cut it.
+    ///
+    /// # Errors
+    /// If its file is not what it should be.
+    pub fn demo() -> Result<Self, ModelError> {
+        const FILE: &[u8] = include_bytes!("../../demo-model/demo.gguf");
+        const FRAGMENT: u32 = 128 << 10;
+        let length = FILE.len() as u64;
+        let header = Header::parse(FILE, Some(length))?;
+        Self::cut("demo", "Demo", &header, length, FRAGMENT)
+    }
+
     /// Mistral Large 3 as the project's first plan had it: 88 layers, 1,218 fragments for every token, 44,907 of 128 experts
     /// in each layer, of which two are used.
     #[must_use]
@@ -79,13 +91,23 @@ impl Model {
 
     fn planned(id: &'static str, name: &'static str, writer: &Writer) -> Result<Self, ModelError> {
         let header = Header::parse(&writer.header_bytes(), Some(writer.file_len()))?;
-        let plan = Plan::new(&header, writer.file_len(), DEFAULT_FRAGMENT_SIZE)?;
+        Self::cut(id, name, &header, writer.file_len(), DEFAULT_FRAGMENT_SIZE)
+    }
+
+    fn cut(
+        id: &'static str,
+        name: &'static str,
+        header: &Header,
+        length: u64,
+        fragment: u32,
+    ) -> Result<Self, ModelError> {
+        let plan = Plan::new(header, length, fragment)?;
         let classes = plan
             .fragments
             .iter()
             .map(|plan| (plan.file_len.into(), plan.class == Class::AlwaysActive));
         Ok(Self {
-            layers: steps::shape(&header, &plan).layers,
+            layers: steps::shape(header, &plan).layers,
             ..Self::new(id, name, classes)
         })
     }

@@ -28,6 +28,8 @@ pub(crate) enum Experiment {
     Survival(Passed),
     /// How long it takes until all is held as often as wanted again, after many nodes have gone: simulated.
     Repair(Passed),
+    /// What is left of a model while nodes come and go all the time, and how many replicas that takes: simulated.
+    Churn(Passed),
     /// Nodes keep their promises in histories made up at random: simulated.
     Histories(Passed),
     /// How long a token takes in swarms of many nodes, and which decision saves how much: simulated.
@@ -109,6 +111,7 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Soak(passed) => network("soak", &Needs::Tabs, passed),
         Experiment::Survival(passed) => simulated("survival", passed),
         Experiment::Repair(passed) => simulated("repair", passed),
+        Experiment::Churn(passed) => simulated("churn", passed),
         Experiment::Histories(passed) => simulated("histories", passed),
         Experiment::Latency(passed) => simulated("latency", passed),
     }

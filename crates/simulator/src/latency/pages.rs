@@ -1,6 +1,6 @@
 //! The study as people read it.
 
-use super::{CONDITIONS, study::Study};
+use super::{CONDITIONS, Distance, study::Study};
 use crate::{Model, Page, ReportError};
 
 impl Study {
@@ -42,11 +42,14 @@ impl Study {
                 vec![
                     it.nodes.to_string(),
                     format!("×{}", it.replicas),
-                    conditions.map_or(String::new(), |it| match it.round_trip {
-                        (shortest, longest) if shortest == longest => {
+                    conditions.map_or(String::new(), |it| match it.distance {
+                        Distance::Between(shortest, longest) if shortest == longest => {
                             format!("{}, {shortest} ms", it.name)
                         }
-                        (shortest, longest) => format!("{}, {shortest}–{longest} ms", it.name),
+                        Distance::Between(shortest, longest) => {
+                            format!("{}, {shortest}–{longest} ms", it.name)
+                        }
+                        Distance::World => format!("{}, 20–420 ms", it.name),
                     }),
                     format!("{:.1}", it.one_by_one),
                     faster(it.one_by_one, it.steps_at_once),
