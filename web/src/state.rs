@@ -132,6 +132,12 @@ impl Ui {
         self.language.get_untracked().text()
     }
 
+    /// The model of the network that this page belongs to, by its id.
+    pub(crate) fn model(self) -> Option<String> {
+        let model = |swarm: &Swarm| swarm.model.clone();
+        self.swarm.with_untracked(|swarm| swarm.as_ref().map(model))
+    }
+
     /// Changes the settings and keeps them.
     pub(crate) fn set(self, change: impl FnOnce(&mut Settings)) {
         self.settings.update(change);

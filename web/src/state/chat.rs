@@ -180,6 +180,10 @@ impl Chat {
         };
         let answer = self.next.get_value() - 1;
         if let Some(job) = answering.job {
+            if Some(&job.model) != ui.model().as_ref() {
+                // It is looked for when this model's network is joined again.
+                return self.put_aside();
+            }
             let said = answering.tokens[..job.tokens.min(answering.tokens.len())].to_vec();
             let job = job.name;
             return ui.tell(&ToEngine::LookFor { answer, job, said });
@@ -241,10 +245,7 @@ impl Chat {
         let Some(name) = clock::secret() else {
             return;
         };
-        let Some(model) = ui
-            .swarm
-            .with_untracked(|swarm| swarm.as_ref().map(|swarm| swarm.model.clone()))
-        else {
+        let Some(model) = ui.model() else {
             return;
         };
         if !self.busy.get_untracked() || self.elsewhere.get_untracked().is_some() {
@@ -328,6 +329,14 @@ impl Chat {
         if let Some(answering) = self.answering.get_value() {
             self.resume(ui, answer, answering);
         }
+    }
+
+    /// The conversation is not shown here, but stays where another tab finds it.
+    fn put_aside(self) {
+        self.elsewhere.set(None);
+        self.busy.set(false);
+        self.messages.set(Vec::new());
+        self.forget_answer();
     }
 
     /// What another tab needs, if this one is closed.

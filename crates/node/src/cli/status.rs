@@ -207,7 +207,7 @@ fn connections(node: &Status) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Bytes, Connection, Model};
+    use crate::status::{Bytes, Connection, Model, Requests};
 
     #[test]
     fn a_node_is_described_for_people() {
@@ -235,6 +235,11 @@ mod tests {
                 dialled: 2,
                 waiting: 7,
             }),
+            requests: Requests {
+                jobs: 3,
+                jobs_served: 2,
+                ..Requests::default()
+            },
             connections: vec![Connection {
                 peer: "12D3KooWB".into(),
                 transport: "webrtc".into(),
@@ -251,7 +256,9 @@ mod tests {
             "serve 12D3KooWA (iap2p/0.1.0), running for 2 minutes",
             "11 fragments: somebody computes on 9, this node on 3",
             "5 other nodes take part (2 with an address of their own); of 4 heartbeats are heard, 7 requests wait there",
-            "4 fragments have fewer replicas than are wanted, this node is taking up 1",
+            "4 fragments have fewer replicas than are wanted (5 of what every token needs, 3 of experts), this node is \
+             taking up 1",
+            "finished 2 answers for others; 3 wait, are being finished or lie here",
             "runs layers 3 to 7 for others: 0 tokens or prompts went through",
             "webrtc, relayed",
             "12.3 ms",
