@@ -45,8 +45,11 @@ pub struct Heartbeat {
     pub place: Option<Place>,
     /// The layers that it runs for others, or will as soon as it has what it lacks of them.
     pub runs: Option<Range<u32>>,
-    /// Bytes of weights that it multiplies with in a second, as far as it has measured that, in units of 2²⁰.
+    /// Bytes of weights that it multiplies with in a second, as far as it has measured that, in units of 2²⁰: with one token
+    /// at a time, as answers are made.
     pub speed: u32,
+    /// The same with many tokens at a time, as questions are read, each of them counted.
+    pub speed_many: u32,
     /// Bytes that it has been seen to give others in a second, in units of 2¹⁰; 0 if that was not measured yet.
     pub sends: u32,
     /// Memory that it has to spare, in units of 2²⁰ bytes; 0 if it does not know.
@@ -109,6 +112,8 @@ struct Wire {
     sends: u32,
     #[prost(uint32, tag = "17")]
     memory: u32,
+    #[prost(uint32, tag = "18")]
+    speed_many: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -166,6 +171,7 @@ impl Heartbeat {
             speed: self.speed,
             sends: self.sends,
             memory: self.memory,
+            speed_many: self.speed_many,
         }
         .encode_to_vec()
     }
@@ -218,6 +224,7 @@ impl Heartbeat {
             speed: wire.speed,
             sends: wire.sends,
             memory: wire.memory,
+            speed_many: wire.speed_many,
         })
     }
 }
@@ -248,6 +255,7 @@ mod tests {
             }),
             runs: Some(3..40),
             speed: 10_000,
+            speed_many: 90_000,
             sends: 3_000,
             memory: 8_000,
         }
@@ -265,6 +273,7 @@ mod tests {
             place: None,
             runs: None,
             speed: 0,
+            speed_many: 0,
             sends: 0,
             memory: 0,
             ..some()

@@ -8,7 +8,7 @@
 mod shell;
 
 use bytes::Bytes;
-use protocol::{JobId, JobOrder, Message, SessionId};
+use protocol::{Heartbeat, JobId, JobOrder, Message, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -67,6 +67,8 @@ pub struct Inhabitant {
     pub failures: BTreeMap<RequestId, Failure>,
     /// What came of its tokens that went through others' layers: who ran them, and the answer or why there is none.
     pub stages: BTreeMap<RequestId, (PeerId, Result<Bytes, String>)>,
+    /// What it has said of itself last.
+    pub said: Option<Heartbeat>,
     /// Answers of others that it was told to finish, in this order.
     pub jobs: Vec<JobId>,
     /// What came of its orders about answers that others finish.
@@ -262,6 +264,7 @@ impl World {
             answers: BTreeMap::new(),
             failures: BTreeMap::new(),
             stages: BTreeMap::new(),
+            said: None,
             jobs: Vec::new(),
             job_answers: BTreeMap::new(),
             queued: BTreeMap::new(),

@@ -46,6 +46,11 @@ pub(crate) struct Beats {
     memory: u64,
 }
 
+/// In units of a power of two.
+fn rounded(bytes: u64, unit: u32) -> u32 {
+    u32::try_from(bytes >> unit).unwrap_or(u32::MAX)
+}
+
 /// What a node has for others, in the units of [`Heartbeat`]s; 0 what is not known.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Means {
@@ -133,7 +138,6 @@ impl Node {
 
     /// What this node has, in the units of heartbeats.
     pub(crate) fn own_means(&self) -> Means {
-        let rounded = |bytes: u64, unit: u32| u32::try_from(bytes >> unit).unwrap_or(u32::MAX);
         Means {
             speed: rounded(self.server.speed().unwrap_or(0), 20),
             sends: rounded(self.library.sends(), 10),
@@ -286,6 +290,7 @@ impl Node {
                 place: self.place(),
                 runs: self.runs_before_long(),
                 speed: me.speed,
+                speed_many: rounded(self.server.speed_many().unwrap_or(0), 20),
                 sends: me.sends,
                 memory: me.memory,
             };

@@ -158,6 +158,7 @@ mod tests {
             reach: Reach::default(),
             runs: None,
             speed: 0,
+            speed_many: 0,
             sends: 0,
             memory: 0,
             place: None,

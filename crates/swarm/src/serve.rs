@@ -45,8 +45,9 @@ pub(crate) struct Server {
     urgent_in_a_row: u32,
     running: BTreeMap<Ticket, Running>,
     queued_bytes: usize,
-    /// Bytes of fragments computed on in a second.
+    /// Bytes of fragments computed on in a second: with one token at a time, and with many, each of which counts.
     speed: Option<u64>,
+    speed_many: Option<u64>,
     /// What one computation takes.
     each: Option<Duration>,
 }
@@ -57,6 +58,8 @@ struct Running {
     origin: Origin,
     fragment: FragmentIndex,
     since: Duration,
+    /// Bytes of the request.
+    asked: usize,
 }
 
 impl Default for Server {
@@ -68,6 +71,7 @@ impl Default for Server {
             running: BTreeMap::new(),
             queued_bytes: 0,
             speed: None,
+            speed_many: None,
             each: None,
         }
     }
@@ -113,6 +117,11 @@ impl Server {
         self.speed
     }
 
+    /// The same with many tokens at a time, each of which counts.
+    pub(crate) fn speed_many(&self) -> Option<u64> {
+        self.speed_many
+    }
+
     /// What is to be done before the last job of somebody that waits, if that is worth saying.
     fn queue_of(&self, owner: &Option<PeerId>, priority: Priority, slots: usize) -> Option<Queue> {
         let before = match priority {
@@ -122,11 +131,16 @@ impl Server {
         Queue::of(before + self.running.len(), self.each, slots)
     }
 
-    fn note_speed(&mut self, bytes: u64, took: Duration) {
+    fn note_speed(&mut self, bytes: u64, tokens: u64, took: Duration) {
         self.each = Some(self.each.map_or(took, |mean| (mean * 7 + took) / 8));
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let speed = bytes.saturating_mul(1_000_000_000) / nanos;
-        self.speed = Some(self.speed.map_or(speed, |mean| (mean / 8) * 7 + speed / 8));
+        let done = bytes.saturating_mul(tokens);
+        let speed = done.saturating_mul(1_000_000_000) / nanos;
+        let mean = match tokens {
+            0 | 1 => &mut self.speed,
+            _ => &mut self.speed_many,
+        };
+        *mean = Some(mean.map_or(speed, |mean| (mean / 8) * 7 + speed / 8));
     }
 
     fn waiting_of(&self, owner: &Option<PeerId>) -> usize {
@@ -305,6 +319,7 @@ impl Node {
                 origin: job.origin,
                 fragment: job.fragment,
                 since: now,
+                asked: job.body.len(),
             };
             self.server.running.insert(ticket, running);
             self.actions.push_back(Action::Compute {
@@ -325,13 +340,15 @@ impl Node {
             origin,
             fragment,
             since,
+            asked,
         }) = self.server.running.remove(&ticket)
         else {
             return;
         };
         if let (Ok(_), Some(info)) = (&result, self.catalogue.get(fragment)) {
-            self.server
-                .note_speed(info.bytes, now.saturating_sub(since));
+            let (bytes, took) = (info.bytes, now.saturating_sub(since));
+            let tokens = self.stages.tokens_of(fragment, asked);
+            self.server.note_speed(bytes, tokens, took);
         }
         if result == Err(ComputeError::NotHeld) {
             // Everybody should know, or they go on asking.

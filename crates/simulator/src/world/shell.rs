@@ -185,7 +185,10 @@ impl World {
                     self.unlink(who, &peer);
                 }
                 Action::Disconnect { peer } => self.unlink(who, &peer),
-                Action::Publish { heartbeat } => self.publish(who, &heartbeat),
+                Action::Publish { heartbeat } => {
+                    self.publish(who, &heartbeat);
+                    self.get(who).said = Some(heartbeat);
+                }
                 Action::TakeUp { fragment } => {
                     let download = self.fetch(who, fragment.0);
                     self.get(who).taking.insert(download, fragment);

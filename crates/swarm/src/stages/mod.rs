@@ -17,8 +17,8 @@ mod offer;
 mod route;
 mod serve;
 
-use crate::Ticket;
 use crate::routing::Layer;
+use crate::{FragmentIndex, Ticket};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub struct Shape {
 #[derive(Debug, Default)]
 pub(crate) struct Stages {
     shape: Shape,
+    /// How long a request about one token is, for each fragment.
+    of_one_token: BTreeMap<FragmentIndex, u32>,
     /// The shell could run layers, and can: what is small of them is here. It was asked to see to that.
     candidate: bool,
     able: bool,
@@ -60,6 +62,12 @@ pub(crate) struct Stages {
 }
 
 impl Stages {
+    /// About how many tokens a request of this length asks for.
+    pub(crate) fn tokens_of(&self, fragment: FragmentIndex, length: usize) -> u64 {
+        let one = self.of_one_token.get(&fragment).copied().unwrap_or(0);
+        (length as u64).checked_div(one.into()).unwrap_or(1)
+    }
+
     /// Somebody runs layers who did not before.
     pub(crate) fn note_runner(&mut self) {
         self.paced.news = true;

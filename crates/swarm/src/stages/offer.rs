@@ -25,6 +25,12 @@ impl Shape {
 impl Node {
     /// Says what a token asks of the model; after [`Node::set_catalogue`].
     pub fn set_shape(&mut self, shape: Shape, now: Duration) {
+        let steps = shape.layers.iter().flat_map(|layer| &layer.steps);
+        let parts = steps.flat_map(|step| {
+            let some = step.some.iter().flat_map(|choice| &choice.groups);
+            step.always.iter().chain(some.flatten())
+        });
+        self.stages.of_one_token = parts.map(|part| (part.fragment, part.request)).collect();
         self.stages.shape = shape;
         self.prepare(now);
     }

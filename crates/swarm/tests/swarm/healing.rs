@@ -166,6 +166,7 @@ fn what_a_stranger_says_of_another_model_or_for_somebody_banned_is_not_noted() {
         reach: Reach::Dialled,
         runs: None,
         speed: 0,
+        speed_many: 0,
         sends: 0,
         memory: 0,
         place: Some(Place {

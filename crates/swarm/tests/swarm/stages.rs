@@ -415,6 +415,32 @@ fn who_cannot_be_dialled_is_not_elected_nor_who_has_no_room() {
 }
 
 #[test]
+fn a_node_tells_how_quick_it_is_with_one_token_and_with_many() {
+    let mut world = World::new(5, 4 << 20);
+    let asks = world.join("asks", &[]);
+    let worker = world.join("worker", &[1]);
+    let now = world.now;
+    world.get(&worker).node.set_shape(shape(1), now);
+    let mut compute = |pace, length| {
+        world.get(&worker).pace = pace;
+        for _ in 0..40 {
+            let answer = world.ask_and_wait(&asks, 1, vec![7; length]);
+            assert!(answer.is_ok(), "{answer:?}");
+        }
+        world.run(40 * S);
+        let said = world.get(&worker).said.clone();
+        said.map(|it| (it.speed, it.speed_many))
+    };
+    // 4 MiB in 10 ms; then ten tokens at a time in twice that.
+    let (one, none) = compute(10 * MS, 50).unwrap_or_default();
+    assert!((396..=400).contains(&one), "{one} MiB/s");
+    assert_eq!(none, 0);
+    let (still, many) = compute(20 * MS, 500).unwrap_or_default();
+    assert_eq!(still, one);
+    assert!((1980..=2000).contains(&many), "{many} MiB/s");
+}
+
+#[test]
 fn who_has_too_little_memory_is_not_elected() {
     let (mut world, names) = electorate(4, &[12, 12, 12]);
     for (name, mebibytes) in names.iter().zip([100, 0, 16_000]) {
