@@ -59,22 +59,18 @@ enum Needs {
     Nothing,
     /// Its nodes are in its own process and in pages of Chromium.
     Pages,
-    /// The program.
-    Nodes,
-    /// The program, Chromium and the page.
-    Tabs,
+    /// The program, the page, which entries serve, and Chromium.
+    Program,
 }
 
 /// An experiment with the network, which is part of the end-to-end tests' crate.
 fn network(name: &str, needs: &Needs, passed: &Passed) -> Result<()> {
     let shell = match needs {
-        Needs::Tabs | Needs::Pages => setup::prepare(setup::Purpose::Test)?,
-        Needs::Nothing | Needs::Nodes => Shell::with_tools(setup::tool_folders()?)?,
+        Needs::Program | Needs::Pages => setup::prepare(setup::Purpose::Test)?,
+        Needs::Nothing => Shell::with_tools(setup::tool_folders()?)?,
     };
-    if matches!(needs, Needs::Tabs) {
+    if matches!(needs, Needs::Program) {
         web::build(&shell)?;
-    }
-    if matches!(needs, Needs::Tabs | Needs::Nodes) {
         shell::run(&mut shell.cargo(&["build", "--release", "-p", "node"]))?;
     }
     let mut arguments = vec!["run", "--release", "-p", "e2e", "--bin", "lab", "--", name];
@@ -99,16 +95,15 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
     match experiment {
         Experiment::Bigfile(options) => bigfile::run(options),
         Experiment::Fullsize(options) => fullsize::run(options),
-        Experiment::Connect(passed) => network("connect", &Needs::Tabs, passed),
+        Experiment::Connect(passed) => network("connect", &Needs::Program, passed),
         Experiment::Overhead(passed) => network("overhead", &Needs::Pages, passed),
         Experiment::Dht(passed) => network("dht", &Needs::Nothing, passed),
-        Experiment::Hostile(passed) => network("hostile", &Needs::Nodes, passed),
-        Experiment::Executor(passed) => network("executor", &Needs::Nodes, passed),
-        Experiment::Wan(passed) => network("wan", &Needs::Nodes, passed),
-        Experiment::Failover(passed) => network("failover", &Needs::Tabs, passed),
-        // Its entry has the page.
-        Experiment::Partition(passed) => network("partition", &Needs::Tabs, passed),
-        Experiment::Soak(passed) => network("soak", &Needs::Tabs, passed),
+        Experiment::Hostile(passed) => network("hostile", &Needs::Program, passed),
+        Experiment::Executor(passed) => network("executor", &Needs::Program, passed),
+        Experiment::Wan(passed) => network("wan", &Needs::Program, passed),
+        Experiment::Failover(passed) => network("failover", &Needs::Program, passed),
+        Experiment::Partition(passed) => network("partition", &Needs::Program, passed),
+        Experiment::Soak(passed) => network("soak", &Needs::Program, passed),
         Experiment::Survival(passed) => simulated("survival", passed),
         Experiment::Repair(passed) => simulated("repair", passed),
         Experiment::Churn(passed) => simulated("churn", passed),
