@@ -197,7 +197,12 @@ impl State {
                 EndReason::Length
             }
             Some(End::Finished(FinishReason::Cancelled)) => EndReason::Stopped,
-            Some(End::Failed(why)) => EndReason::Failed(Problem::Other(why)),
+            Some(End::Failed(why)) => {
+                // What went wrong there need not go wrong here.
+                web_sys::console::warn_1(&format!("not finished elsewhere: {why}").into());
+                self.drop_elsewhere();
+                return self.tell(&FromEngine::NotElsewhere { answer });
+            }
         };
         self.drop_elsewhere();
         let ending = Ending {

@@ -216,6 +216,11 @@ impl Chat {
             return ui.tell(&ToEngine::Stop);
         }
         // Nobody makes it at present.
+        self.end_as_it_is(self.next.get_value() - 1);
+    }
+
+    /// Nothing is added to what was said of an answer.
+    fn end_as_it_is(self, answer: u32) {
         let tokens = self
             .answering
             .with_value(|it| it.as_ref().map_or(0, |it| it.tokens.len() as u32));
@@ -225,7 +230,7 @@ impl Chat {
             before: tokens,
             ..Ending::failed(Problem::NotReady)
         };
-        self.end(self.next.get_value() - 1, ending);
+        self.end(answer, ending);
     }
 
     /// What of the answer on its way a reload leaves.
@@ -314,17 +319,7 @@ impl Chat {
         self.save_answer();
         if finished {
             // Another tab has had it.
-            let tokens = self
-                .answering
-                .with_value(|it| it.as_ref().map_or(0, |it| it.tokens.len() as u32));
-            let ending = Ending {
-                reason: EndReason::Stopped,
-                tokens,
-                before: tokens,
-                elsewhere: true,
-                ..Ending::failed(Problem::NotReady)
-            };
-            return self.end(answer, ending);
+            return self.end_as_it_is(answer);
         }
         if let Some(answering) = self.answering.get_value() {
             self.resume(ui, answer, answering);
