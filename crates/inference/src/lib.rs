@@ -12,6 +12,7 @@
 //! - [`stage`]: layers that somebody else runs.
 //! - [`job`]: answers that somebody finishes for somebody else.
 //! - [`thinking`]: a model's thoughts told apart from its answer.
+//! - [`stop`]: texts at which an answer ends.
 //! - [`traffic`]: what a token costs a network, by a model's header alone.
 //! - [`local`]: answers from fragments in this process.
 //!
@@ -63,6 +64,7 @@ mod rope;
 pub mod sampling;
 pub mod session;
 pub mod stage;
+pub mod stop;
 pub mod template;
 pub mod thinking;
 pub mod tokenizer;

@@ -170,6 +170,41 @@ impl Sampling {
     }
 }
 
+/// How likely tokens are by the logits alone, whatever the sampling makes of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Likelihood {
+    /// Of the token asked about, as the natural logarithm of its probability.
+    pub chosen: f32,
+    /// The likeliest tokens with the same, the likeliest first.
+    pub likeliest: Vec<(Token, f32)>,
+}
+
+impl Likelihood {
+    /// How likely a token was, and which `count` were likeliest. `None` if there is no logit of it.
+    pub fn of(token: Token, logits: &[f32], count: usize) -> Option<Self> {
+        let chosen = *logits.get(token as usize)?;
+        let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        // In one order and in the project's own functions, as all sums are.
+        let sum: f32 = logits.iter().map(|logit| math::exp(logit - best)).sum();
+        let log_sum = best + math::ln(sum);
+        let mut candidates: Vec<Candidate> = (0..)
+            .zip(logits)
+            .map(|(token, &logit)| Candidate { token, logit })
+            .collect();
+        let count = count.min(candidates.len());
+        if count < candidates.len() {
+            candidates.select_nth_unstable_by(count, best_first);
+            candidates.truncate(count);
+        }
+        candidates.sort_unstable_by(best_first);
+        let likeliest = candidates.iter().map(|it| (it.token, it.logit - log_sum));
+        Some(Self {
+            chosen: chosen - log_sum,
+            likeliest: likeliest.collect(),
+        })
+    }
+}
+
 fn best_first(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
     b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token))
 }
@@ -277,6 +312,20 @@ mod tests {
         assert_eq!(sampling.choose(&[1.0, 0.9], &[0, 5, 0]), Some(1));
         assert_eq!(sampling.choose(&[1.0, 0.9], &[0, 5, 5]), Some(0));
         assert_eq!(sampling.choose(&[-1.0, -1.9], &[0, 5, 0]), Some(1));
+    }
+
+    #[test]
+    fn how_likely_a_token_was_is_told() {
+        let logits = [0.1, 0.2, 0.3, 0.4].map(|p: f32| math::ln(p) + 3.0);
+        let told = Likelihood::of(1, &logits, 2).unwrap();
+        let near = |a: f32, p: f32| (a - math::ln(p)).abs() < 1e-5;
+        assert!(near(told.chosen, 0.2), "{told:?}");
+        let tokens: Vec<_> = told.likeliest.iter().map(|it| it.0).collect();
+        assert_eq!(tokens, [3, 2]);
+        assert!(near(told.likeliest[0].1, 0.4) && near(told.likeliest[1].1, 0.3));
+        assert_eq!(Likelihood::of(0, &logits, 9).unwrap().likeliest.len(), 4);
+        assert_eq!(Likelihood::of(0, &logits, 0).unwrap().likeliest, []);
+        assert_eq!(Likelihood::of(4, &logits, 1), None);
     }
 
     #[test]

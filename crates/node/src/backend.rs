@@ -2,10 +2,11 @@
 
 mod asking;
 
-use crate::engine::{Command, Engine, content};
+use crate::engine::{Asker, Command, Engine, content};
 use crate::source::Source;
 use anyhow::{Context, Result};
 use asking::Asking;
+pub(crate) use asking::Unanswered;
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId, Manifest};
 use inference::hyperparameters::YarnLogMultiplier;
@@ -28,14 +29,19 @@ pub(crate) struct Backend {
     priority: Priority,
 }
 
+/// Fragments in this process.
+type Held = HashMap<FragmentId, Arc<Fragment<Bytes>>>;
+
 enum Answers {
-    Here(HashMap<FragmentId, Arc<Fragment<Bytes>>>),
-    Swarm(Swarm),
+    Here(Arc<Held>),
+    Swarm(Box<Swarm>),
 }
 
 /// The network, and the way that tokens take there.
 struct Swarm {
     engine: Engine,
+    /// Among those who ask through the same engine.
+    asker: Asker,
     /// What those who run layers call this backend's session.
     session: SessionId,
     /// Whether others may run layers.
@@ -47,6 +53,18 @@ struct Swarm {
 }
 
 impl Swarm {
+    fn new(engine: Engine, stages: bool) -> Self {
+        Self {
+            asker: engine.asker(),
+            engine,
+            session: SessionId(rand::random()),
+            stages,
+            way: RefCell::new(None),
+            queue: Cell::new(None),
+            told: None,
+        }
+    }
+
     /// Others are before what was asked.
     fn note_queue(&self, queue: Queue) {
         let longest = self.queue.get().filter(|it| it.wait >= queue.wait);
@@ -70,7 +88,7 @@ impl Backend {
             .filter(|(index, _)| model.small_fragments().contains(index));
         let small = model.small_tensors(small.map(|(_, fragment)| &**fragment))?;
         let ids = model.manifest().fragment_ids();
-        let by_id = source
+        let by_id: Held = source
             .fragments
             .into_iter()
             .map(|(index, fragment)| (ids[index as usize], fragment))
@@ -78,7 +96,7 @@ impl Backend {
         Ok(Self {
             model: model.into(),
             small: small.into(),
-            answers: Answers::Here(by_id),
+            answers: Answers::Here(Arc::new(by_id)),
             priority: Priority::default(),
         })
     }
@@ -88,15 +106,31 @@ impl Backend {
         Self {
             model,
             small: small.into(),
-            answers: Answers::Swarm(Swarm {
-                engine,
-                session: SessionId(rand::random()),
-                stages: true,
-                way: RefCell::new(None),
-                queue: Cell::new(None),
-                told: None,
-            }),
+            answers: Answers::Swarm(Swarm::new(engine, true).into()),
             priority: Priority::default(),
+        }
+    }
+
+    /// The same for a second session, which may ask while the first does.
+    pub(crate) fn another(&self) -> Self {
+        Self {
+            model: self.model.clone(),
+            small: self.small.clone(),
+            answers: match &self.answers {
+                Answers::Here(fragments) => Answers::Here(fragments.clone()),
+                Answers::Swarm(swarm) => {
+                    Answers::Swarm(Swarm::new(swarm.engine.clone(), swarm.stages).into())
+                }
+            },
+            priority: self.priority,
+        }
+    }
+
+    /// The node in the network through which it asks, if it does.
+    pub(crate) fn engine(&self) -> Option<&Engine> {
+        match &self.answers {
+            Answers::Here(_) => None,
+            Answers::Swarm(swarm) => Some(&swarm.engine),
         }
     }
 
@@ -172,7 +206,9 @@ impl Backend {
             Answers::Swarm(swarm) => {
                 let asking = Asking::new(swarm, self.priority, session, tally);
                 let result = asking.run(stop, &mut on_event);
-                swarm.engine.command_blocking(Command::CancelAll)?;
+                swarm
+                    .engine
+                    .command_blocking(Command::CancelAll(swarm.asker))?;
                 result
             }
         };
@@ -192,7 +228,7 @@ fn tell(session: &mut Session, on_event: &mut dyn FnMut(Event) -> Result<()>) ->
 }
 
 fn run_here(
-    fragments: &HashMap<FragmentId, Arc<Fragment<Bytes>>>,
+    fragments: &Held,
     session: &mut Session,
     tally: &mut Tally,
     stop: &AtomicBool,

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod api;
 mod ask;
 mod bootstrap;
 mod chat;
@@ -17,6 +18,8 @@ mod tokenize;
 mod turn;
 mod verify;
 mod web;
+
+pub(crate) use ask::today;
 
 use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
@@ -56,6 +59,9 @@ Examples:
     iap2p serve --dir fragments/ --bootstrap /ip4/127.0.0.1/tcp/4001
     iap2p chat --peer /ip4/127.0.0.1/tcp/4001
 
+  For programs that speak OpenAI's HTTP API:
+    iap2p api --peer /ip4/127.0.0.1/tcp/4001
+
   Without any network:
     iap2p generate --model MODEL.gguf --prompt \"Once upon a time\" --max-tokens 50";
 
@@ -68,6 +74,7 @@ enum Command {
     Serve(serve::Options),
     Bootstrap(Box<bootstrap::Options>),
     Chat(chat::Options),
+    Api(Box<api::Options>),
     Generate(generate::Options),
     Tokenize(tokenize::Options),
     Logits(logits::Options),
@@ -93,6 +100,7 @@ impl Cli {
             Command::Serve(options) => options.run(),
             Command::Bootstrap(options) => options.run(),
             Command::Chat(options) => options.run(),
+            Command::Api(options) => options.run(),
             Command::Generate(options) => options.run(),
             Command::Tokenize(options) => options.run(),
             Command::Logits(options) => options.run(),

@@ -10,7 +10,7 @@ use crate::backend::catalogue;
 use crate::partial;
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId, Manifest};
-use inference::stage::Limits;
+use inference::stage::{CallId, Limits};
 use inference::{Model, SmallTensors};
 use network::{Handle, Multiaddr};
 use protocol::{JobId, SessionId};
@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, SystemTime};
 use swarm::stages::{Pace, Plan, Shape};
@@ -63,6 +63,42 @@ pub(crate) enum Outcome {
     Refused(SubmitError),
 }
 
+/// Who asks, of several in this process: their requests are told apart by it.
+///
+/// A number in the upper bits of the requests' names, below those that mark others' requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asker(u64);
+
+impl Asker {
+    const SHIFT: u32 = 40;
+    /// The bits of the name itself, of which a session never uses all.
+    const OWN: u64 = (1 << Self::SHIFT) - 1;
+    /// Marks requests for whoever runs layers, beside those about fragments.
+    const STAGE: u64 = 1 << 62;
+    /// After so many their numbers are used again.
+    const ASKERS: u64 = 1 << 20;
+
+    /// A session's request about a fragment.
+    pub(crate) fn request(self, id: inference::RequestId) -> RequestId {
+        RequestId(self.0 << Self::SHIFT | id.0 & Self::OWN)
+    }
+
+    /// A session's request for whoever runs layers.
+    pub(crate) fn call(self, CallId(id): CallId) -> RequestId {
+        RequestId(self.request(inference::RequestId(id)).0 | Self::STAGE)
+    }
+
+    /// What the session calls it; [`call`](Self::call) and [`request`](Self::request) are told apart by what comes of
+    /// them.
+    pub(crate) fn own(RequestId(id): RequestId) -> u64 {
+        id & Self::OWN
+    }
+
+    fn asked(self, RequestId(id): RequestId) -> bool {
+        id >> Self::SHIFT & (Self::ASKERS - 1) == self.0
+    }
+}
+
 pub(crate) enum Command {
     Submit {
         request: RequestId,
@@ -84,7 +120,8 @@ pub(crate) enum Command {
     },
     /// What a peer said of them makes no sense.
     RejectStage(PeerId),
-    CancelAll,
+    /// Whoever asked waits for nothing any more.
+    CancelAll(Asker),
     /// Which way own tokens should take, if they go this way at present; without layers that others run, if that is
     /// wanted.
     Route {
@@ -197,6 +234,7 @@ pub(crate) enum Notice {
 pub(crate) struct Engine {
     commands: mpsc::Sender<Command>,
     network: Handle,
+    askers: Arc<AtomicU64>,
 }
 
 /// The node is shutting down.
@@ -221,9 +259,15 @@ impl Engine {
             Self {
                 commands,
                 network: handle,
+                askers: Arc::default(),
             },
             notices_end,
         ))
+    }
+
+    /// Somebody else who asks.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker(self.askers.fetch_add(1, Ordering::Relaxed) % Asker::ASKERS)
     }
 
     pub(crate) fn network(&self) -> &Handle {
@@ -334,4 +378,28 @@ pub(crate) fn swarm_peer(peer: &network::PeerId) -> PeerId {
 /// A peer's name for people.
 pub(crate) fn peer_name(peer: &PeerId) -> String {
     network_peer(peer).map_or_else(|| format!("{peer:?}"), |peer| peer.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_several_who_ask_are_told_apart() {
+        let (one, other) = (Asker(1), Asker(Asker::ASKERS - 1));
+        let id = inference::RequestId(7);
+        let all = [
+            one.request(id),
+            one.call(CallId(7)),
+            other.request(id),
+            other.call(CallId(7)),
+        ];
+        let distinct: BTreeSet<_> = all.iter().map(|it| it.0).collect();
+        assert_eq!(distinct.len(), 4);
+        assert!(all.iter().all(|it| Asker::own(*it) == 7));
+        assert_eq!(all.map(|it| one.asked(it)), [true, true, false, false]);
+        assert_eq!(all.map(|it| other.asked(it)), [false, false, true, true]);
+        // The highest bit marks what others ask for.
+        assert!(all.iter().all(|it| it.0 >> 63 == 0));
+    }
 }

@@ -17,6 +17,8 @@ pub(crate) enum Told<'a> {
     ListenFailed { address: &'a str, reason: &'a str },
     /// The page and `/bootstrap.json` are served here.
     Http { url: &'a str },
+    /// Programs that speak OpenAI's HTTP API are answered here.
+    Api { url: &'a str },
     /// Whoever has this link can join.
     Invitation { link: &'a str },
     /// There is a valid certificate for this domain.
@@ -77,6 +79,7 @@ impl Teller {
                 format!("cannot listen on {address}: {reason}")
             }
             (false, Told::Http { url }) => format!("page at {url}"),
+            (false, Told::Api { url }) => format!("OpenAI's API at {url}"),
             (false, Told::Invitation { link }) => format!("invitation: {link}"),
             (false, Told::Certificate { domain }) => format!("certified as {domain}"),
             (

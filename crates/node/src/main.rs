@@ -4,6 +4,7 @@
 //! Everything that decides lives in other crates. This one gives them what they must not have themselves: files,
 //! sockets, threads, a clock and a terminal.
 
+mod api;
 mod backend;
 mod cli;
 mod client;

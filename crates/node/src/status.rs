@@ -1,18 +1,20 @@
 //! What a node says about itself, to `iap2p status` and to Prometheus.
 
 mod file;
-mod metrics;
+pub(crate) mod metrics;
 mod server;
 
 pub(crate) use file::{StatusFile, running};
-pub(crate) use server::serve;
+pub(crate) use server::{is_address, serve};
 
+use crate::api;
 use crate::engine::{Engine, Stopped, network_peer};
 use fragments::{FragmentId, ModelId};
 use network::{PeerId, Transport};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A node, as it is now. What a program of another version does not say is as if it were not there.
@@ -30,6 +32,8 @@ pub(crate) struct Status {
     pub(crate) listening: Vec<String>,
     pub(crate) model: Option<Model>,
     pub(crate) requests: Requests,
+    /// What its HTTP API has done, if it has one.
+    pub(crate) api: api::Totals,
     pub(crate) content: Bytes,
     /// Bytes of fragments that came from web servers.
     pub(crate) web_received: u64,
@@ -171,6 +175,7 @@ pub(crate) struct Reporter {
     peer: String,
     started: Instant,
     turn: Option<turn::Server>,
+    api: Arc<api::Counting>,
 }
 
 impl Reporter {
@@ -182,7 +187,13 @@ impl Reporter {
             peer,
             started: Instant::now(),
             turn,
+            api: Arc::default(),
         }
+    }
+
+    /// Where the node's HTTP API counts.
+    pub(crate) fn api(&self) -> Arc<api::Counting> {
+        self.api.clone()
     }
 
     pub(crate) async fn report(&self) -> Result<Status, Stopped> {
@@ -264,6 +275,7 @@ impl Reporter {
                 jobs: stats.jobs,
                 jobs_served: totals.jobs_served,
             },
+            api: self.api.told(),
             web_received: totals.web_received,
             turn: self.turn.as_ref().map(turn::Server::traffic),
             content: Bytes {

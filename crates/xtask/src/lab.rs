@@ -1,6 +1,7 @@
 //! Longer experiments, whose figures stand in the documentation beside the command that makes them.
 
 mod bigfile;
+pub(crate) mod clients;
 mod fullsize;
 mod peak;
 pub(crate) mod probe;
@@ -16,6 +17,8 @@ pub(crate) enum Experiment {
     Bigfile(bigfile::Options),
     /// Cut and join a model of the real size, and compare with copying and hashing it.
     Fullsize(fullsize::Options),
+    /// OpenAI's own clients for Python and JavaScript, unchanged, list models, chat, stream, stop and err against a node.
+    Clients,
     /// Native nodes and tabs connect, whatever routers they are behind, as directly as these let them.
     Connect(Passed),
     /// What the network adds to a round trip and to the time a fragment takes, beside what is plain.
@@ -95,6 +98,7 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
     match experiment {
         Experiment::Bigfile(options) => bigfile::run(options),
         Experiment::Fullsize(options) => fullsize::run(options),
+        Experiment::Clients => clients::run(),
         Experiment::Connect(passed) => network("connect", &Needs::Program, passed),
         Experiment::Overhead(passed) => network("overhead", &Needs::Pages, passed),
         Experiment::Dht(passed) => network("dht", &Needs::Nothing, passed),

@@ -4,6 +4,7 @@
 
 pub(crate) mod arm;
 mod debian;
+pub(crate) mod npm;
 mod tools;
 
 use std::path::Path;
@@ -48,9 +49,9 @@ pub(crate) fn tool_folders() -> Result<Vec<std::path::PathBuf>> {
         .collect())
 }
 
-/// The Python that has Wasmtime.
-pub(crate) fn wasmtime_python() -> Result<std::path::PathBuf> {
-    let folder = tools::folder_of("wasmtime", &paths::tools()?);
+/// The Python that has a package of PyPI.
+pub(crate) fn python_with(package: &str) -> Result<std::path::PathBuf> {
+    let folder = tools::folder_of(package, &paths::tools()?);
     Ok(folder.context("no such tool")?.join("bin/python"))
 }
 

@@ -91,6 +91,7 @@ fn all<'a>(shell: &'a Shell, web: &'a [String], options: &'a Options) -> Vec<Ste
         Step::new("lints, native", || native_lints(shell, web)),
         Step::new("lints, browser", || web_lints(shell, web)),
         Step::new("tests, native", || native_tests(shell)),
+        Step::new("clients of the HTTP API", || clients(shell)),
         Step::new("bits in Chromium", || bits::in_chromium(shell)),
         Step::new("bits in Chromium, relaxed SIMD", || {
             bits::in_chromium_relaxed(shell)
@@ -168,6 +169,17 @@ fn native_tests(shell: &Shell) -> Result<Tally> {
     Ok(tally)
 }
 
+/// The program that [`native_tests`] has built, or the same: as something that `local`, which runs it, needs.
+fn build_program(shell: &Shell) -> Result<()> {
+    let mut node = shell.cargo(&["test", "--no-run", "--test", "local"]);
+    shell::run(node.args(NATIVE))
+}
+
+fn clients(shell: &Shell) -> Result<Tally> {
+    build_program(shell)?;
+    lab::clients::check(shell, &paths::target().join("debug/iap2p"))
+}
+
 fn with_driver(tests: &mut Command) {
     if let Some(driver) = paths::on_path("chromedriver") {
         tests.env("CHROMEDRIVER", driver);
@@ -196,11 +208,8 @@ fn network_in_chromium(shell: &Shell) -> Result<Tally> {
     run_tests(&mut tests)
 }
 
-/// The tests use the node that the native tests have built, or build it like them: as something that `local`, which runs
-/// the program, too, needs.
 fn end_to_end(shell: &Shell, options: &Options) -> Result<Tally> {
-    let mut node = shell.cargo(&["test", "--no-run", "--test", "local"]);
-    shell::run(node.args(NATIVE))?;
+    build_program(shell)?;
     let mut tests = shell.cargo(&["test", "--test", "e2e"]);
     tests.args(NATIVE);
     tests.env("IAP2P_JS_LIBP2P", js_libp2p::page(shell)?);

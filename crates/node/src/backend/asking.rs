@@ -1,8 +1,8 @@
 //! A session's requests go to the swarm, what comes back goes to the session.
 
 use super::{Swarm, Tally, tell};
-use crate::engine::{Command, Outcome, peer_name};
-use anyhow::{Context, Result, anyhow, bail};
+use crate::engine::{Asker, Command, Outcome, peer_name};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use fragments::Manifest;
 use inference::executor::Missing;
@@ -22,8 +22,6 @@ const OUTCOMES: usize = 8192;
 const NOTICE_STOP: Duration = Duration::from_millis(100);
 /// How soon it is looked again for a way, if there was none.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// Marks requests for whoever runs layers, beside those about fragments.
-const STAGE: u64 = 1 << 62;
 
 /// An answer under way.
 pub(super) struct Asking<'a> {
@@ -154,6 +152,7 @@ impl<'a> Asking<'a> {
     }
 
     fn submit(&mut self) -> Result<()> {
+        let asker = self.swarm.asker;
         while let Some((id, request)) = self.session.poll_request() {
             let index = self
                 .session
@@ -163,16 +162,16 @@ impl<'a> Asking<'a> {
             let index = index
                 .with_context(|| format!("fragment {} is not of this model", request.fragment))?;
             self.swarm.engine.command_blocking(Command::Submit {
-                request: swarm::RequestId(id.0),
+                request: asker.request(id),
                 fragment: FragmentIndex(index),
                 body: compute::encode_request(&request).into(),
                 priority: self.priority,
                 reply: self.reply.clone(),
             })?;
         }
-        while let Some((CallId(id), Runner(peer), request)) = self.session.poll_stage() {
+        while let Some((id, Runner(peer), request)) = self.session.poll_stage() {
             self.swarm.engine.command_blocking(Command::SubmitStage {
-                request: swarm::RequestId(id | STAGE),
+                request: asker.call(id),
                 peer: PeerId::new(&peer),
                 session: self.swarm.session,
                 layers: request.layers.clone(),
@@ -206,7 +205,10 @@ impl<'a> Asking<'a> {
 
     fn answered(&mut self, request: swarm::RequestId, by: &Worker, body: &Bytes) -> Result<()> {
         let answer = compute::decode_response(body);
-        let taken = answer.map(|it| self.session.handle_response(RequestId(request.0), it));
+        let taken = answer.map(|it| {
+            self.session
+                .handle_response(RequestId(Asker::own(request)), it)
+        });
         let good = match taken {
             Ok(Ok(())) => true,
             Ok(Err(error)) if !is_refused(&error) => return Err(error.into()),
@@ -227,7 +229,7 @@ impl<'a> Asking<'a> {
 
     /// Tokens came through layers that somebody else runs.
     fn through(&mut self, request: swarm::RequestId, peer: &PeerId, body: &Bytes) -> Result<()> {
-        let call = CallId(request.0 & !STAGE);
+        let call = CallId(Asker::own(request));
         let answer = stage::decode_response(body);
         match answer.map(|it| self.session.handle_stage(call, it)) {
             Ok(Ok(())) => {
@@ -247,12 +249,12 @@ impl<'a> Asking<'a> {
     fn failed(&mut self, request: swarm::RequestId, failure: &Failure) -> Result<()> {
         let explained = explain(failure, self.session.model().manifest());
         if !failure.is_for_want_of_workers() {
-            return Err(explained);
+            return Err(explained.into());
         }
-        match self.session.do_without(RequestId(request.0))? {
+        match self.session.do_without(RequestId(Asker::own(request)))? {
             Missing::LeftOut => Ok(()),
-            Missing::Needed => Err(explained),
-            Missing::TooMany { left_out, of } => Err(explained.context(format!(
+            Missing::Needed => Err(explained.into()),
+            Missing::TooMany { left_out, of } => Err(anyhow::Error::from(explained).context(format!(
                 "too many experts are missing: of {of} times that the model's experts are to work on what comes next, \
                  {left_out} are impossible"
             ))),
@@ -260,8 +262,13 @@ impl<'a> Asking<'a> {
     }
 }
 
+/// Nobody is left who answers a request that cannot be done without.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unanswered(String);
+
 /// A failure with the fragment's file name and what can be done.
-fn explain(failure: &Failure, manifest: &Manifest) -> anyhow::Error {
+fn explain(failure: &Failure, manifest: &Manifest) -> Unanswered {
     let (Failure::NobodyHolds { fragment, .. }
     | Failure::NobodyAnswers { fragment, .. }
     | Failure::Malformed { fragment, .. }) = failure;
@@ -269,8 +276,8 @@ fn explain(failure: &Failure, manifest: &Manifest) -> anyhow::Error {
         .fragment_id(fragment.0)
         .map(|id| id.to_string())
         .unwrap_or_default();
-    anyhow!(
+    Unanswered(format!(
         "{failure}\nIt is {name}. Start a node that holds it: `iap2p serve --hold {} …`",
         fragment.0
-    )
+    ))
 }

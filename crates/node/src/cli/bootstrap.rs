@@ -1,3 +1,4 @@
+use super::api::{ApiOptions, answer_programs};
 use super::node::NodeOptions;
 use super::serve::hold_source;
 use super::turn::TurnOptions;
@@ -64,6 +65,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     turn: TurnOptions,
     #[command(flatten)]
+    api: ApiOptions,
+    #[command(flatten)]
     node: NodeOptions,
 }
 
@@ -87,6 +90,11 @@ impl Options {
             Some(path) => Some(Source::open(path, self.fragment_size, &Wanted::Present)?),
             None => None,
         };
+        let door = self.api.open(None)?;
+        ensure!(
+            door.is_none() || source.is_some(),
+            "--api needs --model: without one there is nothing to answer with"
+        );
         let computes: BTreeSet<u32> = match (&source, self.serve, &self.hold) {
             (Some(_), true, Some(list)) => source::parse_list(list).context("--hold")?,
             (Some(source), true, None) => source.fragments.keys().copied().collect(),
@@ -138,6 +146,11 @@ impl Options {
                 Role::Bootstrap
             });
         })?;
+        let programs = source.as_ref().map(|source| {
+            let model = (source.manifest.clone(), source.fragments.clone());
+            let (engine, reporter) = (running.engine.clone(), running.reporter.clone());
+            answer_programs(door, engine, reporter, teller, model)
+        });
         if let Some(source) = source {
             hold_source(&running, source, computes).await?;
         }
@@ -157,6 +170,7 @@ impl Options {
         tokio::select! {
             result = server.run(site) => result,
             result = running.until_stopped() => result,
+            Some(result) = async { Some(programs?.await) } => result,
         }
     }
 }

@@ -119,6 +119,8 @@ fn replicas(text: &str) -> Result<Replicas, String> {
 pub(crate) struct Running {
     pub(crate) engine: Engine,
     pub(crate) teller: Teller,
+    /// Who says how the node is.
+    pub(crate) reporter: Reporter,
     notices: Receiver<Notice>,
     peers: Peers,
     /// The addresses it has without listening there itself.
@@ -193,10 +195,12 @@ impl NodeOptions {
         teller.tell(&Told::Identity {
             peer: &peer.to_string(),
         })?;
-        let status = self.tell_status(&engine, &key, turn)?;
+        let reporter = Reporter::new(engine.clone(), key.kind, turn);
+        let status = self.tell_status(reporter.clone(), &key)?;
         Ok(Running {
             engine,
             teller,
+            reporter,
             notices,
             peers,
             external,
@@ -208,12 +212,7 @@ impl NodeOptions {
 
 impl NodeOptions {
     /// Has the node tell its status to whoever asks.
-    fn tell_status(
-        &self,
-        engine: &Engine,
-        key: &Key,
-        turn: Option<turn::Server>,
-    ) -> Result<Option<StatusFile>> {
+    fn tell_status(&self, reporter: Reporter, key: &Key) -> Result<Option<StatusFile>> {
         let address = self
             .status
             .unwrap_or((std::net::Ipv4Addr::LOCALHOST, 0).into());
@@ -230,7 +229,6 @@ impl NodeOptions {
                 IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        let reporter = Reporter::new(engine.clone(), key.kind, turn);
         tokio::spawn(async move {
             if let Err(error) = status::serve(socket, reporter).await {
                 tracing::warn!("the status is not told any longer: {error}");
@@ -314,7 +312,7 @@ impl Teller {
 }
 
 /// Ctrl-C, or a polite request of the system.
-async fn stop_signal() -> Result<()> {
+pub(super) async fn stop_signal() -> Result<()> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -1,3 +1,4 @@
+use super::api::{ApiOptions, answer_programs};
 use super::node::{NodeOptions, Running, bytes};
 use crate::engine::{Command, Engine};
 use crate::events::Told;
@@ -66,6 +67,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", env = "IAP2P_JOBS", default_value_t = 16)]
     jobs: usize,
     #[command(flatten)]
+    api: ApiOptions,
+    #[command(flatten)]
     node: NodeOptions,
 }
 
@@ -132,6 +135,7 @@ impl Options {
     }
 
     async fn serve(&self) -> Result<()> {
+        let door = self.api.open(None)?;
         match (&self.dir, self.model, &self.store) {
             (Some(dir), ..) => {
                 let wanted = match &self.hold {
@@ -148,9 +152,15 @@ impl Options {
                 let computes = source.fragments.keys().copied().collect();
                 let (manifest, present) = (source.manifest.clone(), source.fragments.clone());
                 hold_source(&running, source, computes).await?;
-                self.offer(&running.engine, manifest, present);
+                self.offer(&running.engine, manifest.clone(), present.clone());
                 running.ready().await?;
-                running.until_stopped().await
+                let (engine, reporter) = (running.engine.clone(), running.reporter.clone());
+                let programs =
+                    answer_programs(door, engine, reporter, running.teller, (manifest, present));
+                tokio::select! {
+                    result = programs => result,
+                    result = running.until_stopped() => result,
+                }
             }
             (None, Some(model), Some(store)) => {
                 let running = self.start()?;
@@ -159,13 +169,20 @@ impl Options {
                 }
                 let engine = running.engine.clone();
                 let (teller, store, count) = (running.teller, store.clone(), self.count);
+                let reporter = running.reporter.clone();
                 let filling = async move {
                     let mut shelf = Shelf::open(engine.clone(), model, &store, teller).await?;
                     shelf.fill(count).await?;
                     // What is small is little: it is fetched again rather than looked for in the folder.
-                    self.offer(&engine, shelf.manifest().clone(), Fragments::new());
+                    let (manifest, present) = (shelf.manifest().clone(), Fragments::new());
+                    self.offer(&engine, manifest.clone(), present.clone());
                     teller.tell(&Told::Ready)?;
-                    shelf.keep_up(count).await
+                    let programs =
+                        answer_programs(door, engine, reporter, teller, (manifest, present));
+                    tokio::select! {
+                        result = programs => result,
+                        result = shelf.keep_up(count) => result,
+                    }
                 };
                 tokio::select! {
                     result = filling => result,

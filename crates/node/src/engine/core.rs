@@ -165,8 +165,9 @@ impl Core {
                     .submit_stage(request, &peer, session, layers, body, now);
             }
             Command::RejectStage(peer) => self.node.reject_stage(&peer, now),
-            Command::CancelAll => {
-                for request in std::mem::take(&mut self.replies).into_keys() {
+            Command::CancelAll(asker) => {
+                let asked = self.replies.extract_if(|request, _| asker.asked(*request));
+                for (request, _) in asked.collect::<Vec<_>>() {
                     self.node.cancel(request, now);
                     self.node.cancel_stage(request);
                 }

@@ -248,6 +248,54 @@ impl Collector for Status {
             family(e, (name, help, None), [(vec![], counter(count))])?;
         }
 
+        let api = &self.api;
+        family(
+            e,
+            ("api_now", "Requests to the HTTP API that are open", None),
+            [
+                (vec![("state", "answering")], ConstGauge::new(api.answering)),
+                (vec![("state", "waiting")], ConstGauge::new(api.waiting)),
+            ],
+        )?;
+        family(
+            e,
+            ("api_requests", "Requests to the HTTP API", None),
+            [
+                own("answered", api.answered),
+                own("stopped", api.stopped),
+                own("failed", api.failed),
+                own("refused", api.refused),
+            ],
+        )?;
+        let tokens = |kind, count| (vec![("kind", kind)], counter(count));
+        family(
+            e,
+            ("api_tokens", "Tokens read and said for the HTTP API", None),
+            [
+                tokens(
+                    "prompt",
+                    api.prompt_tokens - api.cached_tokens.min(api.prompt_tokens),
+                ),
+                tokens("cached", api.cached_tokens),
+                tokens("answer", api.answer_tokens),
+            ],
+        )?;
+        for (name, help, sum) in [
+            (
+                "api_first_token",
+                "Time until the first token of each answer of the HTTP API, added up",
+                api.first_token_seconds,
+            ),
+            (
+                "api_answer",
+                "Time until the last token of each answer of the HTTP API, added up",
+                api.answer_seconds,
+            ),
+        ] {
+            let unit = Some(Unit::Seconds);
+            family(e, (name, help, unit), [(vec![], ConstCounter::new(sum))])?;
+        }
+
         family(
             e,
             ("tasks", "Tasks that the program has under way", None),

@@ -66,7 +66,8 @@ async fn only_by_address(request: Request, next: Next) -> Response {
     }
 }
 
-fn is_address(host: &str) -> bool {
+/// Whether a `Host` names no more than an address.
+pub(crate) fn is_address(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),

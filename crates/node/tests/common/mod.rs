@@ -173,6 +173,64 @@ impl Lab {
     }
 }
 
+/// A program that asks a node over HTTP: where it is, and its key.
+pub(crate) struct Caller {
+    url: String,
+    key: Option<&'static str>,
+    agent: ureq::Agent,
+}
+
+impl Caller {
+    pub(crate) fn new(url: &str, key: Option<&'static str>) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE));
+        Self {
+            url: url.to_owned(),
+            key,
+            agent: config.build().into(),
+        }
+    }
+
+    fn with_key<B>(&self, mut request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        if let Some(key) = self.key {
+            request = request.header("Authorization", format!("Bearer {key}"));
+        }
+        request
+    }
+
+    /// The status and what was said.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let mut answer = self.with_key(request).call().expect("the node answers");
+        let text = answer.body_mut().read_to_string().expect("text");
+        (answer.status().as_u16(), text)
+    }
+
+    /// The same as it comes.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, impl BufRead + use<>) {
+        let request = self.agent.post(format!("{}{path}", self.url));
+        let answer = self.with_key(request).send_json(body);
+        let answer = answer.expect("the node answers");
+        let status = answer.status().as_u16();
+        (status, BufReader::new(answer.into_body().into_reader()))
+    }
+
+    pub(crate) fn ask(&self, path: &str, body: &Value) -> (u16, Value) {
+        let (status, reader) = self.post(path, body);
+        (status, serde_json::from_reader(reader).expect("JSON"))
+    }
+
+    /// What a stream says, event by event.
+    pub(crate) fn events(&self, path: &str, body: &Value) -> Vec<String> {
+        let (status, reader) = self.post(path, body);
+        assert_eq!(status, 200);
+        let lines = reader.lines().map(|line| line.expect("text"));
+        let data = lines.filter_map(|line| Some(line.strip_prefix("data: ")?.to_owned()));
+        data.collect()
+    }
+}
+
 /// A running node; killed when dropped.
 pub(crate) struct Node {
     child: Child,
@@ -212,6 +270,14 @@ impl Node {
                 .as_str()
                 .filter(|_| event["event"] == "listening")?;
             address.contains(what).then(|| address.to_owned())
+        })
+    }
+
+    /// Where programs are answered.
+    pub(crate) fn api(&mut self) -> String {
+        self.wait_for("API", |event| {
+            let url = event["url"].as_str().filter(|_| event["event"] == "api")?;
+            Some(url.to_owned())
         })
     }
 

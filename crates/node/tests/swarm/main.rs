@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod answers;
+mod api;
 #[path = "../common/mod.rs"]
 mod common;
 mod fetches;

@@ -34,7 +34,7 @@ enum Source {
 }
 
 /// The versions are pinned by rust-libp2p, which decides the wasm-bindgen of the whole workspace, and by the compiler.
-pub(crate) const ALL: [Tool; 3] = [
+pub(crate) const ALL: [Tool; 4] = [
     Tool {
         package: "wasm-bindgen-cli",
         version: "0.2.108",
@@ -59,6 +59,15 @@ pub(crate) const ALL: [Tool; 3] = [
         version: "50.0.1",
         program: "bin/python",
         why: "a second WebAssembly engine to test the kernels in",
+        duration: "some seconds",
+        source: Source::Wheel,
+        only_for_tests: true,
+    },
+    Tool {
+        package: "openai",
+        version: "3.57.0",
+        program: "bin/python",
+        why: "a client that knows nodes by their HTTP API",
         duration: "some seconds",
         source: Source::Wheel,
         only_for_tests: true,

@@ -43,7 +43,7 @@ pub(super) fn in_wasmtime(shell: &Shell) -> Result<Tally> {
             relaxed::with_flags(&mut build);
         }
         shell::run(&mut build)?;
-        let mut python = shell.command(setup::wasmtime_python()?);
+        let mut python = shell.command(setup::python_with("wasmtime")?);
         python.arg("crates/kernels/tests/run_in_wasmtime.py");
         let module = wasm::module(&paths::target(), "dev", "examples/wasmtime");
         tally += check(python.arg(module))?;
