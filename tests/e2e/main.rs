@@ -1,6 +1,7 @@
 //! The whole system in real browsers and real processes, inside a network of its own.
 
 mod answer;
+mod conversations;
 mod dht;
 mod executor;
 mod failover;
@@ -61,6 +62,10 @@ fn main() -> ExitCode {
         answer::an_answer_given_to_a_node_that_is_killed_is_finished_by_the_page,
         answer::what_a_tab_lends_is_heard_of,
         answer::cores_that_come_and_go_change_no_token,
+        conversations::conversations_are_kept_found_and_gone_on_with,
+        conversations::an_answer_whose_tab_is_closed_is_gone_on_with_by_another,
+        conversations::a_question_is_asked_otherwise_and_the_way_of_the_answer_is_told,
+        conversations::what_a_model_writes_is_shown_as_markdown_and_loads_nothing,
         graphics::what_a_graphics_processor_computes_is_asked_for_and_said,
         executor::a_tabs_tokens_go_through_layers_that_others_run,
         executor::the_page_goes_on_when_the_node_that_runs_its_layers_is_killed,

@@ -2,6 +2,8 @@
 
 pub(crate) mod clipboard;
 pub(crate) mod clock;
+pub(crate) mod dates;
+pub(crate) mod files;
 pub(crate) mod history;
 pub(crate) mod net;
 pub(crate) mod quota;

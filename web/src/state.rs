@@ -1,6 +1,7 @@
 //! What the user interface knows and shows: signals, and the few ways they change.
 
 mod chat;
+mod conversations;
 mod settings;
 
 use leptos::prelude::*;
@@ -10,6 +11,7 @@ use web_bridge::{
 };
 
 pub(crate) use chat::{Chat, Message};
+pub(crate) use conversations::Conversations;
 pub(crate) use settings::{Settings, Theme};
 
 use crate::{
@@ -93,6 +95,7 @@ pub(crate) struct Ui {
     /// Whether a question can be asked.
     pub(crate) can_ask: Memo<bool>,
     pub(crate) chat: Chat,
+    pub(crate) conversations: Conversations,
     engine: StoredValue<Option<Sender>, LocalStorage>,
 }
 
@@ -107,7 +110,8 @@ impl Ui {
             }
         };
         let model = settings.swarm.as_ref().map(|swarm| swarm.model.clone());
-        let chat = Chat::restore(model.as_deref());
+        let conversations = Conversations::new();
+        let chat = Chat::restore(model.as_deref(), conversations);
         Self {
             language: RwSignal::new(language),
             settings: RwSignal::new(settings),
@@ -123,6 +127,7 @@ impl Ui {
             link: Memo::new(link),
             can_ask: Memo::new(move |_| status.with(answerable)),
             chat,
+            conversations,
             engine: StoredValue::new_local(None),
         }
     }

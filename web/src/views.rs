@@ -1,6 +1,7 @@
 //! The screens.
 
 mod chat;
+mod conversations;
 mod dashboard;
 mod graphics;
 mod joining;
@@ -8,6 +9,7 @@ mod main_screen;
 mod message;
 mod no_swarm;
 mod privacy;
+mod route;
 mod settings;
 mod share;
 mod storage;

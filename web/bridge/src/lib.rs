@@ -10,9 +10,11 @@
 //! - [`port`]: one end of such a conversation over a `Worker`, a `MessagePort` or a worker's own scope;
 //! - [`locks`]: what one tab of the browser has and the others must not take;
 //! - [`transfer`]: messages of the network's protocol, between the page that has the network and the engine;
-//! - [`store`]: IndexedDB, shared by all tabs of the browser.
+//! - [`store`]: IndexedDB, shared by all tabs of the browser;
+//! - [`archive`]: the conversations in it.
 #![warn(missing_docs)]
 
+pub mod archive;
 pub mod locks;
 pub mod messages;
 pub mod port;

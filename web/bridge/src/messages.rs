@@ -18,6 +18,8 @@ pub struct Serve;
 /// Who said what in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Speaker {
+    /// Whoever set the conversation up.
+    System,
     /// The person at the keyboard.
     User,
     /// The model.
@@ -35,6 +37,7 @@ pub struct Turn {
 
 /// How the next token is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Drawing {
     /// 0 takes the likeliest token every time.
     pub temperature: f32,
@@ -42,6 +45,28 @@ pub struct Drawing {
     pub max_tokens: u32,
     /// Same seed, same answer.
     pub seed: u64,
+    /// Only the fewest likeliest tokens that reach this probability together are considered; 1 for all.
+    pub top_p: f32,
+    /// Only so many of the likeliest are considered; 0 for all.
+    pub top_k: u32,
+    /// Only tokens at least this fraction as likely as the likeliest are considered.
+    pub min_p: f32,
+    /// Tokens said lately are this many times less likely; 1 for no penalty.
+    pub repetition_penalty: f32,
+}
+
+impl Default for Drawing {
+    fn default() -> Self {
+        Self {
+            temperature: 0.0,
+            max_tokens: 256,
+            seed: 0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+        }
+    }
 }
 
 /// When the graphics processor computes, for those who allow approximate answers.

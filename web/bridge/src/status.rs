@@ -220,6 +220,22 @@ pub struct Ending {
     /// Another device has finished it.
     #[serde(default)]
     pub elsewhere: bool,
+    /// Who worked for it, this tab first, then those who were waited for longest.
+    #[serde(default)]
+    pub route: Vec<Hop>,
+}
+
+/// What somebody did for an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hop {
+    /// Its id, as text; nothing for this tab.
+    pub peer: Option<String>,
+    /// The layers that it ran as a whole, from the first to before the last.
+    pub layers: Option<(u32, u32)>,
+    /// Requests it answered.
+    pub requests: u64,
+    /// How long it was waited for.
+    pub milliseconds: f64,
 }
 
 impl Ending {
@@ -240,6 +256,7 @@ impl Ending {
             left_out: 0,
             predicted: 0.0,
             elsewhere: false,
+            route: Vec::new(),
         }
     }
 }

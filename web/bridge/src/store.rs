@@ -171,7 +171,7 @@ impl Store {
 }
 
 /// Waits until the transaction is on the disk.
-async fn finish(transaction: Transaction) -> Result<()> {
+pub(crate) async fn finish(transaction: Transaction) -> Result<()> {
     match transaction.done().await? {
         TransactionResult::Committed => Ok(()),
         // Nobody here aborts: the browser does, when the disk or the quota ends during the commit.

@@ -17,10 +17,14 @@ use inference::{
 use swarm::{Failure, FragmentIndex, PeerId, Priority, Queue, SubmitError, Worker, stages::Plan};
 use web_bridge::{
     messages::{Drawing, FromEngine, Speaker, Turn},
-    status::{EndReason, Ending, Problem},
+    status::{EndReason, Ending, Hop, Problem},
 };
 
-use super::{clock, state::State};
+use super::{
+    clock,
+    route::{Route, Work},
+    state::State,
+};
 
 /// Bytes of keys and values a session keeps at most; a worker's memory ends at 4 GiB.
 const CACHE: usize = 1 << 30;
@@ -38,8 +42,8 @@ pub(super) struct Asking {
     /// When the first and the last token came.
     first: Option<f64>,
     last: f64,
-    /// Who computed something for it.
-    workers: BTreeSet<Worker>,
+    /// Who computed something for it, and who was waited for.
+    route: Route,
     /// The session's requests the swarm has not answered yet.
     open: BTreeMap<swarm::RequestId, FragmentIndex>,
     /// Those of them that ask for layers which others run.
@@ -87,7 +91,7 @@ impl State {
             started: milliseconds(),
             first: None,
             last: 0.0,
-            workers: BTreeSet::new(),
+            route: Route::new(milliseconds()),
             open: BTreeMap::new(),
             calls: BTreeSet::new(),
             refused: None,
@@ -203,7 +207,7 @@ impl State {
         let call = CallId(request.0 & !STAGE);
         match stage::decode_response(body).map(|answer| session.handle_stage(call, answer)) {
             Ok(Ok(())) => {
-                asking.workers.insert(Worker::Peer(peer));
+                asking.route.answered(Worker::Peer(peer), milliseconds());
                 self.hear_session();
             }
             Ok(Err(error)) if !is_refused(&error) => self.fail(explain(error)),
@@ -267,6 +271,7 @@ impl State {
         let (Some(session), Some(asking)) = (&mut self.session, &mut self.asking) else {
             return;
         };
+        asking.route.asked(milliseconds());
         while let Some((CallId(id), Runner(peer), request)) = session.poll_stage() {
             let name = swarm::RequestId(id | STAGE);
             asking.calls.insert(name);
@@ -316,7 +321,7 @@ impl State {
         match session.handle_response(RequestId(request.0), response) {
             Ok(()) => {
                 asking.open.remove(&request);
-                asking.workers.insert(by);
+                asking.route.answered(by, milliseconds());
                 self.node.accept(request, now);
                 self.hear_session();
             }
@@ -457,12 +462,39 @@ impl State {
         Some(asking)
     }
 
+    /// Who worked for an answer, this tab first.
+    fn hops(&self, route: &Route) -> Vec<Hop> {
+        let legs = self.way.iter().flat_map(|way| &way.legs);
+        let run: BTreeMap<_, _> = legs
+            .filter_map(|leg| Some((leg.runner.clone()?, (leg.layers.start, leg.layers.end))))
+            .collect();
+        let hop = |(worker, work): (&Worker, Work)| {
+            let peer = match worker {
+                Worker::Local => None,
+                Worker::Peer(peer) => Some(peer),
+            };
+            Hop {
+                layers: peer.and_then(|peer| run.get(peer).copied()),
+                peer: peer.map(|peer| self.names.get(peer).cloned().unwrap_or_default()),
+                requests: work.requests,
+                milliseconds: work.milliseconds,
+            }
+        };
+        let mut hops: Vec<_> = route.workers().map(hop).collect();
+        hops.sort_by(|a, b| {
+            let time = b.milliseconds.total_cmp(&a.milliseconds);
+            a.peer.is_some().cmp(&b.peer.is_some()).then(time)
+        });
+        hops
+    }
+
     /// The answer is over, if one was under way.
     fn end(&mut self, reason: EndReason) {
         let Some(asking) = self.take_asking() else {
             return;
         };
         let first = asking.first.unwrap_or(asking.started);
+        let route = self.hops(&asking.route);
         let parts = self.session.as_ref().map(Session::parts);
         let parts = parts.unwrap_or_default();
         let ending = Ending {
@@ -472,7 +504,8 @@ impl State {
             prompt_tokens: asking.prompt,
             first: first - asking.started,
             rest: (asking.last - first).max(0.0),
-            devices: asking.workers.len() as u32,
+            devices: route.iter().filter(|hop| hop.requests > 0).count() as u32,
+            route,
             ids: asking.tokens,
             parts: parts.total,
             approximate: parts.approximate,
@@ -492,6 +525,7 @@ impl State {
 fn message(turn: &Turn) -> Message {
     Message {
         role: match turn.speaker {
+            Speaker::System => Role::System,
             Speaker::User => Role::User,
             Speaker::Assistant => Role::Assistant,
         },
@@ -502,8 +536,10 @@ fn message(turn: &Turn) -> Message {
 fn sampling(drawing: Drawing) -> Result<Sampling, InvalidSampling> {
     let sampling = Sampling {
         temperature: drawing.temperature,
-        // Keeps a small model from stumbling over one very unlikely word.
-        min_p: if drawing.temperature > 0.0 { 0.05 } else { 0.0 },
+        top_p: drawing.top_p,
+        top_k: drawing.top_k as usize,
+        min_p: drawing.min_p,
+        repetition_penalty: drawing.repetition_penalty,
         seed: drawing.seed,
         ..Sampling::default()
     };

@@ -13,6 +13,7 @@ mod joining;
 mod lending;
 mod library;
 mod report;
+mod route;
 mod state;
 mod web_seed;
 

@@ -13,6 +13,8 @@ pub(crate) enum Glyph {
     Stop,
     New,
     Copy,
+    Edit,
+    List,
     Warning,
 }
 
@@ -27,6 +29,8 @@ impl Glyph {
             Self::Stop => "M7 7h10v10H7z",
             Self::New => "M12 5v14M5 12h14",
             Self::Copy => "M9 9h11v11H9zM15 9V4H4v11h5",
+            Self::Edit => "M4 20l1-5L16 4l4 4L9 19zM14 6l4 4",
+            Self::List => "M4 6h16M4 12h16M4 18h10",
             Self::Warning => "M12 4 2.5 20h19zM12 10v5M12 17.2v.3",
         }
     }

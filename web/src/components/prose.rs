@@ -1,179 +1,115 @@
-//! An answer as the model wrote it: paragraphs, lists, code and emphasis of Markdown, and nothing else.
+//! An answer as the model wrote it, in Markdown.
 //!
-//! The text comes from strangers' computers. It only ever becomes text nodes: there is no way from here to HTML.
+//! The text comes from strangers' computers. It only ever becomes text nodes and elements made here: there is no way from it
+//! to HTML, nothing is loaded because of it, and its links lead to the web only.
 
-use leptos::{either::EitherOf3, prelude::*};
+mod markdown;
 
-/// A piece of an answer that stands on its own lines.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Block {
-    Paragraph(Vec<Span>),
-    List(Vec<Vec<Span>>),
-    Code(String),
+use leptos::prelude::*;
+
+use super::{Glyph, Icon};
+use crate::{platform::clipboard, state::ui};
+use markdown::{Block, Inline, blocks};
+
+fn line(line: Vec<Inline>) -> AnyView {
+    line.into_iter().map(inline).collect_view().into_any()
 }
 
-/// A piece of a line.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Span {
-    Plain(String),
-    Strong(String),
-    Code(String),
+fn inline(inline: Inline) -> AnyView {
+    match inline {
+        Inline::Text(text) => text.into_any(),
+        Inline::Emphasis(words) => view! { <em>{line(words)}</em> }.into_any(),
+        Inline::Strong(words) => view! { <strong>{line(words)}</strong> }.into_any(),
+        Inline::Struck(words) => view! { <s>{line(words)}</s> }.into_any(),
+        Inline::Code(text) => view! { <code>{text}</code> }.into_any(),
+        Inline::Break => view! { <br/> }.into_any(),
+        Inline::Link { to, words } => view! {
+            <a href=to.clone() title=to target="_blank" rel="noopener noreferrer nofollow">{line(words)}</a>
+        }
+        .into_any(),
+    }
 }
 
-/// Reads as much as is there; what is not closed yet because the answer still grows is taken as closed.
-fn blocks(text: &str) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        if line.trim_start().starts_with("```") {
-            let code: Vec<&str> = lines
-                .by_ref()
-                .take_while(|line| !line.trim_start().starts_with("```"))
-                .collect();
-            blocks.push(Block::Code(code.join("\n")));
-        } else if let Some(item) = list_item(line) {
-            let mut items = vec![spans(item)];
-            while let Some(item) = lines.peek().and_then(|line| list_item(line)) {
-                items.push(spans(item));
-                lines.next();
+fn all(blocks: Vec<Block>) -> AnyView {
+    blocks.into_iter().map(block).collect_view().into_any()
+}
+
+fn block(block: Block) -> AnyView {
+    match block {
+        Block::Paragraph(words) => view! { <p>{line(words)}</p> }.into_any(),
+        // Below the page's own headings, whatever the model makes of them.
+        Block::Heading(level, words) if level < 3 => view! { <h4>{line(words)}</h4> }.into_any(),
+        Block::Heading(_, words) => view! { <h5>{line(words)}</h5> }.into_any(),
+        Block::Code { language, text } => view! { <Code language text/> }.into_any(),
+        Block::Quote(blocks) => view! { <blockquote>{all(blocks)}</blockquote> }.into_any(),
+        Block::Rule => view! { <hr/> }.into_any(),
+        Block::List { start, items } => {
+            let items = items
+                .into_iter()
+                .map(|item| view! { <li>{all(item)}</li> })
+                .collect_view();
+            match start {
+                Some(start) => view! { <ol start=start.to_string()>{items}</ol> }.into_any(),
+                None => view! { <ul>{items}</ul> }.into_any(),
             }
-            blocks.push(Block::List(items));
-        } else if !line.trim().is_empty() {
-            let mut paragraph = line.trim_start_matches('#').trim_start().to_owned();
-            let goes_on = |line: &&str| {
-                !line.trim().is_empty()
-                    && !line.trim_start().starts_with("```")
-                    && list_item(line).is_none()
+        }
+        Block::Table { head, rows } => {
+            let head = head
+                .into_iter()
+                .map(|cell| view! { <th scope="col">{line(cell)}</th> })
+                .collect_view();
+            let row = |cells: Vec<Vec<Inline>>| {
+                let cells = cells
+                    .into_iter()
+                    .map(|cell| view! { <td>{line(cell)}</td> })
+                    .collect_view();
+                view! { <tr>{cells}</tr> }
             };
-            while let Some(line) = lines.next_if(goes_on) {
-                paragraph.push('\n');
-                paragraph.push_str(line);
+            let rows = rows.into_iter().map(row).collect_view();
+            view! {
+                <div class="table" tabindex="0" role="group">
+                    <table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>
+                </div>
             }
-            blocks.push(Block::Paragraph(spans(&paragraph)));
+            .into_any()
         }
     }
-    blocks
 }
 
-fn list_item(line: &str) -> Option<&str> {
-    let line = line.trim_start();
-    ["- ", "* ", "• "]
-        .iter()
-        .find_map(|mark| line.strip_prefix(mark))
-}
-
-fn spans(text: &str) -> Vec<Span> {
-    let mut spans = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let next = ["`", "**"]
-            .iter()
-            .filter_map(|mark| Some((rest.find(mark)?, *mark)))
-            .min();
-        let closed = next.and_then(|(at, mark)| {
-            let inner = &rest[at + mark.len()..];
-            let end = inner.find(mark).filter(|&end| end > 0)?;
-            Some((at, mark, &inner[..end], &inner[end + mark.len()..]))
-        });
-        let Some((at, mark, inner, after)) = closed else {
-            spans.push(Span::Plain(rest.to_owned()));
-            break;
-        };
-        if at > 0 {
-            spans.push(Span::Plain(rest[..at].to_owned()));
+/// A block of code, which can be copied by itself.
+#[component]
+fn Code(language: String, text: String) -> impl IntoView {
+    let t = ui().t();
+    let copied = RwSignal::new(false);
+    let copy = {
+        let text = text.clone();
+        move |_| {
+            let text = text.clone();
+            leptos::task::spawn_local(async move { copied.set(clipboard::copy(&text).await) });
         }
-        let inner = inner.to_owned();
-        spans.push(if mark == "`" {
-            Span::Code(inner)
-        } else {
-            Span::Strong(inner)
-        });
-        rest = after;
-    }
-    spans
-}
-
-fn line(spans: Vec<Span>) -> impl IntoView {
-    let span = |span| match span {
-        Span::Plain(text) => EitherOf3::A(text),
-        Span::Strong(text) => EitherOf3::B(view! { <strong>{text}</strong> }),
-        Span::Code(text) => EitherOf3::C(view! { <code>{text}</code> }),
     };
-    spans.into_iter().map(span).collect_view()
+    view! {
+        <figure class="code">
+            <figcaption>
+                <span>{language}</span>
+                <button type="button" class="small" data-testid="copy-code" on:click=copy>
+                    <Icon glyph=Glyph::Copy/>
+                    <span aria-live="polite">{move || if copied.get() { t.copied } else { t.copy_code }}</span>
+                </button>
+            </figcaption>
+            <pre tabindex="0"><code>{text}</code></pre>
+        </figure>
+    }
 }
 
 /// Shows a text that may still grow; what is complete stays in place, so that it can be selected meanwhile.
 #[component]
 pub(crate) fn Prose(#[prop(into)] text: Signal<String>) -> impl IntoView {
     let numbered = move || {
-        text.with(|text| blocks(text))
-            .into_iter()
-            .enumerate()
-            .collect::<Vec<_>>()
+        let blocks = text.with(|text| blocks(text));
+        blocks.into_iter().enumerate().collect::<Vec<_>>()
     };
     view! {
-        <For each=numbered key=Clone::clone let((_, block))>
-            {match block {
-                Block::Paragraph(spans) => EitherOf3::A(view! { <p>{line(spans)}</p> }),
-                Block::List(items) => {
-                    let items = items.into_iter().map(|item| view! { <li>{line(item)}</li> }).collect_view();
-                    EitherOf3::B(view! { <ul>{items}</ul> })
-                }
-                Block::Code(code) => EitherOf3::C(view! { <pre tabindex="0"><code>{code}</code></pre> }),
-            }}
-        </For>
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plain(text: &str) -> Span {
-        Span::Plain(text.into())
-    }
-
-    #[test]
-    fn paragraphs_lists_and_code_are_told_apart() {
-        let text = "One\ntwo\n\n- a\n- b\n```rust\nfn x() {}\n```\nend";
-        let expected = [
-            Block::Paragraph(vec![plain("One\ntwo")]),
-            Block::List(vec![vec![plain("a")], vec![plain("b")]]),
-            Block::Code("fn x() {}".into()),
-            Block::Paragraph(vec![plain("end")]),
-        ];
-        assert_eq!(blocks(text), expected);
-    }
-
-    #[test]
-    fn emphasis_needs_both_ends() {
-        assert_eq!(
-            spans("a **b** `c`"),
-            [
-                plain("a "),
-                Span::Strong("b".into()),
-                plain(" "),
-                Span::Code("c".into())
-            ]
-        );
-        assert_eq!(
-            spans("2 ** 3 ** 4"),
-            [plain("2 "), Span::Strong(" 3 ".into()), plain(" 4")]
-        );
-        assert_eq!(spans("a **b"), [plain("a **b")]);
-        assert_eq!(spans("``"), [plain("``")]);
-    }
-
-    #[test]
-    fn code_that_is_still_being_written_is_code_already() {
-        assert_eq!(blocks("```\nlet x"), [Block::Code("let x".into())]);
-    }
-
-    #[test]
-    fn html_stays_text() {
-        assert_eq!(
-            blocks("<img onerror=x>"),
-            [Block::Paragraph(vec![plain("<img onerror=x>")])]
-        );
+        <For each=numbered key=Clone::clone let((_, it))>{block(it)}</For>
     }
 }

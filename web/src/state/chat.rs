@@ -1,20 +1,30 @@
-//! The conversation of this tab. A reload keeps it, closing the tab forgets it.
+//! The conversation that this tab shows. A reload keeps it at once; the archive keeps it for whichever tab comes later.
+
+mod elsewhere;
+mod kept;
 
 use leptos::prelude::*;
-use serde::{Deserialize, Serialize};
 use web_bridge::{
-    messages::{Drawing, Speaker, ToEngine, Turn},
+    messages::{Speaker, ToEngine, Turn},
     status::{EndReason, Ending, Problem},
 };
 
-use super::Ui;
-use crate::platform::{clock, storage};
+use super::{Conversations, Ui};
+use crate::{
+    i18n::Text,
+    platform::{clock, storage},
+};
+use kept::{Answering, Conversation, KEY, KEY_ANSWER, KEY_ELSEWHERE, KEY_ID, Kept};
 
-const KEY: &str = "iap2p.chat";
-/// The answer on its way, apart from the conversation because it is kept with every token.
-const KEY_ANSWER: &str = "iap2p.answer";
-/// A conversation whose last answer another device finishes: for whichever tab is opened next.
-const KEY_ELSEWHERE: &str = "iap2p.elsewhere";
+/// What was said in a conversation of the archive.
+pub(super) fn texts(body: &str) -> impl Iterator<Item = String> {
+    kept::texts(body)
+}
+
+/// So often an answer that grows is kept in the archive, in milliseconds.
+const ARCHIVE: f64 = 2000.0;
+/// How much of a question is the title of its conversation.
+const TITLE: usize = 60;
 
 /// What comes with each token nobody can read: it stays for so many milliseconds.
 const READABLE: f64 = 3000.0;
@@ -52,78 +62,23 @@ pub(crate) struct Chat {
     /// Tokens so far, and when the first of them came.
     progress: StoredValue<(u32, f64)>,
     next: StoredValue<u32>,
+    /// Its name in the archive, once something was said.
+    pub(crate) id: RwSignal<Option<String>>,
+    archive: Conversations,
+    /// To whom signals belong that live as long as the page.
+    owner: StoredValue<Owner>,
+    /// When the answer on its way was last kept there.
+    archived: StoredValue<f64>,
     /// What it takes to go on with the answer on its way after a reload.
     answering: StoredValue<Option<Answering>>,
     /// The page was loaded anew in mid-answer, and nobody goes on with it yet.
     interrupted: StoredValue<bool>,
 }
 
-/// An answer on its way.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Answering {
-    drawing: Drawing,
-    approximate: bool,
-    /// Its tokens so far, and what they say.
-    tokens: Vec<u32>,
-    text: String,
-    thoughts: String,
-    /// If another device finishes it.
-    #[serde(default)]
-    job: Option<Job>,
-}
-
-/// An answer that another device finishes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Job {
-    name: [u8; 16],
-    model: String,
-    /// How many tokens were said before, and how long their texts are.
-    tokens: usize,
-    text: usize,
-    thoughts: usize,
-}
-
-/// What another tab needs to show it.
-#[derive(Serialize, Deserialize)]
-struct Elsewhere {
-    conversation: Vec<Kept>,
-    answering: Answering,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    speaker: Speaker,
-    text: String,
-    #[serde(default)]
-    thoughts: String,
-    ending: Option<Ending>,
-}
-
-impl Kept {
-    fn new(speaker: Speaker, text: String) -> Self {
-        Self {
-            speaker,
-            text,
-            thoughts: String::new(),
-            ending: None,
-        }
-    }
-}
-
-impl Elsewhere {
-    /// The one that was given away by a tab of this browser.
-    fn kept(model: Option<&str>) -> Option<Self> {
-        let text = storage::browser().get(KEY_ELSEWHERE)?;
-        let found: Self = serde_json::from_str(&text).ok()?;
-        let job = found.answering.job.as_ref()?;
-        (Some(job.model.as_str()) == model).then_some(found)
-    }
-}
-
 impl Chat {
     /// The conversation this tab had before it was reloaded; or else one with this model whose last answer another device
     /// finishes.
-    pub(crate) fn restore(model: Option<&str>) -> Self {
+    pub(crate) fn restore(model: Option<&str>, archive: Conversations) -> Self {
         let chat = Self {
             messages: RwSignal::new(Vec::new()),
             draft: RwSignal::new(String::new()),
@@ -135,38 +90,84 @@ impl Chat {
             speed: RwSignal::new(None),
             progress: StoredValue::new((0, 0.0)),
             next: StoredValue::new(0),
+            id: RwSignal::new(None),
+            archive,
+            owner: StoredValue::new(Owner::current().unwrap_or_default()),
+            archived: StoredValue::new(0.0),
             answering: StoredValue::new(None),
             interrupted: StoredValue::new(false),
         };
-        let kept: Option<Vec<Kept>> = storage::tab()
-            .get(KEY)
-            .and_then(|text| serde_json::from_str(&text).ok());
-        let answering: Option<Answering> = storage::tab()
-            .get(KEY_ANSWER)
-            .and_then(|text| serde_json::from_str(&text).ok());
-        let (kept, answering) = match kept {
-            Some(kept) => (kept, answering),
-            None => match Elsewhere::kept(model) {
-                Some(found) => (found.conversation, Some(found.answering)),
-                None => (Vec::new(), None),
-            },
-        };
-        kept.into_iter().for_each(|kept| chat.append(kept));
-        let last = chat
+        chat.show(Conversation::of_tab(model));
+        if let Some(id) = chat.id.get_untracked() {
+            leptos::task::spawn_local(chat.keep_to_itself(id));
+        }
+        chat
+    }
+
+    /// Shows a conversation in place of another.
+    fn show(self, conversation: Conversation) {
+        self.messages.set(Vec::new());
+        self.id.set(conversation.id);
+        conversation
+            .messages
+            .into_iter()
+            .for_each(|kept| self.append(kept));
+        let last = self
             .messages
             .with_untracked(|messages| messages.last().copied());
         let unfinished = last.filter(|last| {
             last.speaker == Speaker::Assistant && last.ending.get_untracked().is_none()
         });
-        if let (Some(answering), Some(message)) = (answering, unfinished) {
+        if let (Some(answering), Some(message)) = (conversation.answering, unfinished) {
             message.text.set(answering.text.clone());
             message.thoughts.set(answering.thoughts.clone());
-            chat.elsewhere.set(answering.job.as_ref().map(|_| true));
-            chat.answering.set_value(Some(answering));
-            chat.busy.set(true);
-            chat.interrupted.set_value(true);
+            self.elsewhere.set(answering.job.as_ref().map(|_| true));
+            self.answering.set_value(Some(answering));
+            self.busy.set(true);
+            self.interrupted.set_value(true);
+        } else if let Some(message) = unfinished {
+            // Nobody knows how to go on with it.
+            let reason = EndReason::Stopped;
+            message.ending.set(Some(Ending {
+                reason,
+                ..Ending::failed(Problem::NotReady)
+            }));
         }
-        chat
+    }
+
+    /// This tab's conversation is no other tab's: of a tab that was copied, one goes on under another name.
+    async fn keep_to_itself(self, id: String) {
+        const PAGE_GOES: std::time::Duration = std::time::Duration::from_secs(1);
+        if self.archive.claim(&id).await {
+            return;
+        }
+        // The page before a reload has it for a moment still.
+        clock::sleep(PAGE_GOES).await;
+        if self.archive.claim(&id).await || self.id.get_untracked() != Some(id) {
+            return;
+        }
+        self.id.set(None);
+        self.save();
+    }
+
+    /// Shows a conversation of the archive; says whether it could be had.
+    pub(crate) async fn open(self, ui: Ui, id: String) -> bool {
+        if !self.archive.claim(&id).await {
+            return false;
+        }
+        let body = self.archive.body(&id).await;
+        let found = body.and_then(|text| Conversation::from_archive(id, &text));
+        let Some(found) = found else {
+            return false;
+        };
+        self.leave(ui);
+        self.show(found);
+        self.save_in_tab();
+        self.save_answer();
+        if ui.can_ask.get_untracked() {
+            self.go_on(ui);
+        }
+        true
     }
 
     /// Goes on with the answer that a reload has interrupted, as soon as a question could be asked.
@@ -243,108 +244,10 @@ impl Chat {
                 storage::tab().set(KEY_ANSWER, &text);
             }
         });
-    }
-
-    /// Has another device finish the answer on its way, so that this page may be closed.
-    pub(crate) fn give_away(self, ui: Ui) {
-        let Some(name) = clock::secret() else {
-            return;
-        };
-        let Some(model) = ui.model() else {
-            return;
-        };
-        if !self.busy.get_untracked() || self.elsewhere.get_untracked().is_some() {
-            return;
-        }
-        self.answering.update_value(|answering| {
-            if let Some(answering) = answering {
-                answering.job = Some(Job {
-                    name,
-                    model,
-                    tokens: answering.tokens.len(),
-                    text: answering.text.len(),
-                    thoughts: answering.thoughts.len(),
-                });
-            }
-        });
-        self.elsewhere.set(Some(false));
-        self.speed.set(None);
-        self.save_answer();
-        self.save_elsewhere();
-        let answer = self.next.get_value() - 1;
-        ui.tell(&ToEngine::GiveAway { answer, job: name });
-    }
-
-    /// Another device has come so far.
-    pub(crate) fn grow_elsewhere(self, answer: u32, tokens: &[u32], text: &str, thoughts: &str) {
-        let Some(message) = self.growing(answer) else {
-            return;
-        };
-        let behind = |said: &mut String, before: usize, more: &str| {
-            // What was said before ends where a character does.
-            said.truncate(said.floor_char_boundary(before));
-            said.push_str(more);
-        };
-        self.answering.update_value(|answering| {
-            if let Some(answering) = answering
-                && let Some(job) = answering.job.clone()
-            {
-                answering.tokens.truncate(job.tokens);
-                answering.tokens.extend(tokens);
-                behind(&mut answering.text, job.text, text);
-                behind(&mut answering.thoughts, job.thoughts, thoughts);
-                message.text.set(answering.text.clone());
-                message.thoughts.set(answering.thoughts.clone());
-            }
-        });
-        self.elsewhere.set(Some(true));
-        self.queue.set(None);
-        self.save_answer();
-    }
-
-    /// No other device finishes the answer: this one does, behind what was said.
-    pub(crate) fn not_elsewhere(self, ui: Ui, answer: u32) {
-        if self.growing(answer).is_none() {
-            return;
-        }
-        let finished = self.elsewhere.get_untracked() == Some(true)
-            && storage::browser().get(KEY_ELSEWHERE).is_none();
-        self.elsewhere.set(None);
-        storage::browser().remove(KEY_ELSEWHERE);
-        self.answering.update_value(|answering| {
-            if let Some(answering) = answering {
-                answering.job = None;
-            }
-        });
-        self.save_answer();
-        if finished {
-            // Another tab has had it.
-            return self.end_as_it_is(answer);
-        }
-        if let Some(answering) = self.answering.get_value() {
-            self.resume(ui, answer, answering);
-        }
-    }
-
-    /// The conversation is not shown here, but stays where another tab finds it.
-    fn put_aside(self) {
-        self.elsewhere.set(None);
-        self.busy.set(false);
-        self.messages.set(Vec::new());
-        self.forget_answer();
-    }
-
-    /// What another tab needs, if this one is closed.
-    fn save_elsewhere(self) {
-        if let Some(answering) = self.answering.get_value() {
-            let conversation = self.kept();
-            let elsewhere = Elsewhere {
-                conversation,
-                answering,
-            };
-            if let Ok(text) = serde_json::to_string(&elsewhere) {
-                storage::browser().set(KEY_ELSEWHERE, &text);
-            }
+        let now = clock::now();
+        if now - self.archived.get_value() > ARCHIVE {
+            self.archived.set_value(now);
+            self.save_in_archive();
         }
     }
 
@@ -362,13 +265,16 @@ impl Chat {
     fn append(self, kept: Kept) {
         let id = self.next.get_value();
         self.next.set_value(id + 1);
-        let message = Message {
-            id,
-            speaker: kept.speaker,
-            text: RwSignal::new(kept.text),
-            thoughts: RwSignal::new(kept.thoughts),
-            ending: RwSignal::new(kept.ending),
-        };
+        // They belong to the page, not to the part of it in which somebody has asked: that may be gone before them.
+        let message = self.owner.with_value(|owner| {
+            owner.with(|| Message {
+                id,
+                speaker: kept.speaker,
+                text: RwSignal::new(kept.text),
+                thoughts: RwSignal::new(kept.thoughts),
+                ending: RwSignal::new(kept.ending),
+            })
+        });
         self.messages.update(|messages| messages.push(message));
     }
 
@@ -384,10 +290,50 @@ impl Chat {
         })
     }
 
+    fn conversation(self) -> Conversation {
+        Conversation {
+            id: self.id.get_untracked(),
+            messages: self.kept(),
+            answering: self.answering.get_value(),
+        }
+    }
+
     fn save(self) {
+        self.save_in_tab();
+        self.save_in_archive();
+    }
+
+    fn save_in_tab(self) {
         if let Ok(text) = serde_json::to_string(&self.kept()) {
             storage::tab().set(KEY, &text);
         }
+        match self.id.get_untracked() {
+            Some(id) => storage::tab().set(KEY_ID, &id),
+            None => storage::tab().remove(KEY_ID),
+        }
+    }
+
+    fn save_in_archive(self) {
+        let conversation = self.conversation();
+        let Some(first) = conversation.messages.first() else {
+            return;
+        };
+        let id = conversation.id.clone().unwrap_or_else(|| {
+            let id = clock::name();
+            self.id.set(Some(id.clone()));
+            storage::tab().set(KEY_ID, &id);
+            leptos::task::spawn_local(async move {
+                // Nobody else knows the name yet.
+                self.archive
+                    .claim(&self.id.get_untracked().unwrap_or_default())
+                    .await;
+            });
+            id
+        });
+        let title = title(&first.text);
+        let unfinished = self.busy.get_untracked();
+        self.archive
+            .keep(id, title, conversation.to_text(), unfinished);
     }
 
     /// Asks the model; the answer grows at the end of the conversation.
@@ -422,7 +368,6 @@ impl Chat {
     }
 
     fn answer(self, ui: Ui) {
-        let turns = self.turns_before(self.next.get_value());
         self.append(Kept::new(Speaker::Assistant, String::new()));
         self.busy.set(true);
         self.reading.set(None);
@@ -430,17 +375,18 @@ impl Chat {
         self.speed.set(None);
         self.progress.set_value((0, 0.0));
         self.save();
-        let (greedy, max_tokens, approximate) = ui.settings.with_untracked(|settings| {
-            (settings.greedy, settings.max_tokens, settings.approximate)
+        let (drawing, approximate, system) = ui.settings.with_untracked(|settings| {
+            let drawing = settings.drawing(clock::seed);
+            (
+                drawing,
+                settings.approximate,
+                settings.system.trim().to_owned(),
+            )
         });
-        let drawing = Drawing {
-            temperature: if greedy { 0.0 } else { 0.7 },
-            max_tokens,
-            seed: clock::seed(),
-        };
         self.answering.set_value(Some(Answering {
             drawing,
             approximate,
+            system,
             tokens: Vec::new(),
             text: String::new(),
             thoughts: String::new(),
@@ -448,6 +394,7 @@ impl Chat {
         }));
         self.save_answer();
         let answer = self.next.get_value() - 1;
+        let turns = self.turns_before(answer);
         ui.tell(&ToEngine::Ask {
             answer,
             turns,
@@ -457,6 +404,16 @@ impl Chat {
         });
     }
 
+    /// Says something else in place of a question, and all that came of it.
+    pub(crate) fn edit(self, ui: Ui, message: u32, question: &str) {
+        if question.trim().is_empty() || self.busy.get_untracked() {
+            return;
+        }
+        self.messages
+            .update(|messages| messages.retain(|it| it.id < message));
+        self.ask(ui, question);
+    }
+
     /// What was said before the message of this number.
     fn turns_before(self, end: u32) -> Vec<Turn> {
         self.messages.with_untracked(|messages| {
@@ -464,7 +421,15 @@ impl Chat {
                 speaker: message.speaker,
                 text: message.text.get_untracked(),
             };
-            let mut turns: Vec<Turn> = Vec::new();
+            let system = self
+                .answering
+                .with_value(|it| it.as_ref().map(|it| it.system.clone()));
+            let system = system.filter(|text| !text.is_empty());
+            let system = system.map(|text| Turn {
+                speaker: Speaker::System,
+                text,
+            });
+            let mut turns: Vec<Turn> = system.into_iter().collect();
             // An unanswered question and an answer that never began would leave two turns of one speaker in a row,
             // which templates refuse.
             for turn in messages
@@ -558,14 +523,36 @@ impl Chat {
         }
     }
 
-    /// Starts over.
+    /// A conversation of the archive as Markdown, for people.
+    pub(crate) async fn exported(self, id: &str, title: &str, t: &Text) -> Option<String> {
+        let body = self.archive.body(id).await?;
+        let found = Conversation::from_archive(id.to_owned(), &body)?;
+        let said = found.messages.iter().map(|kept| {
+            let who = match kept.speaker {
+                Speaker::Assistant => t.model,
+                Speaker::User | Speaker::System => t.you,
+            };
+            format!("\n**{who}**\n\n{}\n", kept.text.trim())
+        });
+        Some(format!("# {title}\n{}", said.collect::<String>()))
+    }
+
+    /// Starts over; what was said is in the archive.
     pub(crate) fn clear(self, ui: Ui) {
+        self.leave(ui);
+        self.messages.set(Vec::new());
+        self.id.set(None);
+        self.archive.release();
+        storage::tab().remove(KEY);
+        storage::tab().remove(KEY_ID);
+    }
+
+    /// The conversation is not shown any longer: an answer on its way ends as it is.
+    fn leave(self, ui: Ui) {
         if self.busy.get_untracked() {
             ui.tell(&ToEngine::Stop);
-            self.busy.set(false);
+            self.end_as_it_is(self.next.get_value() - 1);
         }
-        self.messages.set(Vec::new());
-        storage::tab().remove(KEY);
         self.forget_answer();
     }
 
@@ -575,5 +562,26 @@ impl Chat {
             .messages
             .with_untracked(|messages| messages.last().copied())?;
         (self.busy.get_untracked() && last.id == answer).then_some(last)
+    }
+}
+
+/// The beginning of a question.
+fn title(question: &str) -> String {
+    let line = question.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(TITLE) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_the_beginning_of_the_question() {
+        assert_eq!(title("What is\n  a fragment?"), "What is a fragment?");
+        let long = title(&"é".repeat(100));
+        assert_eq!(long, format!("{}…", "é".repeat(TITLE)));
     }
 }

@@ -1,7 +1,7 @@
 //! What the user chose, kept in this browser for all its tabs.
 
 use serde::{Deserialize, Serialize};
-use web_bridge::messages::UseGraphics;
+use web_bridge::messages::{Drawing, UseGraphics};
 
 use crate::{invite::Swarm, platform::storage};
 
@@ -43,6 +43,20 @@ pub(crate) struct Settings {
     pub(crate) graphics: UseGraphics,
     /// Take the likeliest token every time.
     pub(crate) greedy: bool,
+    /// How much is left to chance otherwise.
+    pub(crate) temperature: f32,
+    /// Consider only the fewest likeliest tokens that reach this probability together; 1 for all.
+    pub(crate) top_p: f32,
+    /// Consider only so many of the likeliest; 0 for all.
+    pub(crate) top_k: u32,
+    /// Consider only tokens at least this fraction as likely as the likeliest.
+    pub(crate) min_p: f32,
+    /// Make tokens said lately this many times less likely; 1 for no penalty.
+    pub(crate) repetition_penalty: f32,
+    /// The same seed gives the same answer; nothing for another one each time.
+    pub(crate) seed: Option<u32>,
+    /// What the model is told before a conversation.
+    pub(crate) system: String,
     /// Take answers from graphics processors, too.
     pub(crate) approximate: bool,
     /// Longest answer.
@@ -62,6 +76,14 @@ impl Default for Settings {
             cores: None,
             graphics: UseGraphics::WhereQuicker,
             greedy: false,
+            temperature: 0.7,
+            top_p: 1.0,
+            top_k: 0,
+            // Keeps a small model from stumbling over one very unlikely word.
+            min_p: 0.05,
+            repetition_penalty: 1.0,
+            seed: None,
+            system: String::new(),
             approximate: false,
             max_tokens: 256,
             swarm: None,
@@ -77,6 +99,19 @@ impl Settings {
             .get(KEY)
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default()
+    }
+
+    /// How the tokens of an answer are drawn; `chance` is the seed where none is chosen.
+    pub(crate) fn drawing(&self, chance: impl FnOnce() -> u64) -> Drawing {
+        Drawing {
+            temperature: if self.greedy { 0.0 } else { self.temperature },
+            max_tokens: self.max_tokens,
+            seed: self.seed.map_or_else(chance, u64::from),
+            top_p: self.top_p,
+            top_k: self.top_k,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+        }
     }
 
     pub(crate) fn save(&self) {

@@ -3,7 +3,11 @@
 use leptos::{ev::KeyboardEvent, html, prelude::*};
 use web_bridge::status::Stage;
 
-use super::{joining::Progress, message::MessageView};
+use super::{
+    conversations::{ConversationButton, ConversationList},
+    joining::Progress,
+    message::MessageView,
+};
 use crate::{
     components::{Glyph, Icon},
     platform,
@@ -18,6 +22,7 @@ pub(crate) fn ChatView() -> impl IntoView {
     let t = ui.t();
     let chat = ui.chat;
     let empty = Memo::new(move |_| chat.messages.with(Vec::is_empty));
+    let listed = RwSignal::new(false);
     let log = NodeRef::<html::Div>::new();
     follow(ui, log);
     let last = Memo::new(move |_| {
@@ -28,11 +33,13 @@ pub(crate) fn ChatView() -> impl IntoView {
         <section class="view view-chat" aria-labelledby="chat-title">
             <div class="view-head">
                 <h2 id="chat-title">{t.chat_title}</h2>
+                <ConversationButton open=listed/>
                 <button type="button" class="small" data-testid="chat-new" disabled=move || empty.get()
-                    on:click=move |_| { chat.clear(ui); platform::focus(INPUT); }>
+                    on:click=move |_| { chat.clear(ui); listed.set(false); platform::focus(INPUT); }>
                     <Icon glyph=Glyph::New/>{t.new_chat}
                 </button>
             </div>
+            <Show when=move || listed.get()><ConversationList open=listed/></Show>
             <div class="log" node_ref=log role="log" aria-busy=move || chat.busy.get().to_string() tabindex="0"
                 aria-labelledby="chat-title" data-testid="chat-log">
                 <Show when=move || empty.get()><Empty/></Show>

@@ -101,7 +101,7 @@ fn part(t: &Text, peer: &Peer) -> String {
 }
 
 /// Peer ids of one network begin alike; their ends tell them apart.
-fn short(id: &str) -> String {
+pub(super) fn short(id: &str) -> String {
     let start = id.char_indices().rev().nth(6).map_or(0, |(at, _)| at);
     format!("…{}", &id[start..])
 }

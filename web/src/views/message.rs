@@ -1,15 +1,16 @@
 //! One contribution to the conversation.
 
-use leptos::{either::Either, prelude::*};
+use leptos::{either::Either, ev::KeyboardEvent, prelude::*};
 use web_bridge::{
     messages::Speaker,
     status::{EndReason, Ending},
 };
 
+use super::route::RouteTaken;
 use crate::{
     components::{Explained, Glyph, Icon, Prose, list},
     i18n::Language,
-    platform::clipboard,
+    platform::{self, clipboard},
     state::{Message, ui},
 };
 
@@ -21,13 +22,71 @@ pub(crate) fn MessageView(
 ) -> impl IntoView {
     let t = ui().t();
     match message.speaker {
-        Speaker::User => Either::Left(view! {
+        Speaker::User | Speaker::System => Either::Left(view! {
             <article class="message user" data-testid="message-user">
                 <h3 class="visually-hidden">{t.you}</h3>
-                <p class="typed">{move || message.text.get()}</p>
+                <Question message/>
             </article>
         }),
         Speaker::Assistant => Either::Right(view! { <Answer message last/> }),
+    }
+}
+
+/// What was asked, until it is to be asked otherwise.
+#[component]
+fn Question(message: Message) -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let editing = RwSignal::new(None::<String>);
+    let field = format!("edit-{}", message.id);
+    let save = move || {
+        if let Some(words) = editing
+            .get_untracked()
+            .filter(|_| ui.can_ask.get_untracked())
+        {
+            editing.set(None);
+            ui.chat.edit(ui, message.id, &words);
+        }
+    };
+    let on_key = move |event: KeyboardEvent| {
+        if event.key() == "Escape" {
+            editing.set(None);
+        } else if event.key() == "Enter" && !event.shift_key() && !event.is_composing() {
+            event.prevent_default();
+            save();
+        }
+    };
+    move || {
+        if editing.with(Option::is_none) {
+            let field = field.clone();
+            let edit = move |_| {
+                editing.set(Some(message.text.get_untracked()));
+                let field = field.clone();
+                request_animation_frame(move || platform::focus(&field));
+            };
+            return view! {
+                <p class="typed" data-testid="typed">{move || message.text.get()}</p>
+                <Show when=move || !ui.chat.busy.get()>
+                    <button type="button" class="small edit" data-testid="message-edit" aria-label=t.edit title=t.edit
+                        on:click=edit.clone()><Icon glyph=Glyph::Edit/></button>
+                </Show>
+            }
+            .into_any();
+        }
+        view! {
+            <form class="editing" on:submit=move |event| { event.prevent_default(); save(); }>
+                <label class="visually-hidden" for=field.clone()>{t.edit}</label>
+                <textarea id=field.clone() rows="3" data-testid="message-edited" on:keydown=on_key
+                    prop:value=editing.get_untracked().unwrap_or_default()
+                    on:input:target=move |event| editing.update_untracked(|it| *it = Some(event.target().value()))></textarea>
+                <div class="row">
+                    <button type="submit" class="primary small" data-testid="message-save"
+                        disabled=move || !ui.can_ask.get()>{t.edit_send}</button>
+                    <button type="button" class="small" on:click=move |_| editing.set(None)>{t.cancel}</button>
+                </div>
+            </form>
+        }
+        .into_any()
     }
 }
 
@@ -61,6 +120,7 @@ fn Answer(message: Message, last: Signal<Option<u32>>) -> impl IntoView {
             <Show when=growing><Waiting/><Queue/><Elsewhere/></Show>
             {move || failed().map(|problem| view! { <Explained problem/> })}
             <Meta message/>
+            <RouteTaken message/>
             <Show when=move || !growing()>
                 <div class="answer-tools">
                     <CopyButton text=message.text/>
@@ -236,6 +296,7 @@ mod tests {
             left_out: 0,
             predicted: 250.0,
             elsewhere: false,
+            route: Vec::new(),
         };
         let words = summary(Language::French, &ending);
         assert_eq!(

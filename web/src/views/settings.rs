@@ -12,7 +12,7 @@ use crate::{
     i18n::{Language, Text},
     platform::{self, quota},
     start,
-    state::{Theme, ui},
+    state::{Settings, Theme, ui},
 };
 
 const LANGUAGE: &str = "language";
@@ -165,7 +165,119 @@ fn Answers() -> impl IntoView {
                         }
                     }/>
             </div>
+            <div class="field">
+                <label for="system">{t.system_prompt}</label>
+                <textarea id="system" rows="3" maxlength="4000" data-testid="system-prompt" aria-describedby="system-hint"
+                    prop:value=ui.settings.with_untracked(|settings| settings.system.clone())
+                    on:change:target=move |event| ui.set(|settings| settings.system = event.target().value())></textarea>
+                <p id="system-hint" class="quiet">{t.system_prompt_hint}</p>
+            </div>
+            <Sampling/>
         </section>
+    }
+}
+
+/// A number that an answer is drawn by.
+#[derive(Clone, Copy)]
+struct Dial {
+    id: &'static str,
+    name: &'static str,
+    range: (f32, f32),
+    step: &'static str,
+    get: fn(&Settings) -> f32,
+    set: fn(&mut Settings, f32),
+}
+
+/// How words are chosen, for those who know.
+#[component]
+fn Sampling() -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let dials = [
+        Dial {
+            id: "temperature",
+            name: t.temperature,
+            range: (0.0, 2.0),
+            step: "0.05",
+            get: |settings| settings.temperature,
+            set: |settings, value| settings.temperature = value,
+        },
+        Dial {
+            id: "top-p",
+            name: t.top_p,
+            range: (0.01, 1.0),
+            step: "0.01",
+            get: |settings| settings.top_p,
+            set: |settings, value| settings.top_p = value,
+        },
+        Dial {
+            id: "min-p",
+            name: t.min_p,
+            range: (0.0, 1.0),
+            step: "0.01",
+            get: |settings| settings.min_p,
+            set: |settings, value| settings.min_p = value,
+        },
+        Dial {
+            id: "top-k",
+            name: t.top_k,
+            range: (0.0, 1000.0),
+            step: "1",
+            get: |settings| settings.top_k as f32,
+            set: |settings, value| settings.top_k = value as u32,
+        },
+        Dial {
+            id: "repetition-penalty",
+            name: t.repetition_penalty,
+            range: (0.5, 2.0),
+            step: "0.05",
+            get: |settings| settings.repetition_penalty,
+            set: |settings, value| settings.repetition_penalty = value,
+        },
+    ];
+    let field = move |dial: Dial| {
+        let value = move || {
+            ui.settings
+                .with(|settings| (dial.get)(settings).to_string())
+        };
+        let (least, most) = dial.range;
+        view! {
+            <div class="field">
+                <label for=dial.id>{dial.name}</label>
+                <input id=dial.id type="number" inputmode="decimal" min=least.to_string() max=most.to_string() step=dial.step
+                    data-testid=dial.id prop:value=value
+                    disabled=move || dial.id != "repetition-penalty" && ui.settings.with(|settings| settings.greedy)
+                    on:change:target=move |event| {
+                        let input = event.target();
+                        if let Some(wanted) = input.value().parse::<f32>().ok().filter(|it| it.is_finite()) {
+                            ui.set(|settings| (dial.set)(settings, wanted.clamp(least, most)));
+                        }
+                        // What cannot be had shows as what is.
+                        input.set_value(&ui.settings.with_untracked(dial.get).to_string());
+                    }/>
+            </div>
+        }
+    };
+    let seed = move || {
+        let seed = ui.settings.with(|settings| settings.seed);
+        seed.map(|seed| seed.to_string()).unwrap_or_default()
+    };
+    view! {
+        <details data-testid="sampling">
+            <summary>{t.sampling_title}</summary>
+            <p class="quiet">{t.temperature_hint}</p>
+            <div class="panel two">
+                {dials.map(field).into_iter().collect_view()}
+                <div class="field">
+                    <label for="seed">{t.seed}</label>
+                    <input id="seed" type="number" inputmode="numeric" min="0" data-testid="seed" prop:value=seed
+                        on:change:target=move |event| {
+                            let seed = event.target().value().parse().ok();
+                            ui.set(|settings| settings.seed = seed);
+                        }/>
+                </div>
+            </div>
+        </details>
     }
 }
 
