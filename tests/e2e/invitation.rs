@@ -1,7 +1,7 @@
 //! Getting in: by a link, and by those one has met.
 
-use anyhow::{Result, ensure};
-use e2e::{Browser, Network, Visitor};
+use anyhow::{Context, Result, ensure};
+use e2e::{Browser, Network, Video, Visitor, WebServer};
 
 use crate::answer::{QUESTION, same};
 
@@ -48,5 +48,25 @@ pub(crate) fn a_private_swarm_lets_in_who_has_the_whole_link() -> Result<()> {
         let shared = visitor.eval("document.querySelector('[data-testid=share-link]').value")?;
         ensure!(shared.as_str() == Some(&link), "{shared}");
         Ok(())
+    })
+}
+
+pub(crate) fn an_invitation_is_read_by_the_camera() -> Result<()> {
+    let network = Network::start()?;
+    let worker = network.full_worker()?;
+    // Somebody holds a telephone with the code before the camera.
+    let video = Video::of_code(&network.link())?;
+    // This page's server names no network.
+    let server = WebServer::start(&e2e::dist()?)?;
+    Browser::with_camera(&video, |browser| {
+        let visitor = Visitor::open(browser, &format!("http://{}/", server.address()))?;
+        visitor.wait_for("no-swarm")?;
+        visitor.click("scan")?;
+        visitor
+            .wait_for("onboarding")
+            .context("the code is not read")?;
+        visitor.accept()?;
+        visitor.wait_until_it_lends(1)?;
+        visitor.meets(&worker.peer_id()?)
     })
 }

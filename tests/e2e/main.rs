@@ -1,6 +1,7 @@
 //! The whole system in real browsers and real processes, inside a network of its own.
 
 mod answer;
+mod contribution;
 mod conversations;
 mod dht;
 mod executor;
@@ -10,6 +11,7 @@ mod harness;
 mod hostile;
 mod interop;
 mod invitation;
+mod mishaps;
 mod offline;
 mod onboarding;
 mod overhead;
@@ -51,6 +53,9 @@ fn main() -> ExitCode {
         dht::fragments_are_found_when_the_entry_is_gone,
         offline::a_browser_may_install_the_page,
         offline::without_a_network_the_page_opens_and_says_what_is_missing,
+        offline::without_a_network_a_tab_that_holds_the_whole_model_answers,
+        offline::shortcuts_and_what_is_shared_with_the_application_arrive,
+        invitation::an_invitation_is_read_by_the_camera,
         invitation::a_page_finds_back_by_those_it_has_met_when_the_entry_is_gone,
         invitation::a_private_swarm_lets_in_who_has_the_whole_link,
         secure::a_page_that_came_by_tls_enters_and_answers,
@@ -66,6 +71,11 @@ fn main() -> ExitCode {
         conversations::an_answer_whose_tab_is_closed_is_gone_on_with_by_another,
         conversations::a_question_is_asked_otherwise_and_the_way_of_the_answer_is_told,
         conversations::what_a_model_writes_is_shown_as_markdown_and_loads_nothing,
+        contribution::a_device_contributes_when_its_user_says,
+        contribution::who_is_here_to_ask_only_lends_nothing_and_is_answered,
+        contribution::what_is_done_for_others_is_counted_and_thanked_for,
+        mishaps::storage_that_is_cleared_is_filled_again,
+        mishaps::a_clock_that_is_wrong_does_no_harm,
         graphics::what_a_graphics_processor_computes_is_asked_for_and_said,
         executor::a_tabs_tokens_go_through_layers_that_others_run,
         executor::the_page_goes_on_when_the_node_that_runs_its_layers_is_killed,
@@ -76,6 +86,7 @@ fn main() -> ExitCode {
     ];
     // Routers and the usual ports of servers can only be had in a network of our own.
     let alone = tests![
+        mishaps::an_answer_goes_on_when_the_network_is_back,
         hostile::a_node_under_attack_answers_and_says_what_it_has_kept_off,
         soak::nothing_stays_behind_of_those_that_come_and_go,
         secure::an_authority_certifies_the_domain_once,

@@ -1,9 +1,10 @@
 //! What the page looks like. With `IAP2P_SCREENSHOTS=1` the pictures of `docs/screenshots` are taken again.
 
-use std::{env, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
 use anyhow::{Result, ensure};
 use e2e::{Browser, Network, Screen, Visitor};
+use serde_json::json;
 
 pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Result<()> {
     let network = Network::start()?;
@@ -22,7 +23,9 @@ pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Res
         for screen in [Screen::Phone, Screen::Desktop] {
             let shoot = |visitor: &Visitor, what: &str| {
                 fits(visitor, what)?;
-                visitor.screenshot(&folder.join(format!("{what}-{screen}-{language}.png")))
+                is_for_everybody(visitor, what)?;
+                visitor.screenshot(&folder.join(format!("{what}-{screen}-{language}.png")))?;
+                narrow(visitor, screen, language, what)
             };
             Browser::with(|browser| {
                 let visitor = Visitor::open(browser, "about:blank")?;
@@ -41,6 +44,8 @@ pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Res
                 shoot(&visitor, "chat")?;
                 visitor.click("nav-network")?;
                 shoot(&visitor, "dashboard")?;
+                visitor.click("nav-contribute")?;
+                shoot(&visitor, "contribute")?;
                 visitor.click("nav-share")?;
                 shoot(&visitor, "share")?;
                 visitor.click("nav-settings")?;
@@ -48,6 +53,37 @@ pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Res
                 neighbour.into_page().close()
             })?;
         }
+    }
+    Ok(())
+}
+
+/// What reads pages for people who do not see them, or move a mouse, finds nothing that it could not tell: axe-core, in
+/// the light and in the dark.
+fn is_for_everybody(visitor: &Visitor, what: &str) -> Result<()> {
+    const RULES: &str =
+        "{ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }";
+    if visitor.eval("typeof axe")? != "object" {
+        visitor.eval(&fs::read_to_string(e2e::axe()?)?)?;
+    }
+    for scheme in ["dark", "light"] {
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        visitor.call("Emulation.setEmulatedMedia", media)?;
+        let found = visitor.eval(&format!(
+            "axe.run(document, {RULES}).then(({{ violations }}) => violations.map(
+                ({{ id, nodes }}) => `${{id}}: ${{nodes.map(({{ html, failureSummary }}) => html + failureSummary).join(' ')}}`
+            ))"
+        ))?;
+        ensure!(found == json!([]), "{what} in the {scheme}: {found:#}");
+    }
+    Ok(())
+}
+
+/// The same on the smallest screen.
+fn narrow(visitor: &Visitor, screen: Screen, language: &str, what: &str) -> Result<()> {
+    if screen == Screen::Phone {
+        visitor.emulate(Screen::SmallPhone, language)?;
+        fits(visitor, what)?;
+        visitor.emulate(screen, language)?;
     }
     Ok(())
 }
@@ -67,6 +103,6 @@ fn fits(visitor: &Visitor, what: &str) -> Result<()> {
             .filter(([, { width, height }]) => width > 0 && (width < 24 || height < 24))
             .map(([name, { width, height }]) => `${name}: ${width} × ${height}`)",
     )?;
-    ensure!(tiny == serde_json::json!([]), "{what}: {tiny}");
+    ensure!(tiny == json!([]), "{what}: {tiny}");
     Ok(())
 }

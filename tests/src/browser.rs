@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Identity, lab::Host, page::Page, pipe::Pipe, until};
+use crate::{Identity, Video, lab::Host, page::Page, pipe::Pipe, until};
 
 /// No sandbox, because tests run as root in containers; no QUIC and no updates, because nothing may leave the machine.
 const FLAGS: &[&str] = &[
@@ -76,6 +76,21 @@ impl Browser {
     /// The same with a browser that has a graphics processor, in software.
     pub fn with_graphics<T>(test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         Self::launch(GRAPHICS, None)?.run(test)
+    }
+
+    /// The same with a browser whose camera sees a film, and whose user lets every page use it.
+    pub fn with_camera<T>(video: &Video, test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let film = video.file();
+        let film = format!(
+            "--use-file-for-fake-video-capture={}",
+            film.as_ref().display()
+        );
+        let flags = [
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+            &film,
+        ];
+        Self::launch(&flags, None)?.run(test)
     }
 
     fn run<T>(self, test: impl FnOnce(&Self) -> Result<T>) -> Result<T> {

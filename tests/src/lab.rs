@@ -93,10 +93,21 @@ pub struct Site {
     pub host: Host,
     /// Its own address, which in all sites behind a translating router is the same.
     pub address: String,
+    number: u8,
     _router: Host,
 }
 
 impl Site {
+    /// Lets nothing through to the internet and back any more, or everything again.
+    pub fn cut(&self, cut: bool) -> Result<()> {
+        let action = if cut { "-I" } else { "-D" };
+        for (chain, side) in [("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i")] {
+            let wire = format!("site{}", self.number);
+            done(Command::new("iptables").args([action, chain, side, &wire, "-j", "DROP"]))?;
+        }
+        Ok(())
+    }
+
     /// Connects one with the internet. `number` is its own.
     pub fn new(number: u8, nat: Nat) -> Result<Self> {
         let (router, host) = (Host::new()?, Host::new()?);
@@ -135,6 +146,7 @@ impl Site {
         Ok(Self {
             host,
             address: format!("{lan}.2"),
+            number,
             _router: router,
         })
     }

@@ -8,6 +8,7 @@
 //! Nothing here sleeps and hopes: whatever takes time is a condition that is asked again until its deadline.
 
 mod authority;
+mod axe;
 mod bare;
 mod browser;
 pub mod data_channel;
@@ -22,18 +23,21 @@ mod node;
 mod page;
 mod pipe;
 mod proxy;
+mod video;
 mod visitor;
 mod wait;
 mod watch;
 mod web_server;
 
 pub use authority::{Authority, get, get_plainly};
+pub use axe::axe;
 pub use browser::Browser;
 pub use identity::Identity;
 pub use network::{Answer, Network, flip_a_bit};
 pub use node::{FRAGMENT_SIZE, Node, Program, dist, model};
 pub use page::{Page, Screen};
 pub use proxy::Proxy;
+pub use video::Video;
 pub use visitor::{Ending, PeerRow, Said, Visitor};
 pub use wait::{PATIENCE, until};
 pub use watch::metric;

@@ -20,6 +20,8 @@ pub struct Page {
 pub enum Screen {
     /// A telephone held upright.
     Phone,
+    /// The smallest that is still sold.
+    SmallPhone,
     /// A small laptop.
     Desktop,
 }
@@ -30,6 +32,7 @@ impl Screen {
     pub const fn size(self) -> (u32, u32) {
         match self {
             Self::Phone => (390, 844),
+            Self::SmallPhone => (320, 568),
             Self::Desktop => (1280, 800),
         }
     }
@@ -39,6 +42,7 @@ impl fmt::Display for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Phone => "phone",
+            Self::SmallPhone => "small-phone",
             Self::Desktop => "desktop",
         })
     }
@@ -167,7 +171,7 @@ impl Page {
     /// Shows the page through that screen in that language.
     pub fn emulate(&self, screen: Screen, language: &str) -> Result<()> {
         let (width, height) = screen.size();
-        let (phone, agent) = (screen == Screen::Phone, self.eval("navigator.userAgent")?);
+        let (phone, agent) = (screen != Screen::Desktop, self.eval("navigator.userAgent")?);
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": if phone { 2 } else { 1 }, "mobile": phone });
         self.call("Emulation.setDeviceMetricsOverride", metrics)?;
         self.call(

@@ -107,14 +107,14 @@ impl Visitor {
 
     /// Lends so many fragments from now on.
     pub fn lend(&self, fragments: u32) -> Result<()> {
-        self.click("nav-settings")?;
+        self.click("nav-contribute")?;
         self.change("settings-lend", fragments)?;
         self.click("nav-chat")
     }
 
     /// Computes on so many cores from now on.
     pub fn employ(&self, cores: u32) -> Result<()> {
-        self.click("nav-settings")?;
+        self.click("nav-contribute")?;
         self.change("settings-cores", cores)?;
         self.click("nav-chat")
     }

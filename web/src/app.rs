@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use crate::{
+    contribute,
     i18n::Language,
     platform::{self, history, net, shell},
     start,
@@ -50,6 +51,7 @@ pub(crate) fn App() -> impl IntoView {
     });
     history::reload_on_new_fragment();
     shell::register(move || ui.update.set(true));
+    contribute::watch(ui);
     start::begin(ui);
 
     // A change of language makes everything below anew; phrases are therefore plain strings in the views.

@@ -15,12 +15,13 @@ use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
     messages::{FromEngine, Join, ToEngine},
     port::Port,
+    status::Row,
 };
 
 use crate::{invite::Swarm, platform::history, probe, state::Ui};
 use network::Network;
 use workers::Workers;
-pub(crate) use workers::cores;
+pub(crate) use workers::{cores, has_relaxed_simd};
 
 /// Starts everything. What goes wrong is shown.
 pub(crate) fn start(ui: Ui, swarm: Swarm) {
@@ -36,9 +37,9 @@ async fn run(ui: Ui, swarm: Swarm) -> Result<(), String> {
     let peer = identity.peer_id();
     ui.peer.set(Some(peer.to_string()));
     let mut workers = Workers::start(move |reason| ui.crashed(reason)).await?;
-    let (lend, cores, graphics) = ui
+    let (upload, cores, graphics) = ui
         .settings
-        .with_untracked(|settings| (settings.lend, settings.cores, settings.graphics));
+        .with_untracked(|settings| (settings.upload_bytes(), settings.cores, settings.graphics));
     workers.employ(cores.unwrap_or_else(workers::cores)).await?;
     let port = workers.engine();
     let network = Network::start(identity, &swarm)?;
@@ -47,7 +48,8 @@ async fn run(ui: Ui, swarm: Swarm) -> Result<(), String> {
     let join = Join {
         peer: ByteBuf::from(peer.to_bytes()),
         model: swarm.model,
-        lend,
+        lend: ui.lends(),
+        upload,
         graphics,
     };
     ui.tell(&ToEngine::Join(join));
@@ -88,6 +90,7 @@ fn hear(ui: Ui, port: &Port, network: Network) {
             probe::status(&status);
             ui.status.set(*status);
         }
+        FromEngine::Rows(rows) => ui.rows.set(Row::unpack(&rows)),
         FromEngine::Reading {
             answer,
             read,

@@ -8,6 +8,7 @@
 
 mod app;
 mod components;
+mod contribute;
 mod engine;
 mod i18n;
 mod invite;

@@ -1,8 +1,10 @@
 //! What the browser offers, each facility in a few words. Nothing here knows what it is used for.
 
+pub(crate) mod camera;
 pub(crate) mod clipboard;
 pub(crate) mod clock;
 pub(crate) mod dates;
+pub(crate) mod device;
 pub(crate) mod files;
 pub(crate) mod history;
 pub(crate) mod net;

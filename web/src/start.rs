@@ -6,7 +6,7 @@ use crate::{
     engine,
     invite::{Invite, Swarm},
     platform::{net, quota},
-    state::{Screen, Ui},
+    state::{Screen, Ui, View},
 };
 
 /// The file a server may name its network in.
@@ -15,7 +15,14 @@ const BOOTSTRAP: &str = "bootstrap.json";
 /// Finds out which network this page belongs to: the invitation in its address, else what the server says, else the
 /// one joined last.
 pub(crate) fn begin(ui: Ui) {
-    let invite = Invite::parse(&net::fragment());
+    let mut invite = Invite::parse(&net::fragment());
+    if let Some(text) = arrive(ui) {
+        // What was shared with the application may be an invitation; or something to ask about.
+        match Invite::parse(&text) {
+            shared @ Invite { swarm: Some(_), .. } => invite = shared,
+            _ => ui.chat.draft.set(text),
+        }
+    }
     let lend = invite.lend;
     let remembered = ui
         .settings
@@ -35,6 +42,31 @@ pub(crate) fn begin(ui: Ui) {
             None => ui.screen.set(Screen::NoSwarm),
         }
     });
+}
+
+/// Heeds what the address asks for besides a network: a part of the application, as shortcuts do, or a text that another
+/// application shares, which is given back.
+fn arrive(ui: Ui) -> Option<String> {
+    let wanted = net::query("view");
+    let view = View::ALL
+        .into_iter()
+        .find(|view| Some(view.name()) == wanted.as_deref());
+    let shared: Vec<String> = ["title", "text", "url"]
+        .into_iter()
+        .filter_map(net::query)
+        .collect();
+    if view.is_some() || !shared.is_empty() {
+        net::forget_query();
+    }
+    if let Some(view) = view {
+        ui.view.set(view);
+    }
+    let shared: Vec<_> = shared
+        .iter()
+        .map(|it| it.trim())
+        .filter(|it| !it.is_empty())
+        .collect();
+    (!shared.is_empty()).then(|| shared.join("\n"))
 }
 
 /// A network is known: who joined it before is taken back in at once, as before; others are asked, and may be proposed

@@ -1,17 +1,23 @@
 //! What the user interface knows and shows: signals, and the few ways they change.
 
 mod chat;
+mod contribution;
 mod conversations;
+mod ledger;
+mod series;
 mod settings;
 
 use leptos::prelude::*;
 use web_bridge::{
     messages::ToEngine,
-    status::{Link, Problem, Stage, Status},
+    status::{Link, Problem, Row, Stage, Status},
 };
 
 pub(crate) use chat::{Chat, Message};
+pub(crate) use contribution::{Contributing, Device, Hours, Part};
 pub(crate) use conversations::Conversations;
+pub(crate) use ledger::{Day, Ledger};
+pub(crate) use series::{Count, Rate, Series, median};
 pub(crate) use settings::{Settings, Theme};
 
 use crate::{
@@ -23,23 +29,38 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
     Chat,
+    Contribute,
     Network,
     Share,
     Settings,
 }
 
 impl View {
-    pub(crate) const ALL: [Self; 4] = [Self::Chat, Self::Network, Self::Share, Self::Settings];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Chat,
+        Self::Contribute,
+        Self::Network,
+        Self::Share,
+        Self::Settings,
+    ];
 
     /// Name in attributes, for styles and tests.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::Contribute => "contribute",
             Self::Network => "network",
             Self::Share => "share",
             Self::Settings => "settings",
         }
     }
+}
+
+/// What happened while nobody saw the page.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Unseen {
+    pub(crate) milliseconds: f64,
+    pub(crate) answered: u64,
 }
 
 /// Where a visitor stands.
@@ -81,6 +102,18 @@ pub(crate) struct Ui {
     pub(crate) view: RwSignal<View>,
     pub(crate) swarm: RwSignal<Option<Swarm>>,
     pub(crate) status: RwSignal<Status>,
+    /// Where in the picture of the model its fragments are.
+    pub(crate) rows: RwSignal<Vec<Row>>,
+    /// What the device says of itself.
+    pub(crate) device: RwSignal<Device>,
+    /// Whether it contributes now, or why not.
+    pub(crate) contributing: Memo<Contributing>,
+    /// What this browser has contributed.
+    pub(crate) ledger: RwSignal<Ledger>,
+    /// The last minutes in numbers.
+    pub(crate) series: RwSignal<Series>,
+    /// How long nobody has seen the page since it was opened, and the requests answered meanwhile.
+    pub(crate) unseen: RwSignal<Unseen>,
     pub(crate) online: RwSignal<bool>,
     /// This tab's peer id, once it has one.
     pub(crate) peer: RwSignal<Option<String>>,
@@ -112,9 +145,24 @@ impl Ui {
         let model = settings.swarm.as_ref().map(|swarm| swarm.model.clone());
         let conversations = Conversations::new();
         let chat = Chat::restore(model.as_deref(), conversations);
+        let settings = RwSignal::new(settings);
+        let device = RwSignal::new(Device {
+            hour: crate::platform::device::hour(),
+            ..Device::default()
+        });
+        let contributing = Memo::new(move |_| {
+            let (part, when) = settings.with(|settings| (settings.part, settings.when));
+            Contributing::now(part, when, device.get())
+        });
         Self {
             language: RwSignal::new(language),
-            settings: RwSignal::new(settings),
+            settings,
+            rows: RwSignal::new(Vec::new()),
+            device,
+            contributing,
+            ledger: RwSignal::new(Ledger::load()),
+            series: RwSignal::new(Series::default()),
+            unseen: RwSignal::new(Unseen::default()),
             screen: RwSignal::new(Screen::Looking),
             view: RwSignal::new(View::Chat),
             swarm: RwSignal::new(None),
@@ -147,6 +195,14 @@ impl Ui {
     pub(crate) fn set(self, change: impl FnOnce(&mut Settings)) {
         self.settings.update(change);
         self.settings.with_untracked(Settings::save);
+    }
+
+    /// How many fragments this tab lends now, as it contributes or does not.
+    pub(crate) fn lends(self) -> u32 {
+        match self.contributing.get_untracked() {
+            Contributing::Yes => self.settings.with_untracked(|settings| settings.lend),
+            _ => 0,
+        }
     }
 
     /// From now on wishes go to this engine.

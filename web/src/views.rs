@@ -1,6 +1,8 @@
 //! The screens.
 
 mod chat;
+mod conditions;
+mod contribute;
 mod conversations;
 mod dashboard;
 mod graphics;
@@ -8,6 +10,7 @@ mod joining;
 mod main_screen;
 mod message;
 mod no_swarm;
+mod preflight;
 mod privacy;
 mod route;
 mod settings;

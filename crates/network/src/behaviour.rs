@@ -76,7 +76,11 @@ impl Behaviour {
                 .into(),
             relay_client,
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(15))),
+            ping: ping::Behaviour::new(
+                ping::Config::new()
+                    .with_interval(Duration::from_secs(15))
+                    .with_timeout(Duration::from_secs(10)),
+            ),
             kad: kad(config),
             streams: streams::Behaviour::new(signalling),
             turn: turn::behaviour(config.turn.is_some()),

@@ -9,6 +9,7 @@ use protocol::{
     RequestId as WireId,
 };
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// Nobody is kept waiting longer than this for a block that a slow upload would bring even later: an asker that is told
@@ -109,6 +110,16 @@ impl Node {
             block: request.block,
         };
         self.library.queue.push(peer.clone(), read);
+        self.run_reads(now);
+    }
+
+    /// Changes how many bytes of content others are given a second; what is on its way goes on.
+    pub fn set_upload(&mut self, limit: Option<NonZeroU64>, now: Duration) {
+        self.config.upload_bytes_per_second = limit;
+        self.library.free_at = self
+            .library
+            .free_at
+            .min(now + self.upload_time(BLOCK_BYTES as usize));
         self.run_reads(now);
     }
 

@@ -12,6 +12,8 @@ use crate::paths;
 
 const SCRIPT: &str = "service-worker.js";
 const PLACE: &str = "/*FILES*/";
+/// What only shops of applications show.
+const SHOWN_ELSEWHERE: &str = "screenshots/";
 
 /// Writes the service worker with the list of everything that has been built into this folder.
 pub(crate) fn write(folder: &Path) -> Result<()> {
@@ -42,7 +44,7 @@ fn list(root: &Path) -> Result<Vec<(String, String)>> {
                 .strip_prefix(root)?
                 .to_string_lossy()
                 .replace('\\', "/");
-            if name != SCRIPT {
+            if name != SCRIPT && !name.starts_with(SHOWN_ELSEWHERE) {
                 files.push((name, hex(&Sha256::digest(fs::read(&path)?))));
             }
         }

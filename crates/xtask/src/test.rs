@@ -13,7 +13,8 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::{
-    lab, paths, policy, setup,
+    lab, paths, policy,
+    setup::{self, npm},
     shell::{self, Shell, run_tests},
     size,
     steps::{Steps, Tally},
@@ -213,6 +214,8 @@ fn end_to_end(shell: &Shell, options: &Options) -> Result<Tally> {
     let mut tests = shell.cargo(&["test", "--test", "e2e"]);
     tests.args(NATIVE);
     tests.env("IAP2P_JS_LIBP2P", js_libp2p::page(shell)?);
+    let axe = npm::packages(shell, "axe", &[])?;
+    tests.env("IAP2P_AXE", axe.join("node_modules/axe-core/axe.min.js"));
     tests.env("IAP2P_PROBE", lab::probe::page(shell, "dev")?);
     if options.screenshots {
         tests.env("IAP2P_SCREENSHOTS", "1");

@@ -1,14 +1,12 @@
 //! Conversations, kept in this browser: one database for all its tabs, apart from that of fragments, which may be given up
 //! when room is wanted.
 
-use rexie::{ObjectStore, Rexie, TransactionMode};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 
-use crate::store::{Error, Result, finish};
+use crate::store::{Database, Error, Result, finish};
 
 const DATABASE: &str = "iap2p-conversations";
-const VERSION: u32 = 1;
 /// What a list of them shows.
 const HEADS: &str = "heads";
 /// What was said.
@@ -29,21 +27,17 @@ pub struct Head {
 }
 
 /// The open database.
-pub struct Archive(Rexie);
+pub struct Archive(Database);
 
 impl Archive {
     /// Opens the database, and makes it the first time.
     pub async fn open() -> Result<Self> {
-        let builder = [HEADS, BODIES].into_iter().fold(
-            Rexie::builder(DATABASE).version(VERSION),
-            |builder, name| builder.add_object_store(ObjectStore::new(name)),
-        );
-        Ok(Self(builder.build().await?))
+        Ok(Self(Database::open(DATABASE, &[HEADS, BODIES]).await?))
     }
 
     /// The heads of all, the one changed last first.
     pub async fn heads(&self) -> Result<Vec<Head>> {
-        let transaction = self.0.transaction(&[HEADS], TransactionMode::ReadOnly)?;
+        let transaction = self.0.read(&[HEADS]).await?;
         let values = transaction.store(HEADS)?.get_all(None, None).await?;
         let mut heads: Vec<Head> = values
             .into_iter()
@@ -56,14 +50,14 @@ impl Archive {
 
     /// What was said in one.
     pub async fn body(&self, id: &str) -> Result<Option<String>> {
-        let transaction = self.0.transaction(&[BODIES], TransactionMode::ReadOnly)?;
+        let transaction = self.0.read(&[BODIES]).await?;
         let value = transaction.store(BODIES)?.get(id.into()).await?;
         Ok(value.and_then(|value| value.as_string()))
     }
 
     /// What was said in all, by their ids.
     pub async fn bodies(&self) -> Result<Vec<(String, String)>> {
-        let transaction = self.0.transaction(&[BODIES], TransactionMode::ReadOnly)?;
+        let transaction = self.0.read(&[BODIES]).await?;
         let store = transaction.store(BODIES)?;
         let all = store.scan(None, None, None, None).await?;
         let texts = all
@@ -74,9 +68,7 @@ impl Archive {
 
     /// Keeps one, in place of what was kept of it.
     pub async fn keep(&self, head: &Head, body: &str) -> Result<()> {
-        let transaction = self
-            .0
-            .transaction(&[HEADS, BODIES], TransactionMode::ReadWrite)?;
+        let transaction = self.0.write(&[HEADS, BODIES]).await?;
         let key = JsValue::from(&head.id);
         transaction
             .store(HEADS)?
@@ -91,7 +83,7 @@ impl Archive {
 
     /// Keeps the head of one alone.
     pub async fn keep_head(&self, head: &Head) -> Result<()> {
-        let transaction = self.0.transaction(&[HEADS], TransactionMode::ReadWrite)?;
+        let transaction = self.0.write(&[HEADS]).await?;
         let store = transaction.store(HEADS)?;
         store
             .put(&value(head)?, Some(&JsValue::from(&head.id)))
@@ -101,9 +93,7 @@ impl Archive {
 
     /// Forgets one.
     pub async fn forget(&self, id: &str) -> Result<()> {
-        let transaction = self
-            .0
-            .transaction(&[HEADS, BODIES], TransactionMode::ReadWrite)?;
+        let transaction = self.0.write(&[HEADS, BODIES]).await?;
         transaction.store(HEADS)?.delete(id.into()).await?;
         transaction.store(BODIES)?.delete(id.into()).await?;
         finish(transaction).await

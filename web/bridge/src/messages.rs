@@ -90,6 +90,8 @@ pub struct Join {
     pub model: String,
     /// How many fragments to lend.
     pub lend: u32,
+    /// How many bytes of fragments to give others a second at most.
+    pub upload: Option<u32>,
     /// When to use the graphics processor.
     pub graphics: UseGraphics,
 }
@@ -105,6 +107,8 @@ pub enum ToEngine {
     Join(Join),
     /// Lend another number of fragments from now on.
     Lend(u32),
+    /// Give others at most so many bytes of fragments a second from now on.
+    Upload(Option<u32>),
     /// When to use the graphics processor from now on.
     Graphics(UseGraphics),
     /// Answer the last turn of this conversation. One answer at a time.
@@ -259,6 +263,8 @@ pub enum FromEngine {
     Network(ToNetwork),
     /// Everything the user interface shows, whenever it changed, a few times a second at most.
     Status(Box<Status>),
+    /// Where in the picture of the model its fragments are, once that is known: [`Row`](crate::status::Row)s, packed.
+    Rows(ByteBuf),
     /// The question is being read.
     Reading {
         /// From the question.

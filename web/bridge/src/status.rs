@@ -147,6 +147,63 @@ pub enum Place {
     Other,
 }
 
+/// Where a fragment is in the picture of the model, from its beginning to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Row {
+    /// Turns tokens into vectors.
+    Embedding,
+    /// A layer.
+    Layer(u32),
+    /// Turns vectors into tokens.
+    Output,
+    /// What belongs to all of them.
+    #[default]
+    Other,
+}
+
+impl Row {
+    const EMBEDDING: u16 = u16::MAX;
+    const OUTPUT: u16 = u16::MAX - 1;
+    const OTHER: u16 = u16::MAX - 2;
+
+    /// Rows as they travel: two bytes each.
+    pub fn pack(rows: impl Iterator<Item = Self>) -> ByteBuf {
+        let number = |row| match row {
+            Self::Embedding => Self::EMBEDDING,
+            Self::Layer(layer) => (layer as u16).min(Self::OTHER - 1),
+            Self::Output => Self::OUTPUT,
+            Self::Other => Self::OTHER,
+        };
+        let bytes: Vec<u8> = rows.flat_map(|row| number(row).to_le_bytes()).collect();
+        ByteBuf::from(bytes)
+    }
+
+    /// Rows that [`pack`](Self::pack) has packed.
+    pub fn unpack(bytes: &[u8]) -> Vec<Self> {
+        let (numbers, _) = bytes.as_chunks::<2>();
+        let row = |bytes: &[u8; 2]| match u16::from_le_bytes(*bytes) {
+            Self::EMBEDDING => Self::Embedding,
+            Self::OUTPUT => Self::Output,
+            Self::OTHER => Self::Other,
+            layer => Self::Layer(layer.into()),
+        };
+        numbers.iter().map(row).collect()
+    }
+}
+
+impl From<Place> for Row {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Embedding => Self::Embedding,
+            Place::Output => Self::Output,
+            Place::Attention(layer) | Place::FeedForward(layer) | Place::Expert(layer, _) => {
+                Self::Layer(layer)
+            }
+            Place::Small | Place::Other => Self::Other,
+        }
+    }
+}
+
 /// A peer in sight.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Peer {
@@ -305,4 +362,22 @@ pub struct Missing {
     pub index: u32,
     /// What it is part of.
     pub place: Place,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_arrive_as_they_were_sent() {
+        let rows = [
+            Row::Embedding,
+            Row::Layer(0),
+            Row::Layer(60),
+            Row::Output,
+            Row::Other,
+        ];
+        assert_eq!(Row::unpack(&Row::pack(rows.into_iter())), rows);
+        assert_eq!(Row::from(Place::Expert(3, 9)), Row::Layer(3));
+    }
 }

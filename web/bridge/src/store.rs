@@ -4,6 +4,8 @@
 //! is stored as chunks, so that a download goes on after a reload where it stopped. A fragment takes the place of
 //! its chunks in one transaction: whatever happens, either of them is there.
 
+use std::{cell::RefCell, rc::Rc};
+
 use js_sys::Uint8Array;
 use rexie::{KeyRange, ObjectStore, Rexie, Transaction, TransactionMode, TransactionResult};
 use wasm_bindgen::{JsCast, JsValue};
@@ -42,17 +44,60 @@ impl From<rexie::Error> for Error {
 /// Result of this module.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// A database that is opened again when the browser has closed it, as it does when its user clears what sites store. Then
+/// it is empty.
+pub(crate) struct Database {
+    name: &'static str,
+    stores: &'static [&'static str],
+    open: RefCell<Rc<Rexie>>,
+}
+
+impl Database {
+    /// Opens it, and makes it the first time.
+    pub(crate) async fn open(name: &'static str, stores: &'static [&'static str]) -> Result<Self> {
+        Ok(Self {
+            name,
+            stores,
+            open: RefCell::new(Rc::new(connect(name, stores).await?)),
+        })
+    }
+
+    pub(crate) async fn read(&self, stores: &[&str]) -> Result<Transaction> {
+        self.begin(stores, TransactionMode::ReadOnly).await
+    }
+
+    pub(crate) async fn write(&self, stores: &[&str]) -> Result<Transaction> {
+        self.begin(stores, TransactionMode::ReadWrite).await
+    }
+
+    async fn begin(&self, stores: &[&str], mode: TransactionMode) -> Result<Transaction> {
+        let open = self.open.borrow().clone();
+        if let Ok(transaction) = open.transaction(stores, mode) {
+            return Ok(transaction);
+        }
+        let again = Rc::new(connect(self.name, self.stores).await?);
+        self.open.replace(again.clone());
+        Ok(again.transaction(stores, mode)?)
+    }
+}
+
+async fn connect(name: &str, stores: &[&str]) -> Result<Rexie> {
+    let builder = Rexie::builder(name).version(VERSION);
+    let add = |builder: rexie::RexieBuilder, name: &&str| {
+        builder.add_object_store(ObjectStore::new(name))
+    };
+    Ok(stores.iter().fold(builder, add).build().await?)
+}
+
 /// The open database.
-pub struct Store(Rexie);
+pub struct Store(Database);
 
 impl Store {
     /// Opens the database, and makes it the first time.
     pub async fn open() -> Result<Self> {
-        let builder = [FRAGMENTS, CHUNKS, MANIFESTS].into_iter().fold(
-            Rexie::builder(DATABASE).version(VERSION),
-            |builder, name| builder.add_object_store(ObjectStore::new(name)),
-        );
-        Ok(Self(builder.build().await?))
+        Ok(Self(
+            Database::open(DATABASE, &[FRAGMENTS, CHUNKS, MANIFESTS]).await?,
+        ))
     }
 
     /// The bytes of a fragment.
@@ -62,7 +107,7 @@ impl Store {
 
     /// The ids of all stored fragments.
     pub async fn fragments(&self) -> Result<Vec<String>> {
-        let transaction = self.read(&[FRAGMENTS])?;
+        let transaction = self.0.read(&[FRAGMENTS]).await?;
         let keys = transaction
             .store(FRAGMENTS)?
             .get_all_keys(None, None)
@@ -72,7 +117,7 @@ impl Store {
 
     /// Keeps a verified fragment and forgets the chunks it was made of.
     pub async fn keep_fragment(&self, id: &str, bytes: &[u8]) -> Result<()> {
-        let transaction = self.write(&[FRAGMENTS, CHUNKS])?;
+        let transaction = self.0.write(&[FRAGMENTS, CHUNKS]).await?;
         transaction
             .store(FRAGMENTS)?
             .put(&Uint8Array::from(bytes), Some(&id.into()))
@@ -83,7 +128,7 @@ impl Store {
 
     /// Forgets a fragment.
     pub async fn forget_fragment(&self, id: &str) -> Result<()> {
-        let transaction = self.write(&[FRAGMENTS])?;
+        let transaction = self.0.write(&[FRAGMENTS]).await?;
         transaction.store(FRAGMENTS)?.delete(id.into()).await?;
         finish(transaction).await
     }
@@ -95,7 +140,7 @@ impl Store {
 
     /// Keeps a verified manifest and forgets the chunks it was made of.
     pub async fn keep_manifest(&self, id: &str, bytes: &[u8]) -> Result<()> {
-        let transaction = self.write(&[MANIFESTS, CHUNKS])?;
+        let transaction = self.0.write(&[MANIFESTS, CHUNKS]).await?;
         transaction
             .store(MANIFESTS)?
             .put(&Uint8Array::from(bytes), Some(&id.into()))
@@ -106,7 +151,7 @@ impl Store {
 
     /// Keeps a piece of a download.
     pub async fn keep_chunk(&self, id: &str, offset: u64, bytes: &[u8]) -> Result<()> {
-        let transaction = self.write(&[CHUNKS])?;
+        let transaction = self.0.write(&[CHUNKS]).await?;
         let key = chunk_key(id, offset);
         transaction
             .store(CHUNKS)?
@@ -117,7 +162,7 @@ impl Store {
 
     /// What an interrupted download has got already: its bytes from the start up to the first gap.
     pub async fn chunks(&self, id: &str) -> Result<Vec<u8>> {
-        let transaction = self.read(&[CHUNKS])?;
+        let transaction = self.0.read(&[CHUNKS]).await?;
         let store = transaction.store(CHUNKS)?;
         let mut bytes = Vec::new();
         // Keys are ordered by offset.
@@ -135,7 +180,7 @@ impl Store {
 
     /// The ids of all downloads of which something is here.
     pub async fn partial(&self) -> Result<Vec<String>> {
-        let transaction = self.read(&[CHUNKS])?;
+        let transaction = self.0.read(&[CHUNKS]).await?;
         let keys = transaction.store(CHUNKS)?.get_all_keys(None, None).await?;
         let mut ids: Vec<String> = keys
             .iter()
@@ -148,25 +193,17 @@ impl Store {
 
     /// Forgets a download that turned out to be bad.
     pub async fn forget_chunks(&self, id: &str) -> Result<()> {
-        let transaction = self.write(&[CHUNKS])?;
+        let transaction = self.0.write(&[CHUNKS]).await?;
         delete_all(&transaction, id).await?;
         finish(transaction).await
     }
 
     async fn bytes(&self, store: &str, id: &str) -> Result<Option<Vec<u8>>> {
-        let transaction = self.read(&[store])?;
+        let transaction = self.0.read(&[store]).await?;
         let found = transaction.store(store)?.get(id.into()).await?;
         Ok(found
             .and_then(|value| value.dyn_into().ok())
             .map(|bytes: Uint8Array| bytes.to_vec()))
-    }
-
-    fn read(&self, stores: &[&str]) -> Result<Transaction> {
-        Ok(self.0.transaction(stores, TransactionMode::ReadOnly)?)
-    }
-
-    fn write(&self, stores: &[&str]) -> Result<Transaction> {
-        Ok(self.0.transaction(stores, TransactionMode::ReadWrite)?)
     }
 }
 

@@ -89,6 +89,7 @@ async fn go_through(engine: &Engine, model: &str) -> Result<(), Problem> {
         state.stage = Stage::Lent;
     });
     lending::lend(engine);
+    spawn_local(lending::watch_storage(engine.clone()));
     Ok(())
 }
 

@@ -24,6 +24,8 @@ use super::{
 const LOCK: &str = "fragment:";
 /// How long peers have to introduce themselves before this tab chooses what is rare.
 const ACQUAINTANCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether what is stored is still there.
+const LOOK: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// Takes or gives back fragments until this tab lends as many as the user wants. Harmless to call at any time.
@@ -178,6 +180,33 @@ pub(super) async fn lost(engine: Engine, index: FragmentIndex) {
     }
 }
 
+/// Looks now and then whether what is stored is still there: browsers delete it when they want room, and their users when
+/// they want to be forgotten. What this tab lends is fetched again.
+pub(super) async fn watch_storage(engine: Engine) {
+    loop {
+        clock::sleep(LOOK).await;
+        let Some(Some(store)) = engine.update(|state| state.store.clone()) else {
+            return;
+        };
+        // A store that does not answer says so where it is needed.
+        let Ok(here) = store.fragments().await else {
+            continue;
+        };
+        let here: BTreeSet<String> = here.into_iter().collect();
+        let gone = engine.update(|state| state.gone(&here));
+        for (index, claimed) in gone.unwrap_or_default() {
+            if claimed {
+                spawn_local(lost(engine.clone(), index));
+            } else {
+                engine.update(|state| {
+                    state.stored.remove(&index);
+                    state.node.remove_holding(index, clock::now());
+                });
+            }
+        }
+    }
+}
+
 /// Deletes every stored fragment that no tab lends and this one does not need for itself.
 pub(super) async fn tidy(engine: Engine) {
     let claimed: BTreeSet<String> = claimed_names().await.into_iter().collect();
@@ -322,6 +351,17 @@ impl State {
             self.node.add_holding(index, false, clock::now());
         }
         self.release(index);
+    }
+
+    /// What should be stored and is not, and whether it is lent.
+    fn gone(&self, here: &BTreeSet<String>) -> Vec<(FragmentIndex, bool)> {
+        let missing = |index: &FragmentIndex| {
+            let id = self.fragment_id(*index);
+            id.is_some_and(|id| !here.contains(&id.to_string()))
+        };
+        let gone = self.stored.iter().copied().filter(missing);
+        gone.map(|index| (index, self.claims.contains_key(&index)))
+            .collect()
     }
 
     fn forgotten(&mut self, id: &str) {

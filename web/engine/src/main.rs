@@ -114,6 +114,9 @@ impl Engine {
                 self.update(|state| state.wish_to_lend(fragments));
                 lending::lend(self);
             }
+            ToEngine::Upload(limit) => {
+                self.update(|state| state.limit_upload(limit));
+            }
             ToEngine::Graphics(wish) => {
                 self.update(|state| {
                     state.graphics_wish = wish;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use fragments::PartKind;
+use serde_bytes::ByteBuf;
 use swarm::{FragmentIndex, Stats};
-use web_bridge::status::{Download, Held, Link, Missing, Model, Peer, Place, Stage, Status};
+use web_bridge::status::{Download, Held, Link, Missing, Model, Peer, Place, Row, Stage, Status};
 
 use super::{clock, state::State};
 
@@ -177,6 +178,12 @@ impl State {
             index: index.0,
             place: self.place(index),
         }
+    }
+
+    /// Where in the picture of the model its fragments are.
+    pub(super) fn rows(&self) -> ByteBuf {
+        let indices = self.node.catalogue().indices();
+        Row::pack(indices.map(|index| self.place(index).into()))
     }
 
     /// What a fragment is part of, as far as its first part says.

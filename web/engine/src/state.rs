@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -83,6 +84,8 @@ pub(super) struct State {
     pub(super) graphics_wish: UseGraphics,
     pub(super) graphics: Option<Graphics>,
     pub(super) report: Report,
+    /// The page knows where in the picture of the model its fragments are.
+    rows_told: bool,
 }
 
 impl State {
@@ -90,6 +93,7 @@ impl State {
         let mut config = Config::new(PeerId::new(&join.peer));
         config.agent = concat!("iap2p-web/", env!("CARGO_PKG_VERSION")).into();
         config.compute_slots = slots(compute.len());
+        config.upload_bytes_per_second = join.upload.and_then(|it| NonZeroU64::new(it.into()));
         // As many bits as a number of the browser has.
         config.run = (js_sys::Math::random() * 2_f64.powi(53)) as u64;
         let mut node = Node::new(config);
@@ -127,6 +131,7 @@ impl State {
             graphics_wish: join.graphics,
             graphics: None,
             report: Report::default(),
+            rows_told: false,
         }
     }
 
@@ -281,6 +286,12 @@ impl State {
         }
     }
 
+    /// Others are given at most so many bytes of fragments a second from now on.
+    pub(super) fn limit_upload(&mut self, limit: Option<u32>) {
+        let limit = limit.and_then(|it| NonZeroU64::new(it.into()));
+        self.node.set_upload(limit, clock::now());
+    }
+
     /// At most so many compute workers work from now on. Fragments move to others, who read them when asked.
     pub(super) fn employ(&mut self, most: usize) {
         let employed = most.clamp(1, self.compute.len().max(1));
@@ -321,6 +332,10 @@ impl State {
     pub(super) fn report_if_due(&mut self, now: Duration) {
         if !self.report.take(now) {
             return;
+        }
+        if !self.rows_told && self.model.is_some() {
+            self.rows_told = true;
+            self.tell(&FromEngine::Rows(self.rows()));
         }
         let status = self.status();
         if self.report.is_new(&status) {

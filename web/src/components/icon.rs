@@ -6,6 +6,7 @@ use leptos::prelude::*;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Glyph {
     Chat,
+    Contribute,
     Network,
     Share,
     Settings,
@@ -15,6 +16,7 @@ pub(crate) enum Glyph {
     Copy,
     Edit,
     List,
+    Scan,
     Warning,
 }
 
@@ -22,6 +24,7 @@ impl Glyph {
     const fn path(self) -> &'static str {
         match self {
             Self::Chat => "M4 5h16v11H11l-5 4v-4H4z",
+            Self::Contribute => "M4 8h16v12H4zM12 3v11M8 10l4 4 4-4",
             Self::Network => "M4 4h6v6H4zM14 4h6v6h-6zM4 14h6v6H4zM17 14v6M14 17h6",
             Self::Share => "M12 15V3M7.5 7.5 12 3l4.5 4.5M5 12v8h14v-8",
             Self::Settings => "M4 7h9M19 7h1M16 4.5v5M4 17h1M11 17h9M8 14.5v5",
@@ -31,6 +34,7 @@ impl Glyph {
             Self::Copy => "M9 9h11v11H9zM15 9V4H4v11h5",
             Self::Edit => "M4 20l1-5L16 4l4 4L9 19zM14 6l4 4",
             Self::List => "M4 6h16M4 12h16M4 18h10",
+            Self::Scan => "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5M8 8h8v8H8z",
             Self::Warning => "M12 4 2.5 20h19zM12 10v5M12 17.2v.3",
         }
     }

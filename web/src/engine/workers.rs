@@ -82,11 +82,16 @@ impl<F: Fn(String) + Clone + 'static> Workers<F> {
 
 /// The quickest build of the compute worker that this browser can run. All of them compute the same bits.
 fn compute_script() -> &'static str {
-    let probe = js_sys::Uint8Array::from(&RELAXED_PROBE[..]);
-    match js_sys::WebAssembly::validate(&probe) {
-        Ok(true) => COMPUTE_RELAXED,
-        _ => COMPUTE,
+    match has_relaxed_simd() {
+        true => COMPUTE_RELAXED,
+        false => COMPUTE,
     }
+}
+
+/// Whether this browser has the quicker instructions.
+pub(crate) fn has_relaxed_simd() -> bool {
+    let probe = js_sys::Uint8Array::from(&RELAXED_PROBE[..]);
+    js_sys::WebAssembly::validate(&probe) == Ok(true)
 }
 
 /// Starts a worker and waits until it can hear.

@@ -73,6 +73,24 @@ impl Language {
         }
     }
 
+    /// A whole number, its digits in groups of three.
+    pub(crate) fn count(self, value: u64) -> String {
+        let separator = match self {
+            Self::English => ',',
+            // A narrow blank that keeps the number together.
+            Self::French => '\u{202f}',
+        };
+        let digits = value.to_string();
+        let mut text = String::new();
+        for (place, digit) in digits.chars().enumerate() {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
+                text.push(separator);
+            }
+            text.push(digit);
+        }
+        text
+    }
+
     /// A number of bytes in a unit a person can picture; decimal units, as operating systems and shops use.
     pub(crate) fn bytes(self, bytes: u64) -> String {
         let units = self.text().byte_units;
@@ -117,6 +135,8 @@ pub(crate) struct Text {
     pub(crate) fragments: fn(u32) -> String,
     pub(crate) quota_free: fn(&str) -> String,
     pub(crate) join: Phrase,
+    pub(crate) join_options: Phrase,
+    pub(crate) join_lend: fn(&str) -> String,
     pub(crate) join_small_print: Phrase,
     pub(crate) no_swarm_title: Phrase,
     pub(crate) no_swarm_what: Phrase,
@@ -223,7 +243,6 @@ pub(crate) struct Text {
     pub(crate) coverage_unknown: Phrase,
     pub(crate) legend_none: Phrase,
     pub(crate) legend_one: Phrase,
-    pub(crate) legend_more: Phrase,
     pub(crate) legend_mine: Phrase,
     pub(crate) peers_title: Phrase,
     pub(crate) peers_none: Phrase,
@@ -243,6 +262,85 @@ pub(crate) struct Text {
     pub(crate) stored_label: Phrase,
     pub(crate) fragment_name: fn(u32) -> String,
     pub(crate) place: fn(Place) -> String,
+    pub(crate) contribute: Phrase,
+    pub(crate) contribute_title: Phrase,
+    pub(crate) contributing: fn(u32) -> String,
+    pub(crate) contributing_not_wanted: Phrase,
+    pub(crate) contributing_paused: Phrase,
+    pub(crate) contributing_hours: fn(u32, u32) -> String,
+    pub(crate) contributing_battery: Phrase,
+    pub(crate) contributing_metered: Phrase,
+    pub(crate) contributing_rate: fn(&str) -> String,
+    pub(crate) pause: Phrase,
+    pub(crate) resume: Phrase,
+    pub(crate) thanks_title: Phrase,
+    pub(crate) thanks_none: Phrase,
+    pub(crate) thanks: fn(&str, u32) -> String,
+    pub(crate) sent_label: Phrase,
+    pub(crate) days_title: Phrase,
+    pub(crate) day: Phrase,
+    pub(crate) upload_label: Phrase,
+    pub(crate) upload_unlimited: Phrase,
+    pub(crate) upload_limit: fn(&str) -> String,
+    pub(crate) upload_hint: Phrase,
+    pub(crate) when_title: Phrase,
+    pub(crate) part_title: Phrase,
+    pub(crate) part_both: Phrase,
+    pub(crate) part_both_hint: Phrase,
+    pub(crate) part_use: Phrase,
+    pub(crate) part_use_hint: Phrase,
+    pub(crate) part_contribute: Phrase,
+    pub(crate) part_contribute_hint: Phrase,
+    pub(crate) only_charging: Phrase,
+    pub(crate) only_unmetered: Phrase,
+    pub(crate) only_hours: Phrase,
+    pub(crate) hours_from: Phrase,
+    pub(crate) hours_to: Phrase,
+    pub(crate) unseen: fn(&str, &str) -> String,
+    pub(crate) unseen_never: Phrase,
+    pub(crate) awake: Phrase,
+    pub(crate) tone: Phrase,
+    pub(crate) tone_hint: Phrase,
+    pub(crate) able_title: Phrase,
+    pub(crate) able_title_bad: Phrase,
+    pub(crate) able_yes: Phrase,
+    pub(crate) able_no: Phrase,
+    pub(crate) able_secure: Phrase,
+    pub(crate) able_secure_good: Phrase,
+    pub(crate) able_secure_bad: Phrase,
+    pub(crate) able_storage: Phrase,
+    pub(crate) able_storage_good: Phrase,
+    pub(crate) able_storage_bad: Phrase,
+    pub(crate) able_webrtc: Phrase,
+    pub(crate) able_webrtc_good: Phrase,
+    pub(crate) able_webrtc_bad: Phrase,
+    pub(crate) able_simd: Phrase,
+    pub(crate) able_simd_good: Phrase,
+    pub(crate) able_simd_bad: Phrase,
+    pub(crate) able_graphics: Phrase,
+    pub(crate) able_graphics_good: Phrase,
+    pub(crate) able_graphics_bad: Phrase,
+    pub(crate) as_table: Phrase,
+    pub(crate) coverage_row: Phrase,
+    pub(crate) coverage_fragments: Phrase,
+    pub(crate) coverage_holders: Phrase,
+    pub(crate) row_embedding: Phrase,
+    pub(crate) row_layer: fn(u32) -> String,
+    pub(crate) row_output: Phrase,
+    pub(crate) row_other: Phrase,
+    pub(crate) legend_few: Phrase,
+    pub(crate) legend_many: Phrase,
+    pub(crate) map_title: Phrase,
+    pub(crate) map_words: fn(u32) -> String,
+    pub(crate) map_hint: Phrase,
+    pub(crate) charts_title: Phrase,
+    pub(crate) chart_work: Phrase,
+    pub(crate) chart_work_words: fn(&str, &str) -> String,
+    pub(crate) chart_bytes: Phrase,
+    pub(crate) chart_bytes_words: fn(&str, &str) -> String,
+    pub(crate) chart_times: Phrase,
+    pub(crate) chart_times_none: Phrase,
+    pub(crate) chart_a_second: fn(&str) -> String,
 
     pub(crate) share_title: Phrase,
     pub(crate) share_what: Phrase,
@@ -253,6 +351,13 @@ pub(crate) struct Text {
     pub(crate) share_none: Phrase,
     pub(crate) share_private: Phrase,
     pub(crate) share_loopback: Phrase,
+    pub(crate) scan: Phrase,
+    pub(crate) scan_stop: Phrase,
+    pub(crate) scan_title: Phrase,
+    pub(crate) scan_what: Phrase,
+    pub(crate) scan_view: Phrase,
+    pub(crate) scan_other: Phrase,
+    pub(crate) scan_refused: Phrase,
 
     pub(crate) settings_title: Phrase,
     pub(crate) language: Phrase,
@@ -324,6 +429,13 @@ mod tests {
         assert_eq!(Language::choose(["EN-us"]), Language::English);
         assert_eq!(Language::choose(["de"]), Language::English);
         assert_eq!(Language::choose(["frr"]), Language::English);
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        assert_eq!(Language::English.count(999), "999");
+        assert_eq!(Language::English.count(1_234_567), "1,234,567");
+        assert_eq!(Language::French.count(12_345), "12\u{202f}345");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{RequestCache, RequestInit, Response};
+use web_sys::{RequestCache, RequestInit, Response, UrlSearchParams};
 
 use super::{document, history, window};
 
@@ -14,12 +14,21 @@ pub(crate) fn fragment() -> String {
 /// The value of a query parameter.
 pub(crate) fn query(name: &str) -> Option<String> {
     let search = window().location().search().ok()?;
-    search
-        .trim_start_matches('?')
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value.to_owned())
+    UrlSearchParams::new_with_str(&search).ok()?.get(name)
+}
+
+/// Takes the query parameters out of the address, so that a reload does not heed them again.
+pub(crate) fn forget_query() {
+    let address = page() + &fragment();
+    if let Ok(history) = window().history() {
+        // Browsers refuse hundreds of changes a minute; then the parameters stay.
+        let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&address));
+    }
+}
+
+/// Goes to another address.
+pub(crate) fn go(address: &str) {
+    let _ = window().location().set_href(address);
 }
 
 /// The page's address without query and fragment.

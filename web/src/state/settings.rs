@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use web_bridge::messages::{Drawing, UseGraphics};
 
+use super::contribution::{Part, When};
 use crate::{invite::Swarm, platform::storage};
 
 const KEY: &str = "iap2p.settings";
@@ -35,6 +36,14 @@ pub(crate) struct Settings {
     /// Tag of the language, if not the browser's.
     pub(crate) language: Option<String>,
     pub(crate) theme: Theme,
+    /// What the user is here for.
+    pub(crate) part: Part,
+    /// When to contribute.
+    pub(crate) when: When,
+    /// Kilobytes of fragments to give others a second at most.
+    pub(crate) upload: Option<u32>,
+    /// Keep the screen on while the page is seen.
+    pub(crate) keep_awake: bool,
     /// Fragments to lend, for each tab.
     pub(crate) lend: u32,
     /// Cores that compute for others; all of them unless said otherwise.
@@ -72,6 +81,10 @@ impl Default for Settings {
         Self {
             language: None,
             theme: Theme::Auto,
+            part: Part::Both,
+            when: When::default(),
+            upload: None,
+            keep_awake: false,
             lend: 1,
             cores: None,
             graphics: UseGraphics::WhereQuicker,
@@ -112,6 +125,11 @@ impl Settings {
             min_p: self.min_p,
             repetition_penalty: self.repetition_penalty,
         }
+    }
+
+    /// Bytes of fragments to give others a second at most.
+    pub(crate) fn upload_bytes(&self) -> Option<u32> {
+        self.upload.map(|kilobytes| kilobytes.saturating_mul(1000))
     }
 
     pub(crate) fn save(&self) {

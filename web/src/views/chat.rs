@@ -33,11 +33,13 @@ pub(crate) fn ChatView() -> impl IntoView {
         <section class="view view-chat" aria-labelledby="chat-title">
             <div class="view-head">
                 <h2 id="chat-title">{t.chat_title}</h2>
-                <ConversationButton open=listed/>
-                <button type="button" class="small" data-testid="chat-new" disabled=move || empty.get()
-                    on:click=move |_| { chat.clear(ui); listed.set(false); platform::focus(INPUT); }>
-                    <Icon glyph=Glyph::New/>{t.new_chat}
-                </button>
+                <div class="row">
+                    <ConversationButton open=listed/>
+                    <button type="button" class="small" data-testid="chat-new" disabled=move || empty.get()
+                        on:click=move |_| { chat.clear(ui); listed.set(false); platform::focus(INPUT); }>
+                        <Icon glyph=Glyph::New/>{t.new_chat}
+                    </button>
+                </div>
             </div>
             <Show when=move || listed.get()><ConversationList open=listed/></Show>
             <div class="log" node_ref=log role="log" aria-busy=move || chat.busy.get().to_string() tabindex="0"

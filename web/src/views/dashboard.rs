@@ -4,7 +4,11 @@ use leptos::prelude::*;
 use web_bridge::status::{Held, Peer};
 
 use super::joining::Progress;
-use crate::{components::Coverage, i18n::Text, state::ui};
+use crate::{
+    components::{Coverage, LineChart, SwarmMap},
+    i18n::Text,
+    state::{Rate, ui},
+};
 
 #[component]
 pub(crate) fn Dashboard() -> impl IntoView {
@@ -19,7 +23,7 @@ pub(crate) fn Dashboard() -> impl IntoView {
         }
     };
     view! {
-        <aside class="view view-network" aria-labelledby="network-title" data-testid="dashboard">
+        <section class="view view-network" aria-labelledby="network-title" data-testid="dashboard">
             <div class="view-head">
                 <h2 id="network-title">{t.dashboard_title}</h2>
                 <p class="quiet model-name" data-testid="model-name">
@@ -33,9 +37,73 @@ pub(crate) fn Dashboard() -> impl IntoView {
                 {figure("stored-count", t.stored_label, |status| u64::from(status.stored))}
             </dl>
             <Coverage/>
+            <section class="panel" aria-labelledby="map-title">
+                <h3 id="map-title">{t.map_title}</h3>
+                <SwarmMap/>
+            </section>
+            <Charts/>
             <Peers/>
             <Mine/>
-        </aside>
+        </section>
+    }
+}
+
+/// The last minutes.
+#[component]
+fn Charts() -> impl IntoView {
+    let ui = ui();
+    let t = ui.t();
+    let language = ui.language.get_untracked();
+    let lines = move |of: fn(&Rate) -> Option<f64>| {
+        ui.series
+            .with(|series| series.rates().map(of).collect::<Vec<_>>())
+    };
+    let last = move || {
+        ui.series
+            .with(|series| series.rates().last().copied())
+            .unwrap_or_default()
+    };
+    let work = Signal::derive(move || {
+        vec![
+            lines(|rate| Some(rate.answered)),
+            lines(|rate| Some(rate.asked)),
+        ]
+    });
+    let bytes = Signal::derive(move || {
+        vec![
+            lines(|rate| Some(rate.sent)),
+            lines(|rate| Some(rate.received)),
+        ]
+    });
+    let times = Signal::derive(move || vec![lines(|rate| rate.round_trip)]);
+    let work_words = Signal::derive(move || {
+        let rate = last();
+        (t.chart_work_words)(
+            &language.number(rate.answered),
+            &language.number(rate.asked),
+        )
+    });
+    let bytes_words = Signal::derive(move || {
+        let rate = last();
+        (t.chart_bytes_words)(
+            &language.bytes(rate.sent as u64),
+            &language.bytes(rate.received as u64),
+        )
+    });
+    let times_words = Signal::derive(move || {
+        let time = last().round_trip;
+        time.map_or_else(
+            || t.chart_times_none.to_owned(),
+            |time| (t.peer_round_trip)(time as u32),
+        )
+    });
+    view! {
+        <section class="panel" aria-labelledby="charts-title">
+            <h3 id="charts-title">{t.charts_title}</h3>
+            <LineChart title=t.chart_work testid="chart-work" lines=work words=work_words highest=move |most| (t.chart_a_second)(&language.number(most))/>
+            <LineChart title=t.chart_bytes testid="chart-bytes" lines=bytes words=bytes_words highest=move |most| (t.chart_a_second)(&language.bytes(most as u64))/>
+            <LineChart title=t.chart_times testid="chart-times" lines=times words=times_words highest=move |most| (t.peer_round_trip)(most as u32)/>
+        </section>
     }
 }
 

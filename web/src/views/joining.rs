@@ -6,7 +6,7 @@ use web_bridge::status::{Stage, Status};
 use crate::{
     components::{Explained, Logo},
     i18n::Language,
-    state::{Screen, ui},
+    state::{Part, Screen, View, ui},
 };
 
 const STEPS: [Stage; 4] = [
@@ -40,13 +40,24 @@ pub(crate) fn Joining() -> impl IntoView {
     Effect::new(move || {
         if stage.get() == Stage::Ready {
             ui.screen.set(Screen::Main);
+            if ui
+                .settings
+                .with_untracked(|settings| settings.part == Part::Contribute)
+            {
+                ui.go(View::Contribute);
+            }
         }
     });
     let name = move |step| match step {
         Stage::Connecting => t.step_connect.to_owned(),
         Stage::Manifest => t.step_manifest.to_owned(),
         Stage::Small => t.step_small.to_owned(),
-        Stage::Lent | Stage::Ready => (t.step_lent)(ui.settings.with(|settings| settings.lend)),
+        Stage::Lent | Stage::Ready => (t.step_lent)(ui.lends()),
+    };
+    // Who is here to ask only fetches nothing to lend.
+    let steps = match ui.lends() {
+        0 => &STEPS[..STEPS.len() - 1],
+        _ => &STEPS[..],
     };
     let step = move |step: Stage| {
         let class = move || match stage.get() {
@@ -76,7 +87,7 @@ pub(crate) fn Joining() -> impl IntoView {
                 <div class="notice bad" role="alert" data-testid="broken"><div><p>{t.problem_start}</p><p>{detail}</p></div></div>
             })}
             {move || problem.get().map(|problem| view! { <Explained problem/> })}
-            <ol class="steps panel">{STEPS.map(step).into_iter().collect_view()}</ol>
+            <ol class="steps panel">{steps.iter().copied().map(step).collect_view()}</ol>
             <Show when=move || stage.get() == Stage::Connecting>
                 <p class="quiet patient" data-testid="unreachable">{t.connect_slow}" "{move || ui.unreachable.get()}</p>
             </Show>

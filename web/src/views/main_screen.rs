@@ -3,7 +3,10 @@
 use leptos::prelude::*;
 use web_bridge::status::Link;
 
-use super::{chat::ChatView, dashboard::Dashboard, settings::SettingsView, share::Share};
+use super::{
+    chat::ChatView, contribute::Contribute, dashboard::Dashboard, settings::SettingsView,
+    share::Share,
+};
 use crate::{
     components::{Glyph, Icon, Logo, Notices},
     i18n::Text,
@@ -44,10 +47,11 @@ pub(crate) fn Main() -> impl IntoView {
             <main id=MAIN tabindex="-1">
                 <Notices/>
                 <ChatView/>
+                <Contribute/>
                 <Share/>
                 <SettingsView/>
+                <Dashboard/>
             </main>
-            <Dashboard/>
         </div>
     }
 }
@@ -55,6 +59,7 @@ pub(crate) fn Main() -> impl IntoView {
 fn label(t: &Text, view: View) -> (Glyph, &'static str) {
     match view {
         View::Chat => (Glyph::Chat, t.chat),
+        View::Contribute => (Glyph::Contribute, t.contribute),
         View::Network => (Glyph::Network, t.network),
         View::Share => (Glyph::Share, t.share),
         View::Settings => (Glyph::Settings, t.settings),

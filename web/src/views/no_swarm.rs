@@ -2,7 +2,12 @@
 
 use leptos::prelude::*;
 
-use crate::{components::Logo, invite::Invite, start, state::ui};
+use crate::{
+    components::{Logo, Scanner},
+    invite::Invite,
+    start,
+    state::ui,
+};
 
 #[component]
 pub(crate) fn NoSwarm() -> impl IntoView {
@@ -31,6 +36,7 @@ pub(crate) fn NoSwarm() -> impl IntoView {
                     <p id="invite-error" class="error" role="alert">{move || bad.get().then_some(t.no_swarm_bad)}</p>
                 </div>
                 <button type="submit" class="primary">{t.no_swarm_use}</button>
+                <Scanner found=move |swarm, lend| start::meet(ui, swarm, lend)/>
             </form>
         </main>
     }

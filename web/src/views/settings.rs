@@ -1,17 +1,11 @@
 //! What the user can choose.
 
 use leptos::prelude::*;
-use web_bridge::messages::ToEngine;
 
-use super::{
-    graphics::GraphicsField, privacy::Privacy, storage::StoragePanel, welcome::affordable,
-};
+use super::privacy::Privacy;
 use crate::{
-    components::Stepper,
-    engine,
     i18n::{Language, Text},
-    platform::{self, quota},
-    start,
+    platform,
     state::{Settings, Theme, ui},
 };
 
@@ -24,11 +18,8 @@ pub(crate) fn SettingsView() -> impl IntoView {
         <section class="view view-settings" aria-labelledby="settings-title">
             <div class="view-head"><h2 id="settings-title">{t.settings_title}</h2></div>
             <Appearance/>
-            <Lending/>
-            <StoragePanel/>
             <Answers/>
             <section class="panel"><h3>{t.privacy_title}</h3><Privacy/></section>
-            <section class="panel"><h3>{t.background_title}</h3><p>{t.background}</p></section>
             <About/>
         </section>
     }
@@ -84,52 +75,6 @@ fn Appearance() -> impl IntoView {
                 </select>
             </div>
         </div>
-    }
-}
-
-#[component]
-fn Lending() -> impl IntoView {
-    let ui = ui();
-    let t = ui.t();
-    let quota = LocalResource::new(quota::estimate);
-    let fragments = Memo::new(move |_| {
-        let known = ui.status.with(|status| status.coverage.len() as u32);
-        (known > 0).then_some(known)
-    });
-    let max = Signal::derive(move || affordable(quota.get().flatten(), fragments.get()));
-    let lend = Signal::derive(move || ui.settings.with(|settings| settings.lend));
-    let change = move |wanted| {
-        ui.set(|settings| settings.lend = wanted);
-        ui.tell(&ToEngine::Lend(wanted));
-    };
-    let cores = engine::cores();
-    let employed = Signal::derive(move || {
-        let chosen = ui.settings.with(|settings| settings.cores);
-        chosen.unwrap_or(cores).clamp(1, cores)
-    });
-    let employ = move |wanted| {
-        // Who wants all of them wants those of the next device, too.
-        ui.set(|settings| settings.cores = (wanted < cores).then_some(wanted));
-        ui.tell(&ToEngine::Workers(wanted));
-    };
-    view! {
-        <section class="panel">
-            <h3>{t.lending_title}</h3>
-            <div class="field">
-                <label for="lending">{t.lend_label}</label>
-                <Stepper id="lending" value=lend max testid="settings-lend" describedby="lending-hint" change/>
-                <p id="lending-hint" class="quiet">{t.lending_hint}</p>
-            </div>
-            <div class="field">
-                <label for="cores">{t.cores_label}</label>
-                <Stepper id="cores" value=employed max=cores min=1 testid="settings-cores" describedby="cores-hint" change=employ/>
-                <p id="cores-hint" class="quiet">{t.cores_hint}</p>
-            </div>
-            <GraphicsField/>
-            <button type="button" class="danger" data-testid="leave" aria-describedby="leave-hint"
-                on:click=move |_| start::leave(ui)>{t.leave}</button>
-            <p id="leave-hint" class="quiet">{t.leave_hint}</p>
-        </section>
     }
 }
 

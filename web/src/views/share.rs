@@ -4,7 +4,8 @@ use leptos::prelude::*;
 use qrcode::{QrCode, render::svg};
 
 use crate::{
-    components::{Glyph, Icon},
+    components::{Glyph, Icon, Scanner},
+    invite::Swarm,
     platform::{clipboard, net},
     state::ui,
 };
@@ -32,6 +33,12 @@ pub(crate) fn Share() -> impl IntoView {
                 Some(link) => view! { <Invitation link/> }.into_any(),
                 None => view! { <p class="quiet">{t.share_none}</p> }.into_any(),
             }}
+            <div class="panel">
+                <h3>{t.scan_title}</h3>
+                <p class="quiet">{t.scan_what}</p>
+                // Another fragment loads the page anew, with the other network.
+                <Scanner found=move |swarm: Swarm, _| net::go(&swarm.link(&net::page()))/>
+            </div>
         </section>
     }
 }

@@ -2,12 +2,16 @@
 
 use leptos::prelude::*;
 
-use super::privacy::Privacy;
+use super::{
+    conditions::{PartChoice, Sparing},
+    preflight::Preflight,
+    privacy::Privacy,
+};
 use crate::{
     components::{Logo, Mosaic, Stepper},
     platform::quota::{self, Quota},
     start,
-    state::ui,
+    state::{Part, ui},
 };
 
 /// Largest size of a fragment, by which storage is reckoned before the manifest is known.
@@ -40,6 +44,17 @@ pub(crate) fn Welcome() -> impl IntoView {
     let quota = LocalResource::new(quota::estimate);
     let max = Signal::derive(move || affordable(quota.get().flatten(), fragments));
     let lend = Signal::derive(move || ui.settings.with(|settings| settings.lend));
+    let shown = Signal::derive(move || {
+        ui.settings.with(|settings| match settings.part {
+            Part::Use => 0,
+            Part::Both | Part::Contribute => settings.lend,
+        })
+    });
+    let contributes = move || ui.settings.with(|settings| settings.part != Part::Use);
+    let what = move || match contributes() {
+        true => (t.join_lend)(&language.bytes(u64::from(lend.get()) * FRAGMENT_BYTES)),
+        false => t.part_use_hint.to_owned(),
+    };
     let size = move || (t.lend_hint)(&language.bytes(u64::from(lend.get()) * FRAGMENT_BYTES));
     let free = move || {
         let quota = quota.get().flatten()?;
@@ -50,7 +65,7 @@ pub(crate) fn Welcome() -> impl IntoView {
     };
     view! {
         <main id="main" tabindex="-1" class="welcome" data-testid="onboarding">
-            <div class="welcome-picture"><Mosaic mine=lend all=fragments/></div>
+            <div class="welcome-picture"><Mosaic mine=shown all=fragments/></div>
             <div class="welcome-words">
                 <p class="brand"><Logo/>"Inference-IA-P2P"</p>
                 <h1>{t.welcome_title}</h1>
@@ -60,18 +75,29 @@ pub(crate) fn Welcome() -> impl IntoView {
                     event.prevent_default();
                     start::join(ui);
                 }>
-                    <div class="field">
-                        <label for="lend">{t.lend_label}</label>
-                        <Stepper id="lend" value=lend max min=1 testid="fragment-count" describedby="lend-hint"
-                            change=move |wanted| ui.set(|settings| settings.lend = wanted)/>
-                        <p id="lend-hint" class="quiet">{size}{free}</p>
-                        <p class="visually-hidden" role="status">
-                            {move || fragments.map(|all| (t.welcome_mosaic)(lend.get(), all))}
-                        </p>
-                    </div>
+                    <p role="status" data-testid="join-what">{what}</p>
                     <button type="submit" class="primary" data-testid="onboarding-join">{t.join}</button>
+                    <details data-testid="join-options">
+                        <summary>{t.join_options}</summary>
+                        <div class="options">
+                            <PartChoice/>
+                            <Show when=contributes>
+                                <div class="field">
+                                    <label for="lend">{t.lend_label}</label>
+                                    <Stepper id="lend" value=lend max min=1 testid="fragment-count" describedby="lend-hint"
+                                        change=move |wanted| ui.set(|settings| settings.lend = wanted)/>
+                                    <p id="lend-hint" class="quiet">{size}{free}</p>
+                                    <p class="visually-hidden" role="status">
+                                        {move || fragments.map(|all| (t.welcome_mosaic)(lend.get(), all))}
+                                    </p>
+                                </div>
+                                <Sparing/>
+                            </Show>
+                        </div>
+                    </details>
                     <p class="small-print">{t.join_small_print}</p>
                 </form>
+                <Preflight/>
                 <details class="panel"><summary>{t.privacy_title}</summary><Privacy/></details>
             </div>
         </main>

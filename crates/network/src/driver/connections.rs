@@ -20,7 +20,7 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
 const PRUNE_ROUNDS: u32 = 15;
 
 /// Unanswered pings before a connection is given up.
-const MAX_FAILED_PINGS: u32 = 3;
+const MAX_FAILED_PINGS: u32 = 2;
 
 /// Who parts so soon has no room for us, or no use: it is left alone for a while.
 const BRIEF: Duration = Duration::from_secs(3);

@@ -1,12 +1,16 @@
+mod lines;
+
 use super::ask::{self, Computing, Ready, SamplingOptions, Which};
 use crate::backend::Tally;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use inference::Session;
 use inference::session::{Event, FinishReason, Generation, Logits};
 use inference::template::{Message, Role};
+use lines::Lines;
 use std::cell::Cell;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,7 +18,8 @@ use swarm::Queue;
 
 /// Talk with a model, here or in a network
 ///
-/// Type a question and press Enter. Ctrl-C stops an answer, and between answers the program; so does Ctrl-D.
+/// Type a question and press Enter. Ctrl-C stops an answer, and between answers the program; so does Ctrl-D. The arrow
+/// keys bring back what was typed before, Ctrl-R finds it, and /help says what else there is.
 /// The conversation stays on this machine; a network sees intermediate values only, from which a determined operator
 /// could still reconstruct much of it.
 #[derive(Args)]
@@ -30,6 +35,9 @@ pub(crate) struct Options {
     /// Show what a model thinks before it answers, on the standard error output
     #[arg(long)]
     show_thinking: bool,
+    /// Do not keep what is typed for the arrow keys of later conversations. What begins with a blank never is
+    #[arg(long)]
+    no_history: bool,
     #[command(flatten)]
     computing: Computing,
     #[command(flatten)]
@@ -65,18 +73,43 @@ impl Options {
             content,
         });
         let mut conversation: Vec<_> = system.into_iter().collect();
-        let mut lines = std::io::stdin().lock().lines();
-        loop {
-            prompt()?;
-            let Some(line) = lines.next() else { break };
-            let line = line?;
+        let opening = conversation.len();
+        let mut lines = Lines::open(!self.no_history)?;
+        while let Some(line) = lines.next()? {
             if line.trim().is_empty() {
                 continue;
             }
-            conversation.push(Message {
-                role: Role::User,
-                content: line,
-            });
+            match Typed::new(&line, lines.is_terminal()) {
+                Typed::Question => conversation.push(Message {
+                    role: Role::User,
+                    content: line,
+                }),
+                Typed::Again => {
+                    // What is before an answer is its question.
+                    conversation.pop_if(|last| last.role == Role::Assistant);
+                    if conversation.len() <= opening {
+                        eprintln!("(nothing was asked yet)");
+                        continue;
+                    }
+                }
+                Typed::New => {
+                    conversation.truncate(opening);
+                    eprintln!("(a new conversation)");
+                    continue;
+                }
+                Typed::Save(file) => {
+                    match save(&conversation, Path::new(file)) {
+                        Ok(()) => eprintln!("(saved in {file})"),
+                        Err(error) => eprintln!("error: {error:#}"),
+                    }
+                    continue;
+                }
+                Typed::Help => {
+                    eprintln!("{HELP}");
+                    continue;
+                }
+                Typed::Quit => break,
+            }
             flags.answering.store(true, Ordering::SeqCst);
             let answering = Answering {
                 generation,
@@ -103,14 +136,53 @@ impl Options {
     }
 }
 
-/// Shown to people only, on the standard error output, so that answers can be piped.
-fn prompt() -> Result<()> {
-    if std::io::stdin().is_terminal() {
-        let mut err = std::io::stderr().lock();
-        write!(err, "> ")?;
-        err.flush()?;
+const HELP: &str = "\
+/new        start a new conversation
+/again      have the last question answered again
+/save FILE  write the conversation into a file, as Markdown
+/quit       leave, as Ctrl-D does
+Ctrl-C stops an answer. The arrow keys and Ctrl-R bring back what was typed before.";
+
+/// What somebody means by a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Typed<'a> {
+    Question,
+    New,
+    Again,
+    Save(&'a str),
+    Help,
+    Quit,
+}
+
+impl<'a> Typed<'a> {
+    /// Only people give commands; what comes through a pipe is asked as it is.
+    fn new(line: &'a str, typed: bool) -> Self {
+        let Some(command) = line.trim().strip_prefix('/').filter(|_| typed) else {
+            return Self::Question;
+        };
+        match command.split_once(' ').unwrap_or((command, "")) {
+            ("new", "") => Self::New,
+            ("again", "") => Self::Again,
+            ("save", file) if !file.trim().is_empty() => Self::Save(file.trim()),
+            ("quit" | "exit", "") => Self::Quit,
+            _ => Self::Help,
+        }
     }
-    Ok(())
+}
+
+/// Writes a conversation as Markdown; a file that is there already is kept.
+fn save(conversation: &[Message], file: &Path) -> Result<()> {
+    let said = conversation.iter().map(|message| {
+        format!(
+            "**{}**\n\n{}\n",
+            message.role.name(),
+            message.content.trim()
+        )
+    });
+    let text = said.collect::<Vec<_>>().join("\n");
+    let at = || format!("cannot write {}", file.display());
+    let mut file = std::fs::File::create_new(file).with_context(at)?;
+    file.write_all(text.as_bytes()).with_context(at)
 }
 
 /// Says to people who wait what is before them, now and then.
@@ -222,5 +294,41 @@ async fn heed_ctrl_c(flags: Arc<Flags>) {
         if !flags.answering.load(Ordering::SeqCst) || flags.stop.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_with_a_stroke_is_a_command_if_somebody_types_it() {
+        for (line, meant) in [
+            ("Why?", Typed::Question),
+            ("/new", Typed::New),
+            (" /again ", Typed::Again),
+            ("/save talk.md", Typed::Save("talk.md")),
+            ("/save", Typed::Help),
+            ("/quit", Typed::Quit),
+            ("/what", Typed::Help),
+        ] {
+            assert_eq!(Typed::new(line, true), meant, "{line}");
+            assert_eq!(Typed::new(line, false), Typed::Question, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_conversation_is_saved_beside_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("talk.md");
+        let said = |role, content: &str| Message {
+            role,
+            content: content.into(),
+        };
+        let conversation = [said(Role::User, "Why?"), said(Role::Assistant, "So.\n")];
+        save(&conversation, &file).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text, "**user**\n\nWhy?\n\n**assistant**\n\nSo.\n");
+        assert!(save(&conversation, &file).is_err(), "it is kept");
     }
 }

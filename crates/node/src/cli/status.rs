@@ -1,11 +1,14 @@
+use crate::api;
 use crate::status::{self, Status};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
+use console::Term;
 use indicatif::{HumanBytes, HumanDuration};
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A node on this machine answers at once, one at the other end of the world within a second.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,10 +30,32 @@ pub(crate) struct Options {
     /// Print JSON, one object a line for each node
     #[arg(long)]
     json: bool,
+    /// Show it anew every so many seconds, with what has gone through since, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", conflicts_with = "json", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    watch: Option<u64>,
 }
 
 impl Options {
     pub(crate) fn run(self) -> Result<()> {
+        if let Some(seconds) = self.watch {
+            return self.watch(Duration::from_secs(seconds));
+        }
+        let nodes = self.nodes()?;
+        let mut out = std::io::stdout().lock();
+        for (place, node) in nodes.iter().enumerate() {
+            if self.json {
+                writeln!(out, "{}", serde_json::to_string(node)?)?;
+                continue;
+            }
+            if place > 0 {
+                writeln!(out)?;
+            }
+            write!(out, "{}", in_words(node))?;
+        }
+        Ok(())
+    }
+
+    fn nodes(&self) -> Result<Vec<Status>> {
         let nodes = match &self.address {
             Some(address) => vec![ask(&url(address))?],
             None => status::running(self.key.as_deref())?
@@ -46,19 +71,71 @@ impl Options {
         if nodes.is_empty() {
             bail!("no node of this account runs here; start one with `iap2p serve`");
         }
-        let mut out = std::io::stdout().lock();
-        for (place, node) in nodes.iter().enumerate() {
-            if self.json {
-                writeln!(out, "{}", serde_json::to_string(node)?)?;
-                continue;
-            }
-            if place > 0 {
-                writeln!(out)?;
-            }
-            write!(out, "{}", in_words(node))?;
-        }
-        Ok(())
+        Ok(nodes)
     }
+
+    /// A screen of it, again and again. Nodes that do not answer are waited for.
+    fn watch(&self, every: Duration) -> Result<()> {
+        let term = Term::stdout();
+        let mut before: HashMap<String, (Instant, Status)> = HashMap::new();
+        loop {
+            let screen = match self.nodes() {
+                Ok(nodes) => {
+                    let now = Instant::now();
+                    let text = nodes.iter().map(|node| {
+                        let earlier = before.get(&node.peer);
+                        let passed =
+                            earlier.map(|(at, it)| flow(it, node, now.duration_since(*at)));
+                        in_words(node) + &passed.unwrap_or_default()
+                    });
+                    let text = text.collect::<Vec<_>>().join("\n");
+                    before = nodes
+                        .into_iter()
+                        .map(|it| (it.peer.clone(), (now, it)))
+                        .collect();
+                    text
+                }
+                Err(error) => format!("{error:#}\n"),
+            };
+            term.clear_screen()?;
+            // What does not fit would push the beginning out of sight.
+            let (rows, columns) = term.size();
+            let mut left = usize::from(rows).saturating_sub(1);
+            for line in screen.lines() {
+                let takes = console::measure_text_width(line).div_ceil(columns.max(1).into());
+                let Some(rest) = left.checked_sub(takes.max(1)) else {
+                    break;
+                };
+                left = rest;
+                term.write_line(line)?;
+            }
+            term.flush()?;
+            std::thread::sleep(every);
+        }
+    }
+}
+
+/// What has gone through a node between two looks.
+fn flow(before: &Status, now: &Status, passed: Duration) -> String {
+    let seconds = passed.as_secs_f64().max(1e-3);
+    let rate = |before: u64, now: u64| now.saturating_sub(before) as f64 / seconds;
+    let bytes = |status: &Status| {
+        let sum = |each: fn(&status::Bytes) -> u64| {
+            status.traffic.iter().map(|it| each(&it.bytes)).sum::<u64>()
+        };
+        (sum(|it| it.sent), sum(|it| it.received))
+    };
+    let ((sent, received), (sent_now, received_now)) = (bytes(before), bytes(now));
+    let per_second = |before, now| HumanBytes(rate(before, now) as u64);
+    let own =
+        |status: &Status| status.requests.answered_by_peers + status.requests.answered_locally;
+    format!(
+        "  a second: answered {:.1} requests, had {:.1} answered; sent {}, received {}\n",
+        rate(before.requests.served, now.requests.served),
+        rate(own(before), own(now)),
+        per_second(sent, sent_now),
+        per_second(received, received_now),
+    )
 }
 
 fn url(address: &str) -> String {
@@ -126,6 +203,21 @@ fn in_words(node: &Status) -> String {
         lines.push(format!(
             "  finished {} answers for others; {} wait, are being finished or lie here",
             requests.jobs_served, requests.jobs
+        ));
+    }
+    let api = &node.api;
+    if *api != api::Totals::default() {
+        lines.push(format!(
+            "  HTTP API: answered {} ({} left by whoever asked, {} failed, {} refused), {} being answered, {} wait; {} tokens read, \
+             {} said",
+            api.answered,
+            api.stopped,
+            api.failed,
+            api.refused,
+            api.answering,
+            api.waiting,
+            api.prompt_tokens,
+            api.answer_tokens
         ));
     }
     lines.push(format!(
@@ -207,7 +299,7 @@ fn connections(node: &Status) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Bytes, Connection, Model, Requests};
+    use crate::status::{Bytes, Connection, Model, Requests, Traffic};
 
     #[test]
     fn a_node_is_described_for_people() {
@@ -267,5 +359,33 @@ mod tests {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert_eq!(url("1.2.3.4:5"), "http://1.2.3.4:5/");
+    }
+
+    #[test]
+    fn what_has_gone_through_since_is_told_by_the_second() {
+        let at = |served, sent| Status {
+            requests: Requests {
+                served,
+                answered_by_peers: 2 * served,
+                ..Requests::default()
+            },
+            traffic: vec![Traffic {
+                bytes: Bytes { sent, received: 0 },
+                ..Traffic::default()
+            }],
+            api: api::Totals {
+                answered: 3,
+                ..api::Totals::default()
+            },
+            ..Status::default()
+        };
+        let words = flow(&at(10, 1024), &at(15, 5120), Duration::from_secs(2));
+        assert_eq!(
+            words,
+            "  a second: answered 2.5 requests, had 5.0 answered; sent 2.00 KiB, received 0 B\n"
+        );
+        // A node that was started again has answered less.
+        assert!(flow(&at(15, 0), &at(10, 0), Duration::ZERO).contains("answered 0.0"));
+        assert!(in_words(&at(1, 1)).contains("HTTP API: answered 3"));
     }
 }

@@ -216,6 +216,24 @@ fn uploads_keep_to_their_limit_and_are_shared() {
 }
 
 #[test]
+fn a_limit_of_uploads_may_come_and_go() {
+    let mut world = World::new(1, LEN);
+    let seed = world.join("seed", &[0]);
+    let client = world.join("client", &[]);
+    world.run(S);
+    let limit = |world: &mut World, rate| {
+        let now = world.now;
+        world.get(&seed).node.set_upload(NonZeroU64::new(rate), now);
+    };
+    limit(&mut world, 1000);
+    let id = world.fetch(&client, 0);
+    // A block takes four minutes at this rate.
+    assert!(!world.run_until(60 * S, |w| w.get(&client).done.contains(&id)));
+    limit(&mut world, 0);
+    assert!(world.run_until(5 * S, |w| w.get(&client).done.contains(&id)));
+}
+
+#[test]
 fn what_nobody_has_does_not_hold_up_the_rest() {
     let mut world = World::new(10, LEN);
     let client = world.join("client", &[]);
