@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
-use e2e::{Browser, Network, Visitor};
+use e2e::{Audience, Network, Visitor};
 use serde_json::json;
 
 use crate::answer::{QUESTION, same};
@@ -21,8 +21,8 @@ fn waits(tab: &Visitor, state: &str, lends: u32) -> Result<()> {
 pub(crate) fn a_device_contributes_when_its_user_says() -> Result<()> {
     let network = Network::start()?;
     let _worker = network.full_worker()?;
-    Browser::with(|browser| {
-        let tab = Visitor::open(browser, "about:blank")?;
+    Audience::each(|browser, audience| {
+        let tab = audience.open(browser, "about:blank")?;
         // A battery that the test charges.
         let battery = "{
             const battery = Object.assign(new EventTarget(), { charging: true });
@@ -83,8 +83,8 @@ pub(crate) fn a_device_contributes_when_its_user_says() -> Result<()> {
 pub(crate) fn who_is_here_to_ask_only_lends_nothing_and_is_answered() -> Result<()> {
     let network = Network::start()?;
     let _worker = network.full_worker()?;
-    Browser::with(|browser| {
-        let tab = Visitor::open(browser, &network.link())?;
+    Audience::each(|browser, audience| {
+        let tab = audience.open(browser, &network.link())?;
         tab.wait_for("onboarding")?;
         ensure!(
             tab.eval("document.querySelector('[data-testid=preflight]').dataset.lacking")?
@@ -102,9 +102,9 @@ pub(crate) fn who_is_here_to_ask_only_lends_nothing_and_is_answered() -> Result<
 }
 
 pub(crate) fn what_is_done_for_others_is_counted_and_thanked_for() -> Result<()> {
-    let network = Network::start()?;
-    Browser::with(|browser| {
-        let helper = Visitor::join(browser, &network.link(), LEND)?;
+    Audience::each(|browser, audience| {
+        let network = Network::start()?;
+        let helper = audience.join(browser, &network.link(), LEND)?;
         let lends = helper.lends()?;
         let worker = network.worker_for_the_rest(&lends)?;
         helper.meets(&worker.peer_id()?)?;

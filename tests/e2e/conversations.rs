@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Browser, Network, Visitor, until};
+use e2e::{Audience, Browser, Network, Visitor, until};
 use serde_json::json;
 
 use crate::answer::{QUESTION, same};
@@ -26,8 +26,8 @@ fn shows(tab: &Visitor, count: usize) -> Result<()> {
 pub(crate) fn conversations_are_kept_found_and_gone_on_with() -> Result<()> {
     let network = Network::start()?;
     let _worker = network.full_worker()?;
-    Browser::with(|browser| {
-        let tab = Visitor::join(browser, &network.link(), 1)?;
+    Audience::each(|browser, audience| {
+        let tab = audience.join(browser, &network.link(), 1)?;
         tab.be_predictable(MAX_TOKENS)?;
         tab.ask(QUESTION)?;
         let first = tab.answer()?;
@@ -70,7 +70,7 @@ pub(crate) fn conversations_are_kept_found_and_gone_on_with() -> Result<()> {
         tab.wait_until("document.querySelector('[data-testid=conversation-open] strong').textContent === 'Fragments'")?;
 
         // Another tab of the browser has the same list, and not the conversation that is open here.
-        let other = Visitor::open(browser, &network.link())?;
+        let other = audience.open(browser, &network.link())?;
         other.accept()?;
         list(&other, 2)?;
         ensure!(other.texts("conversation-open")?[0].starts_with("Fragments"));
@@ -125,8 +125,8 @@ pub(crate) fn a_question_is_asked_otherwise_and_the_way_of_the_answer_is_told() 
     let network = Network::start()?;
     let worker = network.full_worker()?;
     let alone = network.alone(QUESTION, MAX_TOKENS)?;
-    Browser::with(|browser| {
-        let tab = Visitor::join(browser, &network.link(), 1)?;
+    Audience::each(|browser, audience| {
+        let tab = audience.join(browser, &network.link(), 1)?;
         tab.be_predictable(MAX_TOKENS)?;
         tab.ask(OTHER)?;
         tab.answer()?;

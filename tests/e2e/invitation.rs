@@ -1,7 +1,7 @@
 //! Getting in: by a link, and by those one has met.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Browser, Network, Video, Visitor, WebServer};
+use e2e::{Audience, Browser, Network, Video, Visitor, WebServer};
 
 use crate::answer::{QUESTION, same};
 
@@ -59,7 +59,7 @@ pub(crate) fn an_invitation_is_read_by_the_camera() -> Result<()> {
     // This page's server names no network.
     let server = WebServer::start(&e2e::dist()?)?;
     Browser::with_camera(&video, |browser| {
-        let visitor = Visitor::open(browser, &format!("http://{}/", server.address()))?;
+        let visitor = Audience::ALL[0].open(browser, &format!("http://{}/", server.address()))?;
         visitor.wait_for("no-swarm")?;
         visitor.click("scan")?;
         visitor

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         offline::a_browser_may_install_the_page,
         offline::without_a_network_the_page_opens_and_says_what_is_missing,
         offline::without_a_network_a_tab_that_holds_the_whole_model_answers,
+        offline::a_new_version_takes_over_and_the_answer_goes_on,
         offline::shortcuts_and_what_is_shared_with_the_application_arrive,
         invitation::an_invitation_is_read_by_the_camera,
         invitation::a_page_finds_back_by_those_it_has_met_when_the_entry_is_gone,

@@ -1,8 +1,11 @@
 //! The page as an application: installable, and there without a network.
 
-use anyhow::{Result, ensure};
-use e2e::{Browser, Network, Visitor};
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Audience, Browser, Network, Visitor, WebServer, dist};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::answer::{QUESTION, same};
 
@@ -48,12 +51,12 @@ pub(crate) fn without_a_network_the_page_opens_and_says_what_is_missing() -> Res
 }
 
 pub(crate) fn without_a_network_a_tab_that_holds_the_whole_model_answers() -> Result<()> {
-    let network = Network::start()?;
-    let alone = network.alone(QUESTION, MAX_TOKENS)?;
-    Browser::with(|browser| {
+    Audience::each(|browser, audience| {
+        let network = Network::start()?;
+        let alone = network.alone(QUESTION, MAX_TOKENS)?;
         // All but the one with small tensors, which nobody lends.
         let lend = network.fragments - 1;
-        let visitor = Visitor::join(browser, &network.link(), lend)?;
+        let visitor = audience.join(browser, &network.link(), lend)?;
         visitor.be_predictable(MAX_TOKENS)?;
         visitor.wait_until("navigator.serviceWorker.controller !== null")?;
         drop(network);
@@ -68,8 +71,8 @@ pub(crate) fn without_a_network_a_tab_that_holds_the_whole_model_answers() -> Re
 pub(crate) fn shortcuts_and_what_is_shared_with_the_application_arrive() -> Result<()> {
     let network = Network::start()?;
     let _worker = network.full_worker()?;
-    Browser::with(|browser| {
-        let visitor = Visitor::join(browser, &network.link(), 1)?;
+    Audience::each(|browser, audience| {
+        let visitor = audience.join(browser, &network.link(), 1)?;
         visitor.go(&format!("{}?view=contribute", network.url))?;
         visitor.wait_until("document.querySelector('.frame')?.dataset.view === 'contribute'")?;
         ensure!(
@@ -96,5 +99,72 @@ pub(crate) fn shortcuts_and_what_is_shared_with_the_application_arrive() -> Resu
             network.url
         ))?;
         visitor.wait_for("onboarding")
+    })
+}
+
+/// Copies the built page.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &place)?;
+        } else {
+            fs::copy(entry.path(), place)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes another version of the page in a folder.
+fn change(folder: &Path) -> Result<()> {
+    let digest = |bytes: &[u8]| {
+        Sha256::digest(bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let (index, worker) = (folder.join("index.html"), folder.join("service-worker.js"));
+    let before = fs::read_to_string(&index)?;
+    let after = before.replace("<title>", "<meta name=\"version\" content=\"next\"><title>");
+    let list = fs::read_to_string(&worker)?;
+    let changed = list.replace(&digest(before.as_bytes()), &digest(after.as_bytes()));
+    ensure!(changed != list, "the list does not name the page");
+    fs::write(&index, after)?;
+    Ok(fs::write(&worker, changed)?)
+}
+
+pub(crate) fn a_new_version_takes_over_and_the_answer_goes_on() -> Result<()> {
+    const LONG: u32 = 80;
+    let network = Network::start()?;
+    let worker = network.full_worker()?;
+    let alone = network.alone(QUESTION, LONG)?;
+    let link = network.link();
+    let (_, fragment) = link.split_once('#').context("no invitation")?;
+    Audience::each(|browser, audience| {
+        let folder = tempfile::tempdir()?;
+        copy(&dist()?, folder.path())?;
+        let server = WebServer::start(folder.path())?;
+        let link = format!("http://{}/#{fragment}", server.address());
+        let visitor = audience.join(browser, &link, 1)?;
+        visitor.meets(&worker.peer_id()?)?;
+        visitor.wait_until("navigator.serviceWorker.controller !== null")?;
+        visitor.be_predictable(LONG)?;
+        change(folder.path())?;
+        visitor.eval(
+            "navigator.serviceWorker.getRegistration().then(it => it.update()).then(() => true)",
+        )?;
+        visitor.wait_for("update")?;
+        ensure!(visitor.eval("document.querySelector('meta[name=version]') === null")? == true);
+        visitor.ask(QUESTION)?;
+        visitor.begun()?;
+        visitor.click("update-now")?;
+        visitor.wait_until("document.querySelector('meta[name=version]') !== null")?;
+        let said = visitor.answer()?;
+        same(&said, &alone)?;
+        let before = said.ending.context("not ended")?.before;
+        ensure!(before > 0, "the answer was begun anew");
+        Ok(())
     })
 }

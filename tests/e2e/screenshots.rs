@@ -3,12 +3,14 @@
 use std::{env, fs, path::PathBuf};
 
 use anyhow::{Result, ensure};
-use e2e::{Browser, Network, Screen, Visitor};
+use e2e::{Browser, Network, Screen, Visitor, WebServer};
 use serde_json::json;
 
 pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Result<()> {
     let network = Network::start()?;
     let _worker = network.full_worker()?;
+    // A server that knows of no network.
+    let nowhere = WebServer::start(&e2e::dist()?)?;
     let scratch = tempfile::tempdir()?;
     let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/screenshots");
     let folder = if env::var_os("IAP2P_SCREENSHOTS").is_some() {
@@ -30,6 +32,9 @@ pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Res
             Browser::with(|browser| {
                 let visitor = Visitor::open(browser, "about:blank")?;
                 visitor.emulate(screen, language)?;
+                visitor.go(&format!("http://{}/", nowhere.address()))?;
+                visitor.wait_for("no-swarm")?;
+                shoot(&visitor, "no-network")?;
                 visitor.go(&format!("{}&lend=3", network.link()))?;
                 visitor.wait_for("onboarding")?;
                 ensure!(visitor.eval("document.documentElement.lang")? == language);
@@ -42,6 +47,11 @@ pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Res
                 visitor.ask(question)?;
                 visitor.answer()?;
                 shoot(&visitor, "chat")?;
+                visitor.eval("document.querySelector('[data-testid=route]').open = true")?;
+                visitor.click("conversations-open")?;
+                visitor.wait_for("conversation")?;
+                shoot(&visitor, "conversations")?;
+                visitor.click("conversations-open")?;
                 visitor.click("nav-network")?;
                 shoot(&visitor, "dashboard")?;
                 visitor.click("nav-contribute")?;

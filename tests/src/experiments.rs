@@ -1,10 +1,13 @@
 //! Experiments: each says what it has measured as a table, and fails when what it must show does not hold. `cargo xtask
 //! lab NAME` runs them at full length, the tests in a short form.
 
+mod asking;
 pub mod connect;
 pub mod dht;
 pub mod executor;
 pub mod failover;
+pub mod first;
+pub mod hidden;
 pub mod hostile;
 mod layers;
 pub mod overhead;

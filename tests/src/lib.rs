@@ -38,7 +38,7 @@ pub use node::{FRAGMENT_SIZE, Node, Program, dist, model};
 pub use page::{Page, Screen};
 pub use proxy::Proxy;
 pub use video::Video;
-pub use visitor::{Ending, PeerRow, Said, Visitor};
+pub use visitor::{Audience, Ending, PeerRow, Said, Visitor};
 pub use wait::{PATIENCE, until};
 pub use watch::metric;
 pub use web_server::WebServer;

@@ -28,6 +28,8 @@ pub struct Conditions {
     pub jitter: Duration,
     /// The share of packets that are lost.
     pub loss: f64,
+    /// So much gets through from each host; what comes faster waits, and is lost when too much waits.
+    pub bytes_per_second: Option<u64>,
 }
 
 /// Whether this machine lets such links be made.
@@ -38,6 +40,9 @@ pub fn is_possible() -> bool {
 }
 
 const MTU: u16 = 1500;
+
+/// What waits longer than that before a line that is too narrow is lost, as in routers.
+const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
 /// Packets on their way at a time; further ones are lost, as they are in routers.
 const ON_THE_WAY: usize = 8192;
@@ -196,6 +201,8 @@ fn take(
     let mut random = StdRng::seed_from_u64(seed);
     let mut buffer = [0; MTU as usize + 64];
     let mut latest = Instant::now();
+    // When the line is free again.
+    let mut free = Instant::now();
     loop {
         let length = from.recv(&mut buffer)?;
         let to = destination(&buffer[..length]).filter(|to| together(*to));
@@ -205,9 +212,17 @@ fn take(
         if random.random_bool(conditions.loss) {
             continue;
         }
+        let now = Instant::now();
+        free = free.max(now);
+        if let Some(rate) = conditions.bytes_per_second {
+            if free - now > LONGEST_WAIT {
+                continue;
+            }
+            free += Duration::from_secs_f64(length as f64 / rate.max(1) as f64);
+        }
         let late = conditions.jitter.mul_f64(random.random());
         // A link is one behind the other: what is late holds up what comes after it.
-        latest = latest.max(Instant::now() + conditions.delay + late);
+        latest = latest.max(free + conditions.delay + late);
         // Full: lost.
         let _ = outlet.try_send((latest, buffer[..length].to_vec()));
     }

@@ -80,10 +80,16 @@ impl Page {
 
     /// Goes to an address and waits until its document is there.
     pub fn go(&self, url: &str) -> Result<()> {
+        self.start_to(url)?;
+        self.wait_until("document.readyState === 'complete'")
+    }
+
+    /// Goes to an address, and does not wait for anything.
+    pub fn start_to(&self, url: &str) -> Result<()> {
         let answer = self.call("Page.navigate", json!({ "url": url }))?;
         match answer["errorText"].as_str() {
             Some(error) => bail!("{url}: {error}"),
-            None => self.wait_until("document.readyState === 'complete'"),
+            None => Ok(()),
         }
     }
 

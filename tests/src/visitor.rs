@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ops::Deref};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::{Browser, Page, until};
+use crate::{Browser, Page, Screen, until};
 
 /// A tab with the application in it.
 pub struct Visitor(Page);
@@ -53,6 +53,53 @@ pub struct Ending {
     pub parts: u64,
     /// Those of them that are approximate.
     pub approximate: u64,
+}
+
+/// Who uses the page, and through what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audience {
+    /// Through this.
+    pub screen: Screen,
+    /// Preferring this language.
+    pub language: &'static str,
+}
+
+impl Audience {
+    /// Journeys are made by each of them.
+    pub const ALL: [Self; 2] = [
+        Self {
+            screen: Screen::Phone,
+            language: "fr",
+        },
+        Self {
+            screen: Screen::Desktop,
+            language: "en",
+        },
+    ];
+
+    /// Has each of them make a journey, in a browser of their own.
+    pub fn each(journey: impl Fn(&Browser, Self) -> Result<()>) -> Result<()> {
+        Self::ALL.into_iter().try_for_each(|audience| {
+            let made = Browser::with(|browser| journey(browser, audience));
+            made.with_context(|| format!("{audience:?}"))
+        })
+    }
+
+    /// Opens a link in a new tab.
+    pub fn open(self, browser: &Browser, link: &str) -> Result<Visitor> {
+        let visitor = Visitor::open(browser, "about:blank")?;
+        visitor.emulate(self.screen, self.language)?;
+        visitor.go(link)?;
+        Ok(visitor)
+    }
+
+    /// Opens an invitation, joins the network and waits until that many fragments are lent.
+    pub fn join(self, browser: &Browser, link: &str, lend: u32) -> Result<Visitor> {
+        let visitor = self.open(browser, &format!("{link}&lend={lend}"))?;
+        visitor.accept()?;
+        visitor.wait_until_it_lends(lend)?;
+        Ok(visitor)
+    }
 }
 
 impl Visitor {

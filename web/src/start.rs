@@ -6,7 +6,7 @@ use crate::{
     engine,
     invite::{Invite, Swarm},
     platform::{net, quota},
-    state::{Screen, Ui, View},
+    state::{Part, Screen, Ui, View},
 };
 
 /// The file a server may name its network in.
@@ -81,6 +81,13 @@ pub(crate) fn meet(ui: Ui, swarm: Swarm, lend: Option<u32>) {
     });
     ui.swarm.set(Some(swarm));
     if known {
+        let contributes = ui
+            .settings
+            .with_untracked(|settings| settings.part == Part::Contribute);
+        // Unless the address asks for something else.
+        if contributes && ui.view.get_untracked() == View::Chat && ui.chat.is_untouched() {
+            ui.view.set(View::Contribute);
+        }
         ui.screen.set(Screen::Main);
         run(ui);
     } else {

@@ -45,6 +45,11 @@ pub(crate) enum Experiment {
     Wan(Passed),
     /// The swarm falls into two halves and grows together again: nothing is lost, and all is held as often as wanted.
     Partition(Passed),
+    /// The first seconds of somebody who opens an invitation over a slow line: until something is seen, until their device
+    /// contributes, until an answer begins.
+    First(Passed),
+    /// What a tab goes on doing while nobody sees it, by what it has against being slowed down.
+    Hidden(Passed),
     /// Nodes and tabs come and go for an hour while somebody asks: all is answered, and nothing stays behind.
     Soak(Passed),
 }
@@ -107,6 +112,8 @@ pub(crate) fn run(experiment: &Experiment) -> Result<()> {
         Experiment::Wan(passed) => network("wan", &Needs::Program, passed),
         Experiment::Failover(passed) => network("failover", &Needs::Program, passed),
         Experiment::Partition(passed) => network("partition", &Needs::Program, passed),
+        Experiment::First(passed) => network("first", &Needs::Program, passed),
+        Experiment::Hidden(passed) => network("hidden", &Needs::Program, passed),
         Experiment::Soak(passed) => network("soak", &Needs::Program, passed),
         Experiment::Survival(passed) => simulated("survival", passed),
         Experiment::Repair(passed) => simulated("repair", passed),

@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
-use e2e::experiments::{connect, dht, executor, failover, hostile, overhead, partition, soak, wan};
+use e2e::experiments::{
+    connect, dht, executor, failover, first, hidden, hostile, overhead, partition, soak, wan,
+};
 use std::{path::Path, time::Duration};
 
 /// Experiments with the network.
@@ -99,6 +101,27 @@ enum Experiment {
         /// What it takes from one node to another, in milliseconds
         #[arg(long, default_value_t = 10)]
         delay: u64,
+    },
+    /// The first seconds of somebody who opens an invitation over a slow line.
+    First {
+        /// How often somebody comes
+        #[arg(long, default_value_t = 5)]
+        visits: usize,
+        /// Megabits a second of their line
+        #[arg(long, default_value_t = 10)]
+        megabits: u64,
+        /// What it takes to the network and back, in milliseconds
+        #[arg(long, default_value_t = 40)]
+        round_trip: u64,
+    },
+    /// What a tab goes on doing while nobody sees it.
+    Hidden {
+        /// Minutes that it is seen
+        #[arg(long, default_value_t = 1)]
+        seen: u64,
+        /// Minutes that it is hidden
+        #[arg(long, default_value_t = 8)]
+        hidden: u64,
     },
     /// Nodes and tabs come and go while somebody asks: all is answered, and nothing stays behind.
     Soak {
@@ -212,6 +235,27 @@ fn main() -> Result<()> {
             let table = partition::run_blocking(&options)?;
             ("partition", table.to_string())
         }
+        Experiment::First {
+            visits,
+            megabits,
+            round_trip,
+        } => {
+            let outcome = first::run_blocking(&first::Options {
+                visits,
+                bits_per_second: megabits * 1_000_000,
+                round_trip: Duration::from_millis(round_trip),
+            })?;
+            worse = outcome.worse;
+            ("first", outcome.table.to_string())
+        }
+        Experiment::Hidden { seen, hidden } => {
+            let minutes = |count| Duration::from_secs(60 * count);
+            let options = hidden::Options {
+                seen: minutes(seen),
+                hidden: minutes(hidden),
+            };
+            ("hidden", hidden::run_blocking(&options)?.to_string())
+        }
         Experiment::Soak { requests, minutes } => {
             let time = Duration::from_secs(60 * minutes);
             let options = soak::Options { requests, time };
@@ -240,7 +284,7 @@ fn main() -> Result<()> {
 }
 
 /// Where the tables of experiments are.
-const DOCUMENTS: [&str; 2] = ["network.md", "swarm.md"];
+const DOCUMENTS: [&str; 3] = ["network.md", "swarm.md", "page.md"];
 
 /// Puts a table into the document that has a place for it.
 fn write(name: &str, table: &str) -> Result<()> {

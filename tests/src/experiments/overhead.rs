@@ -173,6 +173,7 @@ pub fn run_blocking(options: &Options) -> Result<Outcome> {
                 delay,
                 jitter: Duration::ZERO,
                 loss,
+                ..Conditions::default()
             };
             let place = format!("{carrier} at {delay:?}, {} %", loss * 100.0);
             let measured = Pair::new(link, 7)

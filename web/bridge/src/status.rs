@@ -22,6 +22,12 @@ pub struct Status {
     pub peers: Vec<Peer>,
     /// For each fragment of the manifest: how many nodes hold it, at most 255; this tab counts.
     pub coverage: ByteBuf,
+    /// Nodes that take part in the model besides this tab, in sight or heard of.
+    #[serde(default)]
+    pub members: u32,
+    /// Fragments that have fewer replicas than are wanted.
+    #[serde(default)]
+    pub lacking: u32,
     /// Requests of others this tab answered.
     pub answered: u64,
     /// Requests of this tab that others answered.

@@ -80,6 +80,8 @@ impl State {
             held: self.held(),
             peers: self.peers(&stats),
             coverage: self.coverage(&stats).into(),
+            members: stats.membership.members as u32,
+            lacking: stats.membership.lacking as u32,
             answered: stats.totals.served,
             asked: stats.totals.answered_by_peers,
             stored: self.stored.len() as u32 + self.strangers,

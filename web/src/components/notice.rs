@@ -81,7 +81,7 @@ pub(crate) fn Notices() -> impl IntoView {
             <Show when=move || ui.update.get()>
                 <div class="notice" role="status" data-testid="update">
                     <p>{t.update_ready}</p>
-                    <button type="button" class="small" on:click=|_| shell::update()>{t.update_now}</button>
+                    <button type="button" class="small" data-testid="update-now" on:click=|_| shell::update()>{t.update_now}</button>
                 </div>
             </Show>
         </div>

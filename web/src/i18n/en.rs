@@ -290,6 +290,8 @@ pub(crate) static ENGLISH: Text = Text {
     chart_times: "Way there and back",
     chart_times_none: "not measured yet",
     chart_a_second: |value| format!("{value}/s"),
+    online_label: "nodes online, this one too",
+    lacking_label: "fragments with too few replicas",
 
     share_title: "Invite somebody",
     share_what: "Every device that joins makes the model stronger: a fragment held twice survives when one of the two leaves.",

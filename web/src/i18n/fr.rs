@@ -296,6 +296,8 @@ pub(crate) static FRENCH: Text = Text {
     chart_times: "Aller-retour",
     chart_times_none: "pas encore mesuré",
     chart_a_second: |value| format!("{value}/s"),
+    online_label: "nœuds en ligne, vous compris",
+    lacking_label: "fragments trop peu répliqués",
 
     share_title: "Inviter quelqu’un",
     share_what: "Chaque appareil de plus renforce le modèle : un fragment gardé deux fois survit au départ de l’un des deux.",

@@ -341,6 +341,8 @@ pub(crate) struct Text {
     pub(crate) chart_times: Phrase,
     pub(crate) chart_times_none: Phrase,
     pub(crate) chart_a_second: fn(&str) -> String,
+    pub(crate) online_label: Phrase,
+    pub(crate) lacking_label: Phrase,
 
     pub(crate) share_title: Phrase,
     pub(crate) share_what: Phrase,

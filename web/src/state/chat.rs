@@ -150,6 +150,11 @@ impl Chat {
         self.save();
     }
 
+    /// Nothing was said and nothing is being typed.
+    pub(crate) fn is_untouched(self) -> bool {
+        self.messages.with_untracked(Vec::is_empty) && self.draft.with_untracked(String::is_empty)
+    }
+
     /// Shows a conversation of the archive; says whether it could be had.
     pub(crate) async fn open(self, ui: Ui, id: String) -> bool {
         if !self.archive.claim(&id).await {

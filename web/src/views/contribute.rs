@@ -11,7 +11,7 @@ use crate::{
     components::{DayChart, Stepper},
     engine,
     i18n::{Language, Text},
-    platform::{device, quota},
+    platform::{dates, device, quota},
     start,
     state::{Contributing, Ui, ui},
 };
@@ -87,6 +87,7 @@ fn Thanks() -> impl IntoView {
     let days = Memo::new(move |_| {
         let last = ui.ledger.with(|ledger| ledger.last(DAYS));
         let day = |(date, day): (String, crate::state::Day)| {
+            let date = dates::day(language.tag(), &date);
             (date, day.answered as f64, language.count(day.answered))
         };
         last.into_iter().map(day).collect::<Vec<_>>()

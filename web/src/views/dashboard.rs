@@ -31,6 +31,8 @@ pub(crate) fn Dashboard() -> impl IntoView {
                 </p>
             </div>
             <dl class="figures">
+                {figure("online", t.online_label, |status| u64::from(status.members) + 1)}
+                {figure("lacking", t.lacking_label, |status| u64::from(status.lacking))}
                 {figure("answered-by-me", t.answered_label, |status| status.answered)}
                 {figure("answered-for-me", t.asked_label, |status| status.asked)}
                 {figure("held-count", t.held_label, |status| status.held.len() as u64)}

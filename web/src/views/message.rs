@@ -14,6 +14,9 @@ use crate::{
     state::{Message, ui},
 };
 
+/// Tokens a second below which a prediction says nothing.
+const LEAST_PREDICTED: f64 = 0.1;
+
 /// A question as it was typed, or an answer with what it took.
 #[component]
 pub(crate) fn MessageView(
@@ -229,8 +232,9 @@ fn summary(language: Language, ending: &Ending) -> String {
     if new > 1 && ending.rest > 0.0 {
         let speed = f64::from(new - 1) * 1000.0 / ending.rest;
         parts.push((t.speed)(&language.number(speed)));
-        if ending.predicted > 0.0 {
-            let predicted = 1000.0 / ending.predicted;
+        // Of somebody who was never asked nothing is known, and then the prediction is no more than patience.
+        let predicted = 1000.0 / ending.predicted;
+        if predicted.is_finite() && predicted >= LEAST_PREDICTED {
             parts.push((t.predicted)(&language.number(predicted)));
         }
     }
