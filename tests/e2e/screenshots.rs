@@ -54,6 +54,8 @@ pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Res
                 visitor.click("conversations-open")?;
                 visitor.click("nav-network")?;
                 shoot(&visitor, "dashboard")?;
+                visitor.eval("document.querySelector('[data-testid=map]').scrollIntoView({ block: 'center' })")?;
+                shoot(&visitor, "map")?;
                 visitor.click("nav-contribute")?;
                 shoot(&visitor, "contribute")?;
                 visitor.click("nav-share")?;
@@ -76,7 +78,11 @@ fn is_for_everybody(visitor: &Visitor, what: &str) -> Result<()> {
         visitor.eval(&fs::read_to_string(e2e::axe()?)?)?;
     }
     for scheme in ["dark", "light"] {
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        let media = json!({ "features": [
+            { "name": "prefers-color-scheme", "value": scheme },
+            // Pictures are taken of what is, not of what becomes something else.
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ] });
         visitor.call("Emulation.setEmulatedMedia", media)?;
         let found = visitor.eval(&format!(
             "axe.run(document, {RULES}).then(({{ violations }}) => violations.map(

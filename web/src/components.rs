@@ -1,6 +1,7 @@
 //! Building blocks the views share.
 
 mod chart;
+mod check;
 mod coverage;
 mod icon;
 mod map;
@@ -9,8 +10,10 @@ mod notice;
 mod prose;
 mod scanner;
 mod stepper;
+mod table;
 
 pub(crate) use chart::{DayChart, LineChart};
+pub(crate) use check::Check;
 pub(crate) use coverage::Coverage;
 pub(crate) use icon::{Glyph, Icon, Logo};
 pub(crate) use map::SwarmMap;
@@ -19,3 +22,4 @@ pub(crate) use notice::{Explained, Notices, list};
 pub(crate) use prose::Prose;
 pub(crate) use scanner::Scanner;
 pub(crate) use stepper::Stepper;
+pub(crate) use table::{Column, Table};

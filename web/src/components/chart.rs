@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use super::{Column, Table};
+
 /// The drawing's own units; it is stretched to where it stands.
 const WIDTH: f64 = 300.0;
 const HEIGHT: f64 = 64.0;
@@ -89,27 +91,22 @@ pub(crate) fn DayChart(
     days: Signal<Vec<(String, f64, String)>>,
 ) -> impl IntoView {
     let drawing = move || {
-        days.with(|days| {
-            let values: Vec<f64> = days.iter().map(|(_, value, _)| *value).collect();
-            let most = most(values.iter().copied());
-            let rows = days.iter().rev().map(|(day, _, words)| {
-                view! { <tr><th scope="row">{day.clone()}</th><td class="number">{words.clone()}</td></tr> }
-            });
-            view! {
-                <svg class="chart bars" viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" aria-hidden="true">
-                    <path d=bars(&values, most)/>
-                </svg>
-                <details>
-                    <summary>{title}</summary>
-                    <div class="table" tabindex="0" role="group" aria-label=title>
-                        <table>
-                            <thead><tr><th scope="col">{heads[0]}</th><th scope="col" class="number">{heads[1]}</th></tr></thead>
-                            <tbody>{rows.collect_view()}</tbody>
-                        </table>
-                    </div>
-                </details>
-            }
-        })
+        let days = days.get();
+        let values: Vec<f64> = days.iter().map(|(_, value, _)| *value).collect();
+        let most = most(values.iter().copied());
+        let row = |(day, _, words): (String, f64, String)| {
+            view! { <tr><th scope="row">{day}</th><td class="number">{words}</td></tr> }
+        };
+        let rows = days.into_iter().rev().map(row).collect_view();
+        view! {
+            <svg class="chart bars" viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" aria-hidden="true">
+                <path d=bars(&values, most)/>
+            </svg>
+            <details>
+                <summary>{title}</summary>
+                <Table label=title columns=vec![Column::Words(heads[0]), Column::Numbers(heads[1])]>{rows}</Table>
+            </details>
+        }
     };
     view! { <div class="chart-box" data-testid="days">{drawing}</div> }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use leptos::prelude::*;
 use web_bridge::status::{Row, Status};
 
+use super::{Column, Table};
 use crate::{i18n::Text, state::ui};
 
 /// Length of a cell's side in the drawing.
@@ -211,17 +212,12 @@ pub(crate) fn Coverage() -> impl IntoView {
                 <ul class="legend" aria-hidden="true">{legend.clone().into_iter().collect_view()}</ul>
                 <details data-testid="coverage-table">
                     <summary>{t.as_table}</summary>
-                    <div class="table" tabindex="0" role="group" aria-label=t.coverage_title>
-                        <table>
-                            <thead><tr>
-                                <th scope="col">{t.coverage_row}</th>
-                                <th scope="col" class="number">{t.coverage_fragments}</th>
-                                <th scope="col" class="number">{t.legend_none}</th>
-                                <th scope="col" class="number">{t.coverage_holders}</th>
-                            </tr></thead>
-                            <tbody>{table}</tbody>
-                        </table>
-                    </div>
+                    <Table label=t.coverage_title columns=vec![
+                        Column::Words(t.coverage_row),
+                        Column::Numbers(t.coverage_fragments),
+                        Column::Numbers(t.legend_none),
+                        Column::Numbers(t.coverage_holders),
+                    ]>{table}</Table>
                 </details>
             </Show>
         </section>

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use crate::{
+    components::Check,
     i18n::Text,
     state::{Hours, Part, Ui, ui},
 };
@@ -54,20 +55,14 @@ pub(super) fn Sparing() -> impl IntoView {
     });
     view! {
         <Show when=move || says.get().0>
-            <div class="check">
-                <input id="charging" type="checkbox" data-testid="charging"
-                    prop:checked=move || ui.settings.with(|settings| settings.when.charging)
-                    on:change:target=move |event| ui.set(|settings| settings.when.charging = event.target().checked())/>
-                <label for="charging">{t.only_charging}</label>
-            </div>
+            <Check id="charging" label=t.only_charging
+                checked=Signal::derive(move || ui.settings.with(|settings| settings.when.charging))
+                change=move |wanted| ui.set(|settings| settings.when.charging = wanted)/>
         </Show>
         <Show when=move || says.get().1>
-            <div class="check">
-                <input id="unmetered" type="checkbox" data-testid="unmetered"
-                    prop:checked=move || ui.settings.with(|settings| settings.when.unmetered)
-                    on:change:target=move |event| ui.set(|settings| settings.when.unmetered = event.target().checked())/>
-                <label for="unmetered">{t.only_unmetered}</label>
-            </div>
+            <Check id="unmetered" label=t.only_unmetered
+                checked=Signal::derive(move || ui.settings.with(|settings| settings.when.unmetered))
+                change=move |wanted| ui.set(|settings| settings.when.unmetered = wanted)/>
         </Show>
     }
 }
@@ -81,15 +76,8 @@ pub(super) fn Conditions() -> impl IntoView {
     view! {
         <PartChoice/>
         <Sparing/>
-        <div class="check">
-            <input id="hours" type="checkbox" data-testid="hours"
-                prop:checked=move || hours.with(Option::is_some)
-                on:change:target=move |event| {
-                    let wanted = event.target().checked().then_some(NIGHT);
-                    ui.set(|settings| settings.when.hours = wanted);
-                }/>
-            <label for="hours">{t.only_hours}</label>
-        </div>
+        <Check id="hours" label=t.only_hours checked=Signal::derive(move || hours.with(Option::is_some))
+            change=move |wanted| ui.set(|settings| settings.when.hours = wanted.then_some(NIGHT))/>
         {move || hours.get().map(|hours| view! {
             <div class="row">
                 {hour(ui, "hours-from", t.hours_from, hours.from, |hours, hour| hours.from = hour)}

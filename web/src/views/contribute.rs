@@ -8,7 +8,7 @@ use super::{
     welcome::affordable,
 };
 use crate::{
-    components::{DayChart, Stepper},
+    components::{Check, DayChart, Stepper},
     engine,
     i18n::{Language, Text},
     platform::{dates, device, quota},
@@ -200,25 +200,21 @@ fn Unseen() -> impl IntoView {
     };
     let tone = StoredValue::new_local(device::Tone::new());
     let awake = device::can_stay_awake().then(|| view! {
-        <div class="check">
-            <input id="awake" type="checkbox" data-testid="awake"
-                prop:checked=move || ui.settings.with(|settings| settings.keep_awake)
-                on:change:target=move |event| ui.set(|settings| settings.keep_awake = event.target().checked())/>
-            <label for="awake">{t.awake}</label>
-        </div>
+        <Check id="awake" label=t.awake checked=Signal::derive(move || ui.settings.with(|settings| settings.keep_awake))
+            change=move |wanted| ui.set(|settings| settings.keep_awake = wanted)/>
     });
+    let sounds = RwSignal::new(false);
+    let sound = move |wanted| {
+        sounds.set(wanted);
+        tone.with_value(|tone| tone.sound(wanted));
+    };
     view! {
         <section class="panel" data-testid="unseen">
             <h3>{t.background_title}</h3>
             <p>{t.background}</p>
             <p class="quiet" data-testid="unseen-words">{words}</p>
             {awake}
-            <div class="check">
-                <input id="tone" type="checkbox" data-testid="tone" aria-describedby="tone-hint"
-                    on:change:target=move |event| tone.with_value(|tone| tone.sound(event.target().checked()))/>
-                <label for="tone">{t.tone}</label>
-            </div>
-            <p id="tone-hint" class="quiet">{t.tone_hint}</p>
+            <Check id="tone" label=t.tone hint=t.tone_hint checked=sounds change=sound/>
         </section>
     }
 }

@@ -5,6 +5,7 @@ use web_bridge::status::Hop;
 
 use super::dashboard::short;
 use crate::{
+    components::{Column, Table},
     i18n::{Language, Text},
     state::{Message, ui},
 };
@@ -32,17 +33,12 @@ pub(super) fn RouteTaken(message: Message) -> impl IntoView {
             <details class="route" data-testid="route">
                 <summary>{t.route_title}</summary>
                 <p class="quiet">{t.route_what}</p>
-                <div class="table" tabindex="0" role="group" aria-label=t.route_title>
-                    <table>
-                        <thead><tr>
-                            <th scope="col">{t.route_device}</th>
-                            <th scope="col">{t.route_part}</th>
-                            <th scope="col" class="number">{t.route_requests}</th>
-                            <th scope="col" class="number">{t.route_time}</th>
-                        </tr></thead>
-                        <tbody>{table}</tbody>
-                    </table>
-                </div>
+                <Table label=t.route_title columns=vec![
+                    Column::Words(t.route_device),
+                    Column::Words(t.route_part),
+                    Column::Numbers(t.route_requests),
+                    Column::Numbers(t.route_time),
+                ]>{table}</Table>
             </details>
         </Show>
     }
@@ -55,7 +51,7 @@ fn Row(hop: Hop, whole: f64, language: Language) -> impl IntoView {
     let seconds = language.number(hop.milliseconds / 1000.0);
     view! {
         <tr data-testid="hop" data-peer=hop.peer.clone()>
-            <th scope="row" title=hop.peer.clone()>{device(t, &hop)}</th>
+            <th scope="row" title=hop.peer.clone() data-peer=hop.peer.is_some().then_some("")>{device(t, &hop)}</th>
             <td>{part(t, &hop)}</td>
             <td class="number">{hop.requests}</td>
             <td class="number">

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::privacy::Privacy;
 use crate::{
+    components::Check,
     i18n::{Language, Text},
     platform,
     state::{Settings, Theme, ui},
@@ -86,20 +87,12 @@ fn Answers() -> impl IntoView {
     view! {
         <section class="panel">
             <h3>{t.answers_title}</h3>
-            <div class="check">
-                <input id="greedy" type="checkbox" data-testid="greedy" aria-describedby="greedy-hint"
-                    prop:checked=move || ui.settings.with(|settings| settings.greedy)
-                    on:change:target=move |event| ui.set(|settings| settings.greedy = event.target().checked())/>
-                <label for="greedy">{t.greedy}</label>
-            </div>
-            <p id="greedy-hint" class="quiet">{t.greedy_hint}</p>
-            <div class="check">
-                <input id="approximate" type="checkbox" data-testid="approximate" aria-describedby="approximate-hint"
-                    prop:checked=move || ui.settings.with(|settings| settings.approximate)
-                    on:change:target=move |event| ui.set(|settings| settings.approximate = event.target().checked())/>
-                <label for="approximate">{t.approximate}</label>
-            </div>
-            <p id="approximate-hint" class="quiet">{t.approximate_hint}</p>
+            <Check id="greedy" label=t.greedy hint=t.greedy_hint
+                checked=Signal::derive(move || ui.settings.with(|settings| settings.greedy))
+                change=move |wanted| ui.set(|settings| settings.greedy = wanted)/>
+            <Check id="approximate" label=t.approximate hint=t.approximate_hint
+                checked=Signal::derive(move || ui.settings.with(|settings| settings.approximate))
+                change=move |wanted| ui.set(|settings| settings.approximate = wanted)/>
             <div class="field">
                 <label for="max-tokens">{t.max_tokens}</label>
                 <input id="max-tokens" type="number" min="1" max="4096" inputmode="numeric" data-testid="max-tokens"
