@@ -2,9 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -25,6 +25,8 @@ const KEY: &str = "a-key-of-the-laboratory";
 struct Node {
     child: Child,
     url: String,
+    /// It ends when nobody hears what it says.
+    _lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Drop for Node {
@@ -41,16 +43,16 @@ impl Node {
         command.arg("--api-keys").arg(keys);
         command.args(["--api", "127.0.0.1:0", "--json-events"]);
         let mut child = command.stdout(Stdio::piped()).spawn()?;
-        let lines = child.stdout.take().context("no standard output")?;
-        let mut node = Self {
-            child,
-            url: String::new(),
-        };
-        for line in BufReader::new(lines).lines() {
-            let event: Value = serde_json::from_str(&line?)?;
+        let out = child.stdout.take().context("no standard output")?;
+        let mut lines = BufReader::new(out).lines();
+        while let Some(line) = lines.next().transpose()? {
+            let event: Value = serde_json::from_str(&line)?;
             if let Some(url) = event["url"].as_str() {
-                node.url = url.to_owned();
-                return Ok(node);
+                return Ok(Self {
+                    child,
+                    url: url.to_owned(),
+                    _lines: lines,
+                });
             }
         }
         anyhow::bail!("the node has ended before it answers programs")
