@@ -52,8 +52,12 @@ pub(crate) fn a_device_contributes_when_its_user_says() -> Result<()> {
         tab.click("pause")?;
         waits(&tab, "yes", LEND)?;
 
-        tab.click("charging")?;
+        // Nobody's battery is used unless they say so.
         tab.eval("charge(false)")?;
+        waits(&tab, "battery", 0)?;
+        tab.click("charging")?;
+        waits(&tab, "yes", LEND)?;
+        tab.click("charging")?;
         waits(&tab, "battery", 0)?;
         tab.eval("charge(true)")?;
         waits(&tab, "yes", LEND)?;

@@ -43,8 +43,8 @@ impl Hours {
     }
 }
 
-/// When to contribute.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// When to contribute. Nobody's battery and nobody's paid data are used unless they say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct When {
     /// Not now.
@@ -55,6 +55,17 @@ pub(crate) struct When {
     pub(crate) unmetered: bool,
     /// Only in these hours.
     pub(crate) hours: Option<Hours>,
+}
+
+impl Default for When {
+    fn default() -> Self {
+        Self {
+            paused: false,
+            charging: true,
+            unmetered: true,
+            hours: None,
+        }
+    }
 }
 
 /// What a device says of itself; many say nothing.
@@ -143,7 +154,18 @@ mod tests {
             now(Part::Both, all, device(None, None, 3)),
             Contributing::Yes
         );
-        assert_eq!(now(Part::Both, When::default(), battery), Contributing::Yes);
+        let always = When {
+            charging: false,
+            unmetered: false,
+            ..When::default()
+        };
+        assert_eq!(now(Part::Both, always, battery), Contributing::Yes);
+        assert_eq!(now(Part::Both, always, paid), Contributing::Yes);
+        // Unless something else is chosen.
+        assert_eq!(
+            now(Part::Both, When::default(), battery),
+            Contributing::Battery
+        );
     }
 
     #[test]

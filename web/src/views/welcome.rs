@@ -76,6 +76,7 @@ pub(crate) fn Welcome() -> impl IntoView {
                     start::join(ui);
                 }>
                     <p role="status" data-testid="join-what">{what}</p>
+                    <Show when=contributes><Sparing/></Show>
                     <button type="submit" class="primary" data-testid="onboarding-join">{t.join}</button>
                     <details data-testid="join-options">
                         <summary>{t.join_options}</summary>
@@ -91,7 +92,6 @@ pub(crate) fn Welcome() -> impl IntoView {
                                         {move || fragments.map(|all| (t.welcome_mosaic)(lend.get(), all))}
                                     </p>
                                 </div>
-                                <Sparing/>
                             </Show>
                         </div>
                     </details>
