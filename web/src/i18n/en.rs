@@ -245,7 +245,7 @@ pub(crate) static ENGLISH: Text = Text {
     unseen_never: "This page has been in sight since it was opened; what it does in the background will be counted here.",
     awake: "Keep the screen on while this page is seen",
     tone: "Sound a tone that nobody hears",
-    tone_hint: "Browsers slow down pages that nobody sees and that are silent. This takes a little battery.",
+    tone_hint: "Some browsers slow down pages that nobody sees and that are silent. Chromium on a computer does not; watch the figure above. It takes a little battery.",
     able_title: "Your device can take part",
     able_title_bad: "Something is missing on this device",
     able_yes: "yes",

@@ -249,7 +249,7 @@ pub(crate) static FRENCH: Text = Text {
     unseen_never: "Cette page est visible depuis son ouverture ; ce qu’elle fait en arrière-plan sera compté ici.",
     awake: "Garder l’écran allumé tant que cette page est visible",
     tone: "Émettre un son que personne n’entend",
-    tone_hint: "Les navigateurs ralentissent les pages invisibles et silencieuses. Cela use un peu la batterie.",
+    tone_hint: "Certains navigateurs ralentissent les pages invisibles et silencieuses. Chromium sur un ordinateur ne le fait pas ; regardez le chiffre ci-dessus. Cela use un peu la batterie.",
     able_title: "Votre appareil peut participer",
     able_title_bad: "Il manque quelque chose sur cet appareil",
     able_yes: "oui",
