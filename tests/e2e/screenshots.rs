@@ -6,9 +6,12 @@ use anyhow::{Result, ensure};
 use e2e::{Browser, Network, Screen, Visitor, WebServer};
 use serde_json::json;
 
+/// Bytes a second at which joining takes as long as a picture.
+const CRAWL: u64 = 40_000;
+
 pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Result<()> {
     let network = Network::start()?;
-    let _worker = network.full_worker()?;
+    let (proxy, address) = network.proxy()?;
     // A server that knows of no network.
     let nowhere = WebServer::start(&e2e::dist()?)?;
     let scratch = tempfile::tempdir()?;
@@ -35,12 +38,19 @@ pub(crate) fn every_screen_fits_a_phone_and_a_desktop_in_both_languages() -> Res
                 visitor.go(&format!("http://{}/", nowhere.address()))?;
                 visitor.wait_for("no-swarm")?;
                 shoot(&visitor, "no-network")?;
-                visitor.go(&format!("{}&lend=3", network.link()))?;
+                visitor.go(&format!("{}&lend=3", network.link_by(&address)))?;
                 visitor.wait_for("onboarding")?;
                 ensure!(visitor.eval("document.documentElement.lang")? == language);
                 shoot(&visitor, "onboarding")?;
+                // So slowly that it is seen.
+                proxy.slow_down(CRAWL);
                 visitor.accept()?;
+                visitor.wait_for("progress")?;
+                shoot(&visitor, "joining")?;
+                proxy.restore();
                 visitor.wait_until_it_lends(3)?;
+                // Before, there was nobody by whom it would have been quicker.
+                let _worker = network.full_worker()?;
                 let neighbour = Visitor::join(browser, &network.link(), 3)?;
                 visitor.show()?;
                 visitor.be_predictable(80)?;
@@ -78,12 +88,20 @@ fn is_for_everybody(visitor: &Visitor, what: &str) -> Result<()> {
         visitor.eval(&fs::read_to_string(e2e::axe()?)?)?;
     }
     for scheme in ["dark", "light"] {
-        let media = json!({ "features": [
-            { "name": "prefers-color-scheme", "value": scheme },
-            // Pictures are taken of what is, not of what becomes something else.
-            { "name": "prefers-reduced-motion", "value": "reduce" },
-        ] });
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         visitor.call("Emulation.setEmulatedMedia", media)?;
+        // Until it is painted so, and every colour has become the other, elements have those of both.
+        visitor.show()?;
+        visitor.eval(&format!(
+            "(async () => {{
+                const frame = () => new Promise(requestAnimationFrame);
+                do await frame(); while (!matchMedia('(prefers-color-scheme: {scheme})').matches);
+                await frame();
+                const changes = document.getAnimations().filter(it => it instanceof CSSTransition);
+                await Promise.allSettled(changes.map(it => it.finished));
+                await frame();
+            }})()"
+        ))?;
         let found = visitor.eval(&format!(
             "axe.run(document, {RULES}).then(({{ violations }}) => violations.map(
                 ({{ id, nodes }}) => `${{id}}: ${{nodes.map(({{ html, failureSummary }}) => html + failureSummary).join(' ')}}`

@@ -133,7 +133,7 @@ fn a_node_is_watched() {
             .chain(&listen),
     );
     node.wait_until_ready();
-    let mut terminal = Terminal::open(&lab, &["status", "--watch", "1"]);
+    let mut terminal = Terminal::open(&lab, &["status", "--watch=1"]);
     terminal.shows("running for");
     terminal.shows("a second: answered 0.0 requests");
     terminal.types("\u{3}");
