@@ -1,11 +1,6 @@
 //! The promises: the network's answer is the model's answer, and a node that leaves costs time only.
 
-use std::{
-    collections::BTreeSet,
-    ffi::OsStr,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use e2e::{Answer, Browser, Network, Node, Said, Visitor, metric, until};
@@ -189,49 +184,6 @@ pub(crate) fn an_answer_given_to_a_node_that_is_killed_is_finished_by_the_page()
         drop(finisher);
         let said = tab.answer()?;
         same(&said, &alone)
-    })
-}
-
-pub(crate) fn who_waits_behind_others_is_told() -> Result<()> {
-    /// Who ask at the same time.
-    const OTHERS: usize = 4;
-    let network = Network::start()?;
-    let worker = network.worker_told("busy", &[&"--threads", &"1"])?;
-    let (program, entry) = (network.program(), network.plain_address()?);
-    Browser::with(|browser| {
-        let tab = Visitor::join(browser, &network.link(), 1)?;
-        tab.meets(&worker.peer_id()?)?;
-        let over = AtomicBool::new(false);
-        let told = thread::scope(|scope| {
-            for _ in 0..OTHERS {
-                scope.spawn(|| {
-                    while !over.load(Ordering::Relaxed) {
-                        let ask = [
-                            "generate",
-                            "--peer",
-                            &entry,
-                            "--prompt",
-                            QUESTION,
-                            "--ignore-end",
-                        ];
-                        let ask = ask.each_ref().map(|word| word as &dyn AsRef<OsStr>);
-                        // What they are answered is of no interest here.
-                        let _ = program.run(&ask);
-                    }
-                });
-            }
-            let told = (|| {
-                tab.be_predictable(MAX_TOKENS)?;
-                tab.ask(QUESTION)?;
-                tab.wait_until(
-                    "/before yours, about [0-9.]+ s$/.test(document.querySelector('[data-testid=queued]')?.textContent ?? '')",
-                )
-            })();
-            over.store(true, Ordering::Relaxed);
-            told
-        });
-        told?;
-        same(&tab.answer()?, &network.alone(QUESTION, MAX_TOKENS)?)
     })
 }
 

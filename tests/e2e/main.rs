@@ -66,7 +66,6 @@ fn main() -> ExitCode {
         answer::an_answer_goes_on_after_a_reload,
         answer::an_answer_is_finished_while_its_page_is_closed,
         answer::an_answer_given_to_a_node_that_is_killed_is_finished_by_the_page,
-        answer::who_waits_behind_others_is_told,
         answer::what_a_tab_lends_is_heard_of,
         answer::cores_that_come_and_go_change_no_token,
         conversations::conversations_are_kept_found_and_gone_on_with,

@@ -62,7 +62,7 @@ fn Now() -> impl IntoView {
     });
     let language = ui.language.get_untracked();
     view! {
-        <div class="panel now" data-testid="contributing" data-state=move || ui.contributing.get().name()>
+        <div class="panel contributing" data-testid="contributing" data-state=move || ui.contributing.get().name()>
             <p role="status"><strong>{move || state_in_words(t, ui.contributing.get(), held.get())}</strong></p>
             <p class="quiet">{move || (t.contributing_rate)(&language.number(rate.get()))}</p>
             <Progress/>
