@@ -85,10 +85,7 @@ impl Sampling {
     /// The token that follows `history`; `None` only if there are no logits. Of equally good ones the
     /// lowest id is taken.
     pub fn choose(&self, logits: &[f32], history: &[Token]) -> Option<Token> {
-        let mut candidates: Vec<Candidate> = (0..)
-            .zip(logits)
-            .map(|(token, &logit)| Candidate { token, logit })
-            .collect();
+        let mut candidates = candidates(logits);
         self.penalise(&mut candidates, history);
         if self.temperature <= 0.0 {
             return candidates
@@ -96,9 +93,8 @@ impl Sampling {
                 .min_by(best_first)
                 .map(|best| best.token);
         }
-        if (1..candidates.len()).contains(&self.top_k) {
-            candidates.select_nth_unstable_by(self.top_k - 1, best_first);
-            candidates.truncate(self.top_k);
+        if self.top_k > 0 {
+            keep_best(&mut candidates, self.top_k);
         }
         candidates.sort_unstable_by(best_first);
         self.keep_top_p(&mut candidates);
@@ -187,21 +183,27 @@ impl Likelihood {
         // In one order and in the project's own functions, as all sums are.
         let sum: f32 = logits.iter().map(|logit| math::exp(logit - best)).sum();
         let log_sum = best + math::ln(sum);
-        let mut candidates: Vec<Candidate> = (0..)
-            .zip(logits)
-            .map(|(token, &logit)| Candidate { token, logit })
-            .collect();
-        let count = count.min(candidates.len());
-        if count < candidates.len() {
-            candidates.select_nth_unstable_by(count, best_first);
-            candidates.truncate(count);
-        }
+        let mut candidates = candidates(logits);
+        keep_best(&mut candidates, count);
         candidates.sort_unstable_by(best_first);
         let likeliest = candidates.iter().map(|it| (it.token, it.logit - log_sum));
         Some(Self {
             chosen: chosen - log_sum,
             likeliest: likeliest.collect(),
         })
+    }
+}
+
+fn candidates(logits: &[f32]) -> Vec<Candidate> {
+    let candidate = |(token, &logit)| Candidate { token, logit };
+    (0..).zip(logits).map(candidate).collect()
+}
+
+/// Keeps so many of the likeliest, in any order.
+fn keep_best(candidates: &mut Vec<Candidate>, count: usize) {
+    if count < candidates.len() {
+        candidates.select_nth_unstable_by(count, best_first);
+        candidates.truncate(count);
     }
 }
 

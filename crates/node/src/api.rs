@@ -22,8 +22,6 @@ use crate::backend::Backend;
 use crate::status::{self, Reporter, Status};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
@@ -163,7 +161,5 @@ async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Error> {
             ..Status::default()
         },
     };
-    let text = status::metrics::text(status).map_err(|error| Error::internal(error.to_string()))?;
-    let kind = HeaderValue::from_static(status::metrics::CONTENT_TYPE);
-    Ok(([(CONTENT_TYPE, kind)], text).into_response())
+    status::as_prometheus(status).map_err(|error| Error::internal(error.to_string()))
 }

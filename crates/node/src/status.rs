@@ -1,11 +1,11 @@
 //! What a node says about itself, to `iap2p status` and to Prometheus.
 
 mod file;
-pub(crate) mod metrics;
+mod metrics;
 mod server;
 
 pub(crate) use file::{StatusFile, running};
-pub(crate) use server::{is_address, serve};
+pub(crate) use server::{as_prometheus, is_address, serve};
 
 use crate::api;
 use crate::engine::{Engine, Stopped, network_peer};

@@ -17,14 +17,10 @@ use inference::{
 use swarm::{Failure, FragmentIndex, PeerId, Priority, Queue, SubmitError, Worker, stages::Plan};
 use web_bridge::{
     messages::{Drawing, FromEngine, Speaker, Turn},
-    status::{EndReason, Ending, Hop, Problem},
+    status::{EndReason, Ending, Problem},
 };
 
-use super::{
-    clock,
-    route::{Route, Work},
-    state::State,
-};
+use super::{clock, route::Route, state::State};
 
 /// Bytes of keys and values a session keeps at most; a worker's memory ends at 4 GiB.
 const CACHE: usize = 1 << 30;
@@ -462,39 +458,13 @@ impl State {
         Some(asking)
     }
 
-    /// Who worked for an answer, this tab first.
-    fn hops(&self, route: &Route) -> Vec<Hop> {
-        let legs = self.way.iter().flat_map(|way| &way.legs);
-        let run: BTreeMap<_, _> = legs
-            .filter_map(|leg| Some((leg.runner.clone()?, (leg.layers.start, leg.layers.end))))
-            .collect();
-        let hop = |(worker, work): (&Worker, Work)| {
-            let peer = match worker {
-                Worker::Local => None,
-                Worker::Peer(peer) => Some(peer),
-            };
-            Hop {
-                layers: peer.and_then(|peer| run.get(peer).copied()),
-                peer: peer.map(|peer| self.names.get(peer).cloned().unwrap_or_default()),
-                requests: work.requests,
-                milliseconds: work.milliseconds,
-            }
-        };
-        let mut hops: Vec<_> = route.workers().map(hop).collect();
-        hops.sort_by(|a, b| {
-            let time = b.milliseconds.total_cmp(&a.milliseconds);
-            a.peer.is_some().cmp(&b.peer.is_some()).then(time)
-        });
-        hops
-    }
-
     /// The answer is over, if one was under way.
     fn end(&mut self, reason: EndReason) {
         let Some(asking) = self.take_asking() else {
             return;
         };
         let first = asking.first.unwrap_or(asking.started);
-        let route = self.hops(&asking.route);
+        let route = asking.route.hops(self.way.as_ref(), &self.names);
         let parts = self.session.as_ref().map(Session::parts);
         let parts = parts.unwrap_or_default();
         let ending = Ending {

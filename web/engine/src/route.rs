@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use swarm::Worker;
+use swarm::{PeerId, Worker, stages::Plan};
+use web_bridge::status::Hop;
 
 /// Who worked for an answer. All its time is somebody's: what passes until an answer comes is the time of whoever gives it,
 /// since it is the one that was waited for, and what passes from there until the next question is this device's.
@@ -17,11 +18,11 @@ pub(super) struct Route {
 
 /// What one of them did.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Work {
+struct Work {
     /// Requests answered.
-    pub(super) requests: u64,
+    requests: u64,
     /// How long it was waited for.
-    pub(super) milliseconds: f64,
+    milliseconds: f64,
 }
 
 impl Route {
@@ -60,15 +61,37 @@ impl Route {
         took
     }
 
-    pub(super) fn workers(&self) -> impl Iterator<Item = (&Worker, Work)> {
-        self.work.iter().map(|(worker, work)| (worker, *work))
+    /// Who worked for the answer, this tab first, then those who were waited for longest. Who ran layers is on the way that
+    /// its tokens took last.
+    pub(super) fn hops(&self, way: Option<&Plan>, names: &BTreeMap<PeerId, String>) -> Vec<Hop> {
+        let legs = way.iter().flat_map(|way| &way.legs);
+        let run: BTreeMap<_, _> = legs
+            .filter_map(|leg| Some((leg.runner.clone()?, (leg.layers.start, leg.layers.end))))
+            .collect();
+        let hop = |(worker, work): (&Worker, &Work)| {
+            let peer = match worker {
+                Worker::Local => None,
+                Worker::Peer(peer) => Some(peer),
+            };
+            Hop {
+                layers: peer.and_then(|peer| run.get(peer).copied()),
+                peer: peer.map(|peer| names.get(peer).cloned().unwrap_or_default()),
+                requests: work.requests,
+                milliseconds: work.milliseconds,
+            }
+        };
+        let mut hops: Vec<_> = self.work.iter().map(hop).collect();
+        hops.sort_by(|a, b| {
+            let time = b.milliseconds.total_cmp(&a.milliseconds);
+            a.peer.is_some().cmp(&b.peer.is_some()).then(time)
+        });
+        hops
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use swarm::PeerId;
 
     #[test]
     fn all_time_is_somebodys() {
@@ -82,23 +105,20 @@ mod tests {
         route.answered(Worker::Local, 121.0);
         route.asked(125.0);
         route.answered(peer(b"a"), 130.0);
-        let work = |requests, milliseconds| Work {
-            requests,
-            milliseconds,
-        };
-        let expected = [
-            (Worker::Local, work(1, 8.0)),
-            (peer(b"a"), work(2, 15.0)),
-            (peer(b"b"), work(1, 7.0)),
-        ];
-        let mut told: Vec<_> = route
-            .workers()
-            .map(|(worker, work)| (worker.clone(), work))
+        let names = [
+            (PeerId::new(b"a"), "A".to_owned()),
+            (PeerId::new(b"b"), "B".to_owned()),
+        ]
+        .into();
+        let hops = route.hops(None, &names);
+        let told: Vec<_> = hops
+            .iter()
+            .map(|hop| (hop.peer.as_deref(), hop.requests, hop.milliseconds))
             .collect();
-        told.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut expected = expected.to_vec();
-        expected.sort_by(|a, b| a.0.cmp(&b.0));
-        assert_eq!(told, expected);
-        assert_eq!(told.iter().map(|it| it.1.milliseconds).sum::<f64>(), 30.0);
+        assert_eq!(
+            told,
+            [(None, 1, 8.0), (Some("A"), 2, 15.0), (Some("B"), 1, 7.0)]
+        );
+        assert_eq!(hops.iter().map(|hop| hop.milliseconds).sum::<f64>(), 30.0);
     }
 }

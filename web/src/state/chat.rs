@@ -14,12 +14,8 @@ use crate::{
     i18n::Text,
     platform::{clock, storage},
 };
+pub(super) use kept::texts;
 use kept::{Answering, Conversation, KEY, KEY_ANSWER, KEY_ELSEWHERE, KEY_ID, Kept};
-
-/// What was said in a conversation of the archive.
-pub(super) fn texts(body: &str) -> impl Iterator<Item = String> {
-    kept::texts(body)
-}
 
 /// So often an answer that grows is kept in the archive, in milliseconds.
 const ARCHIVE: f64 = 2000.0;
@@ -545,6 +541,11 @@ impl Chat {
     /// Starts over; what was said is in the archive.
     pub(crate) fn clear(self, ui: Ui) {
         self.leave(ui);
+        self.begin_anew();
+    }
+
+    /// Nothing was said; what is said next is another conversation.
+    fn begin_anew(self) {
         self.messages.set(Vec::new());
         self.id.set(None);
         self.archive.release();

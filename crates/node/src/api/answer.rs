@@ -159,13 +159,11 @@ fn make(mut taken: Taken, question: Question, sender: &Sender<Piece>, stop: &Ato
         released: 0,
         end: None,
     };
-    let mut tokens = 0;
+    let mut begun = false;
     let made = backend.run(session, &mut Tally::new(), stop, |event| {
-        if matches!(event, Event::Token { .. } | Event::Thinking { .. }) && growing.end.is_none() {
-            tokens += 1;
-            if tokens == 1 {
-                totals.first_token(asked.elapsed());
-            }
+        if matches!(event, Event::Token { .. } | Event::Thinking { .. }) && !begun {
+            begun = true;
+            totals.first_token(asked.elapsed());
         }
         if let Some(piece) = growing.hear(event)
             && sender.blocking_send(piece).is_err()
@@ -177,6 +175,8 @@ fn make(mut taken: Taken, question: Question, sender: &Sender<Piece>, stop: &Ato
         }
         Ok(())
     });
+    // One token may say something of the thoughts and of the answer.
+    let tokens = session.answer().len();
     Totals::add(&totals.answer_tokens, tokens);
     totals.whole_answer(asked.elapsed());
     let usage = Usage {

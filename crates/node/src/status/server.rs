@@ -1,6 +1,6 @@
 //! The status over HTTP: `/status.json`, `/metrics` and `/health`.
 
-use super::{Reporter, metrics};
+use super::{Reporter, Status, metrics};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, HOST};
@@ -34,13 +34,13 @@ async fn prometheus(State(reporter): State<Reporter>) -> Response {
     let Ok(status) = reporter.report().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    match metrics::text(status) {
-        Ok(text) => {
-            let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
-            ([(CONTENT_TYPE, kind)], text).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    as_prometheus(status).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+/// A status as Prometheus reads it.
+pub(crate) fn as_prometheus(status: Status) -> Result<Response, std::fmt::Error> {
+    let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+    Ok(([(CONTENT_TYPE, kind)], metrics::text(status)?).into_response())
 }
 
 /// Whether the node still takes commands.

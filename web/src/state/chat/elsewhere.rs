@@ -96,8 +96,8 @@ impl Chat {
     pub(super) fn put_aside(self) {
         self.elsewhere.set(None);
         self.busy.set(false);
-        self.messages.set(Vec::new());
         self.forget_answer();
+        self.begin_anew();
     }
 
     /// What another tab needs, if this one is closed.

@@ -119,7 +119,7 @@ impl Conversation {
 }
 
 /// The texts in a conversation of the archive, for whoever searches.
-pub(super) fn texts(body: &str) -> impl Iterator<Item = String> {
+pub(in crate::state) fn texts(body: &str) -> impl Iterator<Item = String> {
     let found: Conversation = serde_json::from_str(body).unwrap_or_default();
     found.messages.into_iter().map(|kept| kept.text)
 }
