@@ -2,18 +2,23 @@
 //! emulation (netem) is a module that few machines have; here packets pass through this program.
 
 use std::{
+    collections::VecDeque,
     fs, io,
+    os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use nix::sched::{CloneFlags, setns};
+use nix::{
+    poll::{PollFd, PollFlags, ppoll},
+    sched::{CloneFlags, setns},
+    sys::time::TimeSpec,
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tun_rs::{DeviceBuilder, SyncDevice};
 
@@ -46,6 +51,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
 /// Packets on their way at a time; further ones are lost, as they are in routers.
 const ON_THE_WAY: usize = 8192;
+
+/// Packets taken before those that are due are delivered.
+const BATCH: usize = 64;
 
 /// What a host's TCP does about losses.
 const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
@@ -80,7 +88,6 @@ impl Star {
         ensure!(u32::from(hosts) <= u32::BITS, "{hosts} are too many hosts");
         let sides = Arc::new(AtomicU32::new(0));
         let hosts: Vec<_> = (0..hosts).map(|_| Host::new()).collect::<Result<_>>()?;
-        let mut outlets = Vec::new();
         let mut devices = Vec::new();
         for (number, host) in hosts.iter().enumerate() {
             let device = Arc::new(device(host)?);
@@ -92,21 +99,17 @@ impl Star {
             // Browsers look for their own address where a route leads everywhere.
             host.ip("route add default dev link")?;
             done_at(host, be_ordinary)?;
-            let (sender, receiver) = sync_channel(ON_THE_WAY);
-            outlets.push(sender);
-            let to = device.clone();
-            thread::spawn(move || give(&to, receiver));
             devices.push(device);
         }
-        for (device, number) in devices.into_iter().zip(0..) {
-            let (outlets, seed) = (outlets.clone(), seed.wrapping_add(number));
-            let sides = sides.clone();
+        for number in 0..devices.len() {
+            let (devices, sides) = (devices.clone(), sides.clone());
+            let random = StdRng::seed_from_u64(seed.wrapping_add(number as u64));
             thread::spawn(move || {
                 let together = |other: usize| {
                     let sides = sides.load(Ordering::Relaxed);
                     (sides >> number ^ sides >> other) & 1 == 0
                 };
-                take(&device, &outlets, together, conditions, seed)
+                carry(&devices, number, together, conditions, random)
             });
         }
         Ok(Self { hosts, sides })
@@ -182,49 +185,67 @@ pub fn done_at<T: Send + 'static>(
 
 fn device(host: &Host) -> Result<SyncDevice> {
     done_at(host, || {
-        Ok(DeviceBuilder::new().name("link").mtu(MTU).build_sync()?)
+        let device = DeviceBuilder::new().name("link").mtu(MTU).build_sync()?;
+        device.set_nonblocking(true)?;
+        Ok(device)
     })
     .context("cannot make a TUN device")
 }
 
-/// When it is due at the other end, and what it is.
-type Packet = (Instant, Vec<u8>);
+/// When it is due at the other end, which one that is, and what it is.
+type Packet = (Instant, usize, Vec<u8>);
 
-/// What comes from one of them, until the devices are gone.
-fn take(
-    from: &SyncDevice,
-    outlets: &[SyncSender<Packet>],
+/// Carries what one of the hosts sends, until its device is gone.
+fn carry(
+    devices: &[Arc<SyncDevice>],
+    number: usize,
     together: impl Fn(usize) -> bool,
     conditions: Conditions,
-    seed: u64,
-) -> io::Result<()> {
-    let mut random = StdRng::seed_from_u64(seed);
+    mut random: StdRng,
+) -> Result<()> {
+    let from = devices.get(number).context("no such host")?;
     let mut buffer = [0; MTU as usize + 64];
+    // Each waits for the one before it, and none is due before that.
+    let mut on_the_way: VecDeque<Packet> = VecDeque::new();
     let mut latest = Instant::now();
     // When the line is free again.
     let mut free = Instant::now();
     loop {
-        let length = from.recv(&mut buffer)?;
-        let to = destination(&buffer[..length]).filter(|to| together(*to));
-        let Some(outlet) = to.and_then(|to| outlets.get(to)) else {
-            continue;
-        };
-        if random.random_bool(conditions.loss) {
-            continue;
+        while let Some((_, to, packet)) =
+            on_the_way.pop_front_if(|(due, ..)| *due <= Instant::now())
+        {
+            // A host that is gone hears nothing any more.
+            let _ = devices.get(to).map(|device| device.send(&packet));
         }
-        let now = Instant::now();
-        free = free.max(now);
-        if let Some(rate) = conditions.bytes_per_second {
-            if free - now > LONGEST_WAIT {
+        let next = on_the_way.front();
+        let wait = next.map(|(due, ..)| due.saturating_duration_since(Instant::now()));
+        let mut sent = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
+        ppoll(&mut sent, wait.map(TimeSpec::from), None)?;
+        for _ in 0..BATCH {
+            let length = match from.recv(&mut buffer) {
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            };
+            let Some(to) = destination(&buffer[..length]).filter(|to| together(*to)) else {
+                continue;
+            };
+            if random.random_bool(conditions.loss) || on_the_way.len() >= ON_THE_WAY {
                 continue;
             }
-            free += Duration::from_secs_f64(length as f64 / rate.max(1) as f64);
+            let now = Instant::now();
+            free = free.max(now);
+            if let Some(rate) = conditions.bytes_per_second {
+                if free - now > LONGEST_WAIT {
+                    continue;
+                }
+                free += Duration::from_secs_f64(length as f64 / rate.max(1) as f64);
+            }
+            let late = conditions.jitter.mul_f64(random.random());
+            // A link is one behind the other: what is late holds up what comes after it.
+            latest = latest.max(free + conditions.delay + late);
+            on_the_way.push_back((latest, to, buffer[..length].to_vec()));
         }
-        let late = conditions.jitter.mul_f64(random.random());
-        // A link is one behind the other: what is late holds up what comes after it.
-        latest = latest.max(free + conditions.delay + late);
-        // Full: lost.
-        let _ = outlet.try_send((latest, buffer[..length].to_vec()));
     }
 }
 
@@ -233,13 +254,4 @@ fn destination(packet: &[u8]) -> Option<usize> {
     let is_ipv4 = packet.first()? >> 4 == 4;
     let [network @ .., host] = <[u8; 4]>::try_from(packet.get(16..20)?).ok()?;
     (is_ipv4 && network == NETWORK).then(|| usize::from(host).checked_sub(1))?
-}
-
-/// Each waits for the one before it, and none is due before that.
-fn give(to: &SyncDevice, packets: Receiver<Packet>) -> io::Result<()> {
-    for (due, packet) in packets {
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        to.send(&packet)?;
-    }
-    Ok(())
 }

@@ -42,6 +42,7 @@ use crate::{
     observed::Observed,
     reader::Reader,
     transport::{self, BoxFuture, Built, Signals},
+    woken::Woken,
 };
 use bootstrap::Bootstrap;
 use discovery::Discovery;
@@ -57,7 +58,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const STEPS: usize = 128;
 
 pub(crate) struct Driver {
-    swarm: Swarm<Behaviour>,
+    swarm: Woken<Swarm<Behaviour>>,
     ends: Ends,
     settings: Settings,
     /// Events on their way to the caller. Nothing is added while it is not empty.
@@ -156,12 +157,12 @@ impl Driver {
         let swarm_config =
             transport::swarm_config().with_idle_connection_timeout(config.idle_timeout);
         Ok(Self {
-            swarm: Swarm::new(
+            swarm: Woken::new(Swarm::new(
                 transport,
                 behaviour,
                 config.identity.peer_id(),
                 swarm_config,
-            ),
+            )),
             ends,
             outbox: VecDeque::new(),
             peers: HashMap::new(),
@@ -271,7 +272,7 @@ impl Driver {
     }
 
     fn poll_swarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(event) = ready!(self.swarm.poll_next_unpin(cx)) {
+        if let Some(event) = ready!(self.swarm.poll(cx, Swarm::poll_next_unpin)) {
             self.swarm_event(event);
         }
         Poll::Ready(())

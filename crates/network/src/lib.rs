@@ -53,6 +53,7 @@ mod streams;
 mod thread;
 mod transport;
 mod turn;
+mod woken;
 mod writer;
 
 pub use config::{Config, RelayLimits};

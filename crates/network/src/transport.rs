@@ -23,6 +23,11 @@ mod target;
 #[path = "transport/native.rs"]
 mod target;
 
+#[cfg(not(target_arch = "wasm32"))]
+mod apart;
+#[cfg(not(target_arch = "wasm32"))]
+mod quic;
+
 pub(crate) use target::*;
 
 /// Any transport, encrypted and multiplexed.

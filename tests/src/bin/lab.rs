@@ -24,14 +24,20 @@ enum Experiment {
     /// What the network adds to a round trip and to the time a fragment takes, beside a plain socket.
     Overhead {
         /// Round trips measured under each condition
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 300)]
         rounds: usize,
+        /// In how many goes
+        #[arg(long, default_value_t = 3)]
+        goes: usize,
         /// What the links delay in each direction, in milliseconds
         #[arg(long, value_delimiter = ',', default_values_t = [0, 20, 100])]
         delays: Vec<u64>,
         /// What they lose, in per cent
         #[arg(long, value_delimiter = ',', default_values_t = [0.0, 1.0])]
         losses: Vec<f64>,
+        /// What the network is compared with
+        #[arg(long, value_delimiter = ',', value_enum, default_values_t = [overhead::Plain::Socket, overhead::Plain::Channel])]
+        with: Vec<overhead::Plain>,
     },
     /// Many nodes find many fragments through the DHT, the bootstrap node or not.
     Dht {
@@ -159,14 +165,21 @@ fn main() -> Result<()> {
         Experiment::Connect => ("connect", connect::run_blocking()?.to_string()),
         Experiment::Overhead {
             rounds,
+            goes,
             delays,
             losses,
+            with,
         } => {
             let links = delays
                 .iter()
                 .flat_map(|delay| losses.iter().map(|loss| (*delay, loss / 100.0)))
                 .collect();
-            let outcome = overhead::run_blocking(&overhead::Options { rounds, links })?;
+            let outcome = overhead::run_blocking(&overhead::Options {
+                rounds,
+                goes,
+                links,
+                with,
+            })?;
             worse = outcome.worse;
             ("overhead", outcome.table.to_string())
         }

@@ -9,6 +9,7 @@ use std::{fmt, sync::mpsc::sync_channel, time::Duration};
 use anyhow::{Context, Result, ensure};
 use network::{Config, Event, Multiaddr};
 use probe::{FRAGMENT, Measured};
+use tokio::runtime::{self, Runtime};
 
 use super::{Table, percentile, progress};
 use crate::link::{self, Conditions, Pair};
@@ -18,8 +19,22 @@ use crate::link::{self, Conditions, Pair};
 pub struct Options {
     /// Round trips measured under each condition.
     pub rounds: usize,
+    /// In so many goes, one after the other for all that is compared, each over a connection of its own: what a machine does
+    /// besides concerns all of them.
+    pub goes: usize,
     /// What the link does in each direction: milliseconds that a packet takes, and the share of them that are lost.
     pub links: Vec<(u64, f64)>,
+    /// What is compared with what.
+    pub with: Vec<Plain>,
+}
+
+/// The plainest there is, with which all that goes the same way is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Plain {
+    /// A TCP socket.
+    Socket,
+    /// An `RTCDataChannel` of Chromium.
+    Channel,
 }
 
 /// What came of it.
@@ -30,6 +45,10 @@ pub struct Outcome {
     /// What took so much longer than the plainest that it must not.
     pub worse: Vec<String>,
 }
+
+/// What gets through the link: the quickest that most have at home. Were there no bound, what is called a network without a
+/// delay would be a measure of how soon this machine starts its threads.
+const BYTES_PER_SECOND: u64 = 1_000_000_000 / 8;
 
 /// How much slower a round trip may be, and how much of the throughput has to be left.
 const LONGER: f64 = 1.5;
@@ -48,30 +67,32 @@ enum Carrier {
     Tabs,
 }
 
-/// Each after the plainest that goes the same way.
-const CARRIERS: [Carrier; 8] = [
-    Carrier::Socket,
-    Carrier::BareTcp,
-    Carrier::Tcp,
-    Carrier::BareQuic,
-    Carrier::Quic,
-    Carrier::DataChannel,
-    Carrier::WebRtcDirect,
-    Carrier::Tabs,
-];
+impl Plain {
+    /// It, and then what is compared with it.
+    const fn carriers(self) -> &'static [Carrier] {
+        match self {
+            Self::Socket => &[
+                Carrier::Socket,
+                Carrier::BareTcp,
+                Carrier::Tcp,
+                Carrier::BareQuic,
+                Carrier::Quic,
+            ],
+            Self::Channel => &[Carrier::DataChannel, Carrier::WebRtcDirect, Carrier::Tabs],
+        }
+    }
+}
 
 impl Carrier {
-    /// Nothing of ours.
-    const fn is_plain(self) -> bool {
-        matches!(self, Self::Socket | Self::DataChannel)
-    }
-
-    /// What libp2p takes without us is told, but not judged.
-    const fn is_ours(self) -> bool {
-        matches!(
-            self,
-            Self::Tcp | Self::Quic | Self::WebRtcDirect | Self::Tabs
-        )
+    /// The plainest that speaks the same to the other side, for what is ours. The system has no socket that speaks QUIC:
+    /// there it is the library. What is not ours is told, but not judged.
+    const fn judged_by(self) -> Option<Self> {
+        match self {
+            Self::Tcp => Some(Self::Socket),
+            Self::Quic => Some(Self::BareQuic),
+            Self::WebRtcDirect | Self::Tabs => Some(Self::DataChannel),
+            Self::Socket | Self::BareTcp | Self::BareQuic | Self::DataChannel => None,
+        }
     }
 
     fn measure(self, pair: &Pair, rounds: usize) -> Result<Measured> {
@@ -103,24 +124,21 @@ impl fmt::Display for Carrier {
     }
 }
 
-fn median(measured: &Measured) -> Duration {
-    percentile(&measured.rounds, 0.5).unwrap_or_default()
-}
-
-fn p99(measured: &Measured) -> Duration {
-    percentile(&measured.rounds, 0.99).unwrap_or_default()
-}
-
-fn megabytes_per_second(measured: &Measured) -> f64 {
-    FRAGMENT as f64 / 1e6 / measured.fragment.as_secs_f64()
+/// Has the network and whoever looks at its events run on one thread, as in a page. (A native node hands what is to be
+/// computed over to other threads; that is not the network's.)
+fn alone() -> Result<Runtime> {
+    Ok(runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
 }
 
 /// Starts a node on the first host, which answers there until the host is gone; says where it listens.
 fn answering(pair: &Pair, config: Config) -> Result<Multiaddr> {
     let (tell, told) = sync_channel(8);
     link::at(&pair.one, move || {
-        tokio::runtime::Runtime::new()?.block_on(async {
-            let (handle, mut events) = network::start_on_thread(config)?;
+        alone()?.block_on(async {
+            let (handle, mut events, driver) = network::start(config)?;
+            tokio::spawn(driver);
             let heard = |event| {
                 if let Event::Listening { address } = event {
                     // Fails when nobody waits any more.
@@ -134,14 +152,51 @@ fn answering(pair: &Pair, config: Config) -> Result<Multiaddr> {
     address.context("nobody listens")
 }
 
-/// What of `ours` is worse than it may be beside `plain`.
-fn worse(ours: &Measured, plain: &Measured) -> Vec<&'static str> {
+/// What came of all goes.
+#[derive(Debug, Default)]
+struct All {
+    rounds: Vec<Duration>,
+    fragments: Vec<Duration>,
+}
+
+impl All {
+    fn add(&mut self, measured: Measured) {
+        self.rounds.extend(measured.rounds);
+        self.fragments.push(measured.fragment);
+    }
+
+    /// Each with how much its place may be off ([`quantile`]).
+    fn median(&self, off: f64) -> Duration {
+        quantile(&self.rounds, 0.5, off)
+    }
+
+    fn p99(&self, off: f64) -> Duration {
+        quantile(&self.rounds, 0.99, off)
+    }
+
+    fn megabytes_per_second(&self, off: f64) -> f64 {
+        FRAGMENT as f64 / 1e6 / quantile(&self.fragments, 0.5, off).as_secs_f64()
+    }
+}
+
+/// What so large a share of the times do not exceed; or where that would be if its place among them were off by so many times
+/// 1.2 standard deviations. (Where two may be off so far, their difference is by 1.7 of them, and one in twenty is by more.)
+fn quantile(times: &[Duration], share: f64, off: f64) -> Duration {
+    let deviation = (share * (1.0 - share) / times.len().max(1) as f64).sqrt();
+    let share = (share + off * 1.2 * deviation).clamp(0.0, 1.0);
+    percentile(times, share).unwrap_or_default()
+}
+
+/// What of `ours` is worse than it may be beside `plain`. Where packets are lost, who loses how many is chance: then only what
+/// chance does not explain is told.
+fn worse(ours: &All, plain: &All, losses: bool) -> Vec<&'static str> {
     let longer =
         |ours: Duration, plain: Duration| ours.as_secs_f64() > LONGER * plain.as_secs_f64();
-    let slower = megabytes_per_second(ours) < THROUGHPUT * megabytes_per_second(plain);
+    let off = if losses { 1.0 } else { 0.0 };
+    let slower = ours.megabytes_per_second(-off) < THROUGHPUT * plain.megabytes_per_second(off);
     [
-        ("median", longer(median(ours), median(plain))),
-        ("p99", longer(p99(ours), p99(plain))),
+        ("median", longer(ours.median(-off), plain.median(off))),
+        ("p99", longer(ours.p99(-off), plain.p99(off))),
         ("throughput", slower),
     ]
     .into_iter()
@@ -154,7 +209,8 @@ fn worse(ours: &Measured, plain: &Measured) -> Vec<&'static str> {
 /// # Errors
 /// If something does not arrive, or sooner than the link lets it.
 pub fn run_blocking(options: &Options) -> Result<Outcome> {
-    let bar = progress("links", options.links.len() * CARRIERS.len());
+    let each: usize = options.with.iter().map(|it| it.carriers().len()).sum();
+    let bar = progress("connections", options.links.len() * options.goes * each);
     let mut table = Table::new([
         "each way",
         "lost",
@@ -165,44 +221,55 @@ pub fn run_blocking(options: &Options) -> Result<Outcome> {
         "worse than allowed",
     ]);
     let mut all_worse = Vec::new();
-    for &(delay, loss) in &options.links {
+    for (&(delay, loss), with) in options
+        .links
+        .iter()
+        .flat_map(|link| options.with.iter().map(move |with| (link, with)))
+    {
         let delay = Duration::from_millis(delay);
-        let mut plain: Option<Measured> = None;
-        for carrier in CARRIERS {
-            let link = Conditions {
-                delay,
-                jitter: Duration::ZERO,
-                loss,
-                ..Conditions::default()
-            };
-            let place = format!("{carrier} at {delay:?}, {} %", loss * 100.0);
-            let measured = Pair::new(link, 7)
-                .and_then(|pair| carrier.measure(&pair, options.rounds))
-                .with_context(|| place.clone())?;
-            ensure!(
-                median(&measured) >= 2 * delay,
-                "{place}: {:?} is less than the link takes",
-                median(&measured)
-            );
-            if carrier.is_plain() {
-                plain = None;
+        let place = |carrier: Carrier| format!("{carrier} at {delay:?}, {} %", loss * 100.0);
+        let link = Conditions {
+            delay,
+            loss,
+            bytes_per_second: Some(BYTES_PER_SECOND),
+            ..Conditions::default()
+        };
+        let mut measured: Vec<_> = with
+            .carriers()
+            .iter()
+            .map(|carrier| (*carrier, All::default()))
+            .collect();
+        for go in 0..options.goes {
+            for (carrier, all) in &mut measured {
+                let rounds = options.rounds.div_ceil(options.goes);
+                let of_this = Pair::new(link, go as u64)
+                    .and_then(|pair| carrier.measure(&pair, rounds))
+                    .with_context(|| place(*carrier))?;
+                all.add(of_this);
+                bar.inc(1);
             }
-            let worse = plain
-                .as_ref()
-                .filter(|_| carrier.is_ours())
-                .map_or_else(Vec::new, |plain| worse(&measured, plain));
+        }
+        let of = |carrier: Carrier| measured.iter().find(|it| it.0 == carrier).map(|it| &it.1);
+        for (carrier, all) in &measured {
+            let median = all.median(0.0);
+            ensure!(
+                median >= 2 * delay,
+                "{}: {median:?} is less than the link takes",
+                place(*carrier)
+            );
+            let plain = carrier.judged_by().and_then(of);
+            let worse = plain.map_or_else(Vec::new, |plain| worse(all, plain, loss > 0.0));
             table.row([
                 format!("{} ms", delay.as_millis()),
                 format!("{} %", loss * 100.0),
                 carrier.to_string(),
-                milliseconds(median(&measured)),
-                milliseconds(p99(&measured)),
-                format!("{:.1} MB/s", megabytes_per_second(&measured)),
+                milliseconds(median),
+                milliseconds(all.p99(0.0)),
+                format!("{:.1} MB/s", all.megabytes_per_second(0.0)),
                 worse.join(", "),
             ]);
+            let place = place(*carrier);
             all_worse.extend(worse.into_iter().map(|what| format!("{what} of {place}")));
-            plain.get_or_insert(measured);
-            bar.inc(1);
         }
     }
     bar.finish_and_clear();
@@ -213,5 +280,5 @@ pub fn run_blocking(options: &Options) -> Result<Outcome> {
 }
 
 fn milliseconds(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+    format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }

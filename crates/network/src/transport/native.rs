@@ -11,11 +11,11 @@ use libp2p::{
     },
     dns,
     multiaddr::Protocol,
-    quic, relay, swarm, tcp, websocket, yamux,
+    relay, swarm, tcp, websocket, yamux,
 };
 use webrtc::native::{Certificate, direct};
 
-use super::{Built, IceServers, Signals, encryption};
+use super::{Built, IceServers, Signals, apart::Apart, encryption, quic};
 use crate::{Config, Error};
 
 /// Boxed futures may move between the threads of the runtime.
@@ -49,13 +49,16 @@ pub(crate) fn build(config: &Config) -> Result<Built, Error> {
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux::Config::default())
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+        .map(|(peer, connection), _| {
+            (
+                peer,
+                StreamMuxerBox::new(Apart::new(StreamMuxerBox::new(connection))),
+            )
+        });
     // Its handshake cannot be tied to a secret.
     let quic = match config.secret {
         Some(_) => OptionalTransport::none(),
-        None => OptionalTransport::some(quic::tokio::Transport::new(quic::Config::new(
-            config.identity.keypair(),
-        ))),
+        None => OptionalTransport::some(quic::Transport::new(config.identity.keypair())?),
     }
     .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let named = dns::tokio::Transport::system(

@@ -21,7 +21,7 @@ impl Default for WindowLimits {
     fn default() -> Self {
         Self {
             least: 2,
-            first: 8,
+            first: 16,
             most: 24,
         }
     }

@@ -26,9 +26,11 @@ mod message;
 mod route;
 pub mod signaling;
 mod stream;
+mod tail;
 
 pub use frame::{FrameDecoder, FrameError, MAX_FRAME};
 pub use liveness::Liveness;
 pub use message::{Flag, MAX_DATA, Message};
 pub use route::Route;
 pub use stream::{Limits, Stream, StreamError};
+pub use tail::{PROBES, Tail};

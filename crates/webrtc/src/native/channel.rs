@@ -22,6 +22,8 @@ pub(super) struct Channel {
     closed: bool,
     /// Frames that found no room in the connection.
     unsent: VecDeque<Vec<u8>>,
+    /// Something was sent since this was last looked at.
+    pub(super) sent: bool,
     /// Our part of what all channels have unread.
     pub(super) unread: usize,
     pub(super) reader: Option<Waker>,
@@ -38,6 +40,7 @@ impl Channel {
             open: false,
             closed: false,
             unsent: VecDeque::new(),
+            sent: false,
             unread: 0,
             reader: None,
             writer: None,
@@ -96,10 +99,28 @@ impl Channel {
         }
     }
 
+    /// Whether all that was sent is acknowledged, or will never be.
+    pub(super) fn is_settled(&self, rtc: &mut Rtc) -> bool {
+        self.closed || self.unsent.is_empty() && self.buffered(rtc) == 0
+    }
+
+    /// Sends a little packet after what was sent; see [`crate::core::Tail`].
+    pub(super) fn probe(&mut self, rtc: &mut Rtc) {
+        // With something before it, it would not be one.
+        if self.open
+            && !self.closed
+            && self.unsent.is_empty()
+            && let Some(frame) = self.stream.probe()
+            && let Some(mut channel) = rtc.channel(self.id)
+        {
+            // Without room for it there is no hurry.
+            let _ = channel.write(true, &frame);
+        }
+    }
+
     /// Whether the channel of a stream that was let go of can be closed without loss.
     pub(super) fn is_finished(&self, rtc: &mut Rtc) -> bool {
-        self.closed
-            || self.stream.is_finished() && self.unsent.is_empty() && self.buffered(rtc) == 0
+        self.closed || self.stream.is_finished() && self.is_settled(rtc)
     }
 
     fn flush(&mut self, rtc: &mut Rtc) {
@@ -111,7 +132,10 @@ impl Channel {
                 return;
             };
             match channel.write(true, frame) {
-                Ok(true) => _ = self.unsent.pop_front(),
+                Ok(true) => {
+                    self.sent = true;
+                    self.unsent.pop_front();
+                }
                 Ok(false) => return,
                 Err(_) => return self.closed(),
             }

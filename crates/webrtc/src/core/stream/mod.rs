@@ -186,6 +186,21 @@ impl Stream {
         Some(frame)
     }
 
+    /// A frame that says nothing new, for a packet to come after what was sent. `None` if the peer would not understand it.
+    pub fn probe(&mut self) -> Option<Vec<u8>> {
+        // As in `transmit`.
+        if !self.sending.peer_knows_windows() {
+            return None;
+        }
+        let message = Message {
+            max_data: Some(self.receiving.announce_again()),
+            ..Message::default()
+        };
+        let mut frame = Vec::new();
+        message.encode(&mut frame).ok()?;
+        Some(frame)
+    }
+
     /// Whether both halves have ended and nothing is left to say: the channel of an abandoned stream can be closed
     /// without loss.
     #[must_use]

@@ -118,6 +118,12 @@ impl Receiving {
         })
     }
 
+    /// What the peer was told last, or is told now.
+    pub(super) fn announce_again(&mut self) -> u64 {
+        self.announced = self.announced.max(self.max_data());
+        self.announced
+    }
+
     fn max_data(&self) -> u64 {
         self.received - self.unread.len() as u64 + u64::from(self.limits.window)
     }
