@@ -164,6 +164,11 @@ impl Counted {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// How much has come so far.
+    pub(crate) fn came(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn round_trip(&self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX - 1);
         self.round_trip.store(micros + 1, Ordering::Relaxed);
