@@ -164,9 +164,9 @@ impl Counted {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// How much has come so far.
-    pub(crate) fn came(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
+    /// How much has gone through it so far, in both directions.
+    pub(crate) fn moved(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed) + self.received.load(Ordering::Relaxed)
     }
 
     pub(crate) fn round_trip(&self, time: Duration) {

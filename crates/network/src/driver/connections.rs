@@ -208,11 +208,15 @@ impl Driver {
             }
             Err(libp2p::ping::Failure::Unsupported) => {}
             Err(_) => {
-                // Where much is on its way over a narrow link, a ping waits behind it: who has said anything since the one before
-                // is there.
-                let came = connection.counters.came();
-                let said = std::mem::replace(&mut connection.came, came) != came;
-                connection.failed_pings = if said { 1 } else { connection.failed_pings + 1 };
+                // Where much is on its way over a narrow link, a ping waits behind it: as long as more of it gets through, the
+                // peer is there. (To one that is not, some megabytes do at most.)
+                let moved = connection.counters.moved();
+                let moves = std::mem::replace(&mut connection.moved, moved) != moved;
+                connection.failed_pings = if moves {
+                    1
+                } else {
+                    connection.failed_pings + 1
+                };
                 if connection.failed_pings >= MAX_FAILED_PINGS {
                     tracing::debug!(%peer, %id, "pings are not answered");
                     self.swarm.close_connection(id);

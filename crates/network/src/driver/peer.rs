@@ -56,8 +56,8 @@ pub(super) struct Connection {
     /// The dialling side has the lower peer id of the two.
     pub(super) dialled_by_lower: bool,
     pub(super) failed_pings: u32,
-    /// What had come when the last one failed.
-    pub(super) came: u64,
+    /// What had gone through when the last one failed.
+    pub(super) moved: u64,
 }
 
 /// Both directions of one channel.
@@ -257,7 +257,7 @@ impl Connection {
             counters: Counters::default(),
             dialled_by_lower: dialler < other,
             failed_pings: 0,
-            came: 0,
+            moved: 0,
         }
     }
 }
