@@ -58,6 +58,11 @@ impl Transport {
         transport
     }
 
+    /// Whether it ends by itself when nothing comes from the other side any more. TCP does so only after many minutes.
+    pub(crate) const fn notices_silence(self) -> bool {
+        matches!(self, Self::Quic | Self::WebRtc | Self::WebRtcDirect)
+    }
+
     /// A name for programs, which does not change.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -13,10 +13,8 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
-/// Bytes that go to and fro, those that say what they are included.
+/// Bytes that go to and fro.
 pub const MESSAGE: usize = 16 << 10;
-/// At most so many of them do.
-const FRAMING: usize = 128;
 /// Bytes of a fragment.
 pub const FRAGMENT: usize = 10_000_000;
 /// Round trips before measuring begins.
@@ -138,7 +136,7 @@ pub async fn ask(
     peer: PeerId,
     rounds: usize,
 ) -> Result<Measured, Lost> {
-    let body = Bytes::from(vec![0; MESSAGE - FRAMING]);
+    let body = Bytes::from(vec![0; MESSAGE]);
     let mut times = Vec::new();
     for id in 0..(WARM_UP + rounds) as u64 {
         let begun = Instant::now();

@@ -9,7 +9,7 @@ use std::{fmt, sync::mpsc::sync_channel, time::Duration};
 use anyhow::{Context, Result, ensure};
 use network::{Config, Event, Multiaddr};
 use probe::{FRAGMENT, Measured};
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::Runtime;
 
 use super::{Table, percentile, progress};
 use crate::link::{self, Conditions, Pair};
@@ -84,15 +84,12 @@ impl Plain {
 }
 
 impl Carrier {
-    /// The plainest that speaks the same to the other side, for what is ours. The system has no socket that speaks QUIC:
-    /// there it is the library. What is not ours is told, but not judged.
-    const fn judged_by(self) -> Option<Self> {
-        match self {
-            Self::Tcp => Some(Self::Socket),
-            Self::Quic => Some(Self::BareQuic),
-            Self::WebRtcDirect | Self::Tabs => Some(Self::DataChannel),
-            Self::Socket | Self::BareTcp | Self::BareQuic | Self::DataChannel => None,
-        }
+    /// What libp2p takes without us is told, but not judged.
+    const fn is_ours(self) -> bool {
+        matches!(
+            self,
+            Self::Tcp | Self::Quic | Self::WebRtcDirect | Self::Tabs
+        )
     }
 
     fn measure(self, pair: &Pair, rounds: usize) -> Result<Measured> {
@@ -124,21 +121,12 @@ impl fmt::Display for Carrier {
     }
 }
 
-/// Has the network and whoever looks at its events run on one thread, as in a page. (A native node hands what is to be
-/// computed over to other threads; that is not the network's.)
-fn alone() -> Result<Runtime> {
-    Ok(runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?)
-}
-
 /// Starts a node on the first host, which answers there until the host is gone; says where it listens.
 fn answering(pair: &Pair, config: Config) -> Result<Multiaddr> {
     let (tell, told) = sync_channel(8);
     link::at(&pair.one, move || {
-        alone()?.block_on(async {
-            let (handle, mut events, driver) = network::start(config)?;
-            tokio::spawn(driver);
+        Runtime::new()?.block_on(async {
+            let (handle, mut events) = network::start_on_thread(config)?;
             let heard = |event| {
                 if let Event::Listening { address } = event {
                     // Fails when nobody waits any more.
@@ -165,38 +153,28 @@ impl All {
         self.fragments.push(measured.fragment);
     }
 
-    /// Each with how much its place may be off ([`quantile`]).
-    fn median(&self, off: f64) -> Duration {
-        quantile(&self.rounds, 0.5, off)
+    fn median(&self) -> Duration {
+        percentile(&self.rounds, 0.5).unwrap_or_default()
     }
 
-    fn p99(&self, off: f64) -> Duration {
-        quantile(&self.rounds, 0.99, off)
+    fn p99(&self) -> Duration {
+        percentile(&self.rounds, 0.99).unwrap_or_default()
     }
 
-    fn megabytes_per_second(&self, off: f64) -> f64 {
-        FRAGMENT as f64 / 1e6 / quantile(&self.fragments, 0.5, off).as_secs_f64()
+    fn megabytes_per_second(&self) -> f64 {
+        let fragment = percentile(&self.fragments, 0.5).unwrap_or_default();
+        FRAGMENT as f64 / 1e6 / fragment.as_secs_f64()
     }
 }
 
-/// What so large a share of the times do not exceed; or where that would be if its place among them were off by so many times
-/// 1.2 standard deviations. (Where two may be off so far, their difference is by 1.7 of them, and one in twenty is by more.)
-fn quantile(times: &[Duration], share: f64, off: f64) -> Duration {
-    let deviation = (share * (1.0 - share) / times.len().max(1) as f64).sqrt();
-    let share = (share + off * 1.2 * deviation).clamp(0.0, 1.0);
-    percentile(times, share).unwrap_or_default()
-}
-
-/// What of `ours` is worse than it may be beside `plain`. Where packets are lost, who loses how many is chance: then only what
-/// chance does not explain is told.
-fn worse(ours: &All, plain: &All, losses: bool) -> Vec<&'static str> {
+/// What of `ours` is worse than it may be beside `plain`.
+fn worse(ours: &All, plain: &All) -> Vec<&'static str> {
     let longer =
         |ours: Duration, plain: Duration| ours.as_secs_f64() > LONGER * plain.as_secs_f64();
-    let off = if losses { 1.0 } else { 0.0 };
-    let slower = ours.megabytes_per_second(-off) < THROUGHPUT * plain.megabytes_per_second(off);
+    let slower = ours.megabytes_per_second() < THROUGHPUT * plain.megabytes_per_second();
     [
-        ("median", longer(ours.median(-off), plain.median(off))),
-        ("p99", longer(ours.p99(-off), plain.p99(off))),
+        ("median", longer(ours.median(), plain.median())),
+        ("p99", longer(ours.p99(), plain.p99())),
         ("throughput", slower),
     ]
     .into_iter()
@@ -249,23 +227,28 @@ pub fn run_blocking(options: &Options) -> Result<Outcome> {
                 bar.inc(1);
             }
         }
-        let of = |carrier: Carrier| measured.iter().find(|it| it.0 == carrier).map(|it| &it.1);
+        let mut plain = None;
         for (carrier, all) in &measured {
-            let median = all.median(0.0);
+            let median = all.median();
             ensure!(
                 median >= 2 * delay,
                 "{}: {median:?} is less than the link takes",
                 place(*carrier)
             );
-            let plain = carrier.judged_by().and_then(of);
-            let worse = plain.map_or_else(Vec::new, |plain| worse(all, plain, loss > 0.0));
+            // The first is what the others are compared with.
+            let plain = *plain.get_or_insert(all);
+            let worse = if carrier.is_ours() {
+                worse(all, plain)
+            } else {
+                Vec::new()
+            };
             table.row([
                 format!("{} ms", delay.as_millis()),
                 format!("{} %", loss * 100.0),
                 carrier.to_string(),
                 milliseconds(median),
-                milliseconds(all.p99(0.0)),
-                format!("{:.1} MB/s", all.megabytes_per_second(0.0)),
+                milliseconds(all.p99()),
+                format!("{:.1} MB/s", all.megabytes_per_second()),
                 worse.join(", "),
             ]);
             let place = place(*carrier);

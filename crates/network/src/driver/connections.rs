@@ -208,8 +208,12 @@ impl Driver {
             }
             Err(libp2p::ping::Failure::Unsupported) => {}
             Err(_) => {
-                // Where much is on its way over a narrow link, a ping waits behind it: as long as more of it gets through, the
-                // peer is there. (To one that is not, some megabytes do at most.)
+                // Where much is on its way over a narrow link, a ping waits behind it. What carries the connection may know
+                // better (not of who is behind a relay); otherwise, as long as more of it gets through, the peer is there.
+                let path = &connection.path;
+                if !path.relayed && path.transport().notices_silence() {
+                    return;
+                }
                 let moved = connection.counters.moved();
                 let moves = std::mem::replace(&mut connection.moved, moved) != moved;
                 connection.failed_pings = if moves {

@@ -9,21 +9,22 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures::{FutureExt, Sink, SinkExt, StreamExt, channel::mpsc, channel::oneshot};
-use libp2p::core::muxing::{
-    StreamMuxer, StreamMuxerBox, StreamMuxerEvent, StreamMuxerExt, SubstreamBox,
+use futures::{
+    AsyncRead, AsyncWrite, FutureExt, Sink, SinkExt, StreamExt,
+    channel::{mpsc, oneshot},
 };
+use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent, StreamMuxerExt};
 
 /// Streams of the other side that wait to be looked at.
 const WAITING: usize = 8;
 
 /// What is left of the connection for libp2p to poll.
-pub(super) struct Apart {
-    inbound: mpsc::Receiver<SubstreamBox>,
+pub(super) struct Apart<S> {
+    inbound: mpsc::Receiver<S>,
     wanted: mpsc::Sender<()>,
     /// A stream was asked for.
     asked: bool,
-    outbound: mpsc::Receiver<SubstreamBox>,
+    outbound: mpsc::Receiver<S>,
     /// Told when all is to be closed; dropped, it is let go of at once.
     close: Option<oneshot::Sender<()>>,
     /// How it ended.
@@ -32,20 +33,24 @@ pub(super) struct Apart {
 }
 
 /// What the task has.
-struct Work {
-    muxer: StreamMuxerBox,
-    inbound: mpsc::Sender<SubstreamBox>,
+struct Work<M: StreamMuxer> {
+    muxer: M,
+    inbound: mpsc::Sender<M::Substream>,
     wanted: mpsc::Receiver<()>,
     is_wanted: bool,
-    outbound: mpsc::Sender<SubstreamBox>,
+    outbound: mpsc::Sender<M::Substream>,
     close: oneshot::Receiver<()>,
     closing: bool,
 }
 
-impl Apart {
+impl<S: Send + 'static> Apart<S> {
     /// Has a task work for a connection, of which [`StreamMuxer::poll_inbound`] does all there is to do, as that of Yamux.
     /// Must be called within a Tokio runtime.
-    pub(super) fn new(muxer: StreamMuxerBox) -> Self {
+    pub(super) fn new<M>(muxer: M) -> Self
+    where
+        M: StreamMuxer<Substream = S> + Send + Unpin + 'static,
+        M::Error: Send + Sync + 'static,
+    {
         let (inbound_end, inbound) = mpsc::channel(WAITING);
         let (wanted, wanted_end) = mpsc::channel(1);
         let (outbound_end, outbound) = mpsc::channel(1);
@@ -86,12 +91,16 @@ impl Apart {
     }
 }
 
-impl Work {
+impl<M> Work<M>
+where
+    M: StreamMuxer + Unpin,
+    M::Error: Send + Sync + 'static,
+{
     /// Ready when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.closing {
-                return self.muxer.poll_close_unpin(cx);
+                return self.muxer.poll_close_unpin(cx).map_err(io::Error::other);
             }
             match self.close.poll_unpin(cx) {
                 Poll::Ready(Ok(())) => {
@@ -104,7 +113,10 @@ impl Work {
             }
             self.is_wanted |= matches!(self.wanted.poll_next_unpin(cx), Poll::Ready(Some(())));
             if self.is_wanted
-                && let Poll::Ready(stream) = self.muxer.poll_outbound_unpin(cx)?
+                && let Poll::Ready(stream) = self
+                    .muxer
+                    .poll_outbound_unpin(cx)
+                    .map_err(io::Error::other)?
             {
                 self.is_wanted = false;
                 // There is room: they are asked for one by one.
@@ -112,7 +124,11 @@ impl Work {
                 continue;
             }
             if Pin::new(&mut self.inbound).poll_ready(cx).is_ready() {
-                match self.muxer.poll_inbound_unpin(cx)? {
+                match self
+                    .muxer
+                    .poll_inbound_unpin(cx)
+                    .map_err(io::Error::other)?
+                {
                     Poll::Ready(stream) => {
                         let _ = self.inbound.start_send_unpin(stream);
                         continue;
@@ -121,7 +137,7 @@ impl Work {
                 }
             }
             // Other streams go on while new ones wait.
-            match self.muxer.poll_unpin(cx)? {
+            match self.muxer.poll_unpin(cx).map_err(io::Error::other)? {
                 Poll::Ready(StreamMuxerEvent::AddressChange(_)) => {}
                 Poll::Pending => return Poll::Pending,
             }
@@ -129,14 +145,14 @@ impl Work {
     }
 }
 
-impl StreamMuxer for Apart {
-    type Substream = SubstreamBox;
+impl<S> StreamMuxer for Apart<S>
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    type Substream = S;
     type Error = io::Error;
 
-    fn poll_inbound(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<SubstreamBox>> {
+    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<S>> {
         match ready!(self.inbound.poll_next_unpin(cx)) {
             Some(stream) => Poll::Ready(Ok(stream)),
             // `poll` says why.
@@ -144,10 +160,7 @@ impl StreamMuxer for Apart {
         }
     }
 
-    fn poll_outbound(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<SubstreamBox>> {
+    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<S>> {
         if !self.asked {
             self.asked = true;
             // There is room: they are asked for one by one. The task may have ended, of which `poll` tells.

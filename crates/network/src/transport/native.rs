@@ -49,12 +49,7 @@ pub(crate) fn build(config: &Config) -> Result<Built, Error> {
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux::Config::default())
-        .map(|(peer, connection), _| {
-            (
-                peer,
-                StreamMuxerBox::new(Apart::new(StreamMuxerBox::new(connection))),
-            )
-        });
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Apart::new(connection))));
     // Its handshake cannot be tied to a secret.
     let quic = match config.secret {
         Some(_) => OptionalTransport::none(),

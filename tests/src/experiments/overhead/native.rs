@@ -67,7 +67,7 @@ pub(super) fn bare(pair: &Pair, rounds: usize, transport: &str) -> Result<Measur
     let listen: Multiaddr = format!("/ip4/{}/{transport}", Pair::ADDRESSES[0]).parse()?;
     let (tell, told) = sync_channel(8);
     link::at(&pair.one, move || {
-        super::alone()?.block_on(async {
+        tokio::runtime::Runtime::new()?.block_on(async {
             let mut swarm = bare::swarm()?;
             let mut streams = swarm.behaviour().new_control().accept(ECHO)?;
             swarm.listen_on(listen)?;
@@ -99,7 +99,7 @@ pub(super) fn bare(pair: &Pair, rounds: usize, transport: &str) -> Result<Measur
     });
     let address = told.recv_timeout(PATIENCE).context("nobody listens")?;
     link::done_at(&pair.other, move || {
-        super::alone()?.block_on(async {
+        tokio::runtime::Runtime::new()?.block_on(async {
             let mut swarm = bare::swarm()?;
             let mut control = swarm.behaviour().new_control();
             swarm.dial(address)?;
@@ -143,16 +143,13 @@ pub(super) fn nodes(pair: &Pair, rounds: usize, transport: &str) -> Result<Measu
     config.listen = vec![format!("/ip4/{}/{transport}", Pair::ADDRESSES[0]).parse()?];
     let address = super::answering(pair, config)?;
     link::done_at(&pair.other, move || {
-        super::alone()?.block_on(async {
+        tokio::runtime::Runtime::new()?.block_on(async {
             let config = Config::new(Identity::generate());
-            let (handle, mut events, driver) = network::start(config)?;
-            let driver = tokio::spawn(driver);
+            let (handle, mut events) = network::start_on_thread(config)?;
             handle.dial(address);
             let peer = probe::met(&mut events, None).await?;
             let measured = probe::ask(&handle, &mut events, peer, rounds).await?;
             handle.shutdown();
-            // It says goodbye.
-            driver.await?;
             Ok(measured)
         })
     })
