@@ -8,8 +8,9 @@
 //!
 //! [`start`] gives three things: a [`Handle`] to say what should happen, the [`Events`] that tell what happened, and
 //! the driver, a future that does the work. The caller runs the driver (`spawn_local` in a browser, where it is not
-//! `Send`; a native node gives it a thread of its own by `start_on_thread` instead) and keeps taking events: while
-//! nobody takes them, the network stands still, so that a busy node slows its peers down instead of filling its memory.
+//! `Send`; a native node gives it a thread of its own by `start_on_thread` instead, together with whoever takes the
+//! events) and keeps taking events: while nobody takes them, the network stands still, so that a busy node slows its
+//! peers down instead of filling its memory.
 //!
 //! ```
 //! # async fn example() -> Result<(), network::Error> {

@@ -12,8 +12,8 @@ use protocol::{Channel, FrameDecoder, Message};
 
 use crate::connection::Counters;
 
-/// Bytes taken from the stream at a time: what a frame of Yamux or a message of WebRTC carries.
-const CHUNK: usize = 16 << 10;
+/// Bytes taken from the stream at a time: what a native node's frame of Yamux carries.
+const CHUNK: usize = 32 << 10;
 
 /// What a reader saw.
 #[derive(Debug)]

@@ -6,13 +6,20 @@ use tokio::runtime;
 
 use crate::{Config, Error, Events, Handle, start};
 
-/// Like [`start`], and runs the driver on a thread of its own, which ends when the driver does: what a node computes
-/// does not keep its peers waiting, and what passes between the network's tasks wakes no other thread, which takes
-/// longer than the work itself on a connection without delay.
+/// Like [`start`], and runs the driver on a thread of its own, together with `work`, which takes the events: what passes
+/// between the two, and between the network's tasks, wakes no other thread, which takes longer than the work itself on a
+/// connection without delay. What takes long `work` gives to other threads, for instance by
+/// [`spawn_blocking`](tokio::task::spawn_blocking): peers wait meanwhile. The thread ends when both have.
 ///
 /// # Errors
 /// As [`start`]; or if no thread can be started.
-pub fn start_on_thread(config: Config) -> Result<(Handle, Events), Error> {
+pub fn start_on_thread<W>(
+    config: Config,
+    work: impl FnOnce(Handle, Events) -> W + Send + 'static,
+) -> Result<Handle, Error>
+where
+    W: Future<Output = ()> + Send + 'static,
+{
     let (tell, told) = sync_channel(1);
     let run = move || {
         let started = runtime::Builder::new_current_thread()
@@ -24,13 +31,18 @@ pub fn start_on_thread(config: Config) -> Result<(Handle, Events), Error> {
                 let entered = runtime.enter();
                 let (handle, events, driver) = start(config)?;
                 drop(entered);
-                Ok((handle, events, (runtime, driver)))
+                Ok((runtime, handle, events, driver))
             });
         match started {
-            Ok((handle, events, (runtime, driver))) => {
-                // Nobody waits any more only if that thread has panicked; then the driver ends at once.
-                let _ = tell.send(Ok((handle, events)));
-                runtime.block_on(driver);
+            Ok((runtime, handle, events, driver)) => {
+                let work = runtime.spawn(work(handle.clone(), events));
+                // Nobody waits any more only if that thread has panicked; then only `work` has a handle.
+                let _ = tell.send(Ok(handle));
+                runtime.block_on(async {
+                    driver.await;
+                    // A panic has been reported where it happened.
+                    let _ = work.await;
+                });
             }
             Err(error) => {
                 let _ = tell.send(Err(error));

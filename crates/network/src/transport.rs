@@ -24,9 +24,9 @@ mod target;
 mod target;
 
 #[cfg(not(target_arch = "wasm32"))]
-mod apart;
-#[cfg(not(target_arch = "wasm32"))]
 mod quic;
+#[cfg(not(target_arch = "wasm32"))]
+mod yamux;
 
 pub(crate) use target::*;
 

@@ -243,7 +243,7 @@ pub(crate) struct Engine {
 pub(crate) struct Stopped;
 
 impl Engine {
-    /// Starts the network and the task that owns the swarm's core. Must be called within a Tokio runtime.
+    /// Starts the network and, on the same thread, the task that owns the swarm's core.
     pub(crate) fn start(
         network: network::Config,
         mut swarm: swarm::Config,
@@ -251,14 +251,15 @@ impl Engine {
         // Another one each time; as a time it means nothing to anybody.
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         swarm.run = started.map_or(0, |it| it.as_nanos() as u64);
-        let (handle, events) = network::start_on_thread(network)?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (notices, notices_end) = mpsc::channel(NOTICES);
-        tokio::spawn(core::Core::new(swarm, handle.clone(), notices).run(events, receiver));
+        let network = network::start_on_thread(network, move |network, events| {
+            core::Core::new(swarm, network, notices).run(events, receiver)
+        })?;
         Ok((
             Self {
                 commands,
-                network: handle,
+                network,
                 askers: Arc::default(),
             },
             notices_end,

@@ -2,9 +2,11 @@
 #![cfg(target_arch = "wasm32")]
 #![allow(missing_docs, reason = "nobody but the page next to it calls this")]
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use network::{Config, Event, Events, Handle, Identity, Multiaddr, PeerId};
-use probe::Lost;
+use probe::{Effort, Lost};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -65,14 +67,24 @@ impl Probe {
             .map_err(failed)
     }
 
-    /// Connects with somebody whom the entry relays for, directly in the end, and measures.
-    pub async fn ask(mut self, peer: &str, rounds: usize) -> Result<JsValue, JsError> {
+    /// Connects with somebody whom the entry relays for, directly in the end, and measures so many rounds, for about so
+    /// many seconds.
+    pub async fn ask(
+        mut self,
+        peer: &str,
+        rounds: usize,
+        seconds: f64,
+    ) -> Result<JsValue, JsError> {
         let peer: PeerId = peer.parse()?;
         let relayed: Multiaddr = format!("{}/p2p-circuit/p2p/{peer}", self.entry).parse()?;
         self.handle.dial(relayed);
         let met = probe::met(&mut self.events, Some(peer)).await;
         let peer = met.map_err(failed)?;
-        let measured = probe::ask(&self.handle, &mut self.events, peer, rounds);
+        let effort = Effort {
+            rounds,
+            within: Duration::try_from_secs_f64(seconds)?,
+        };
+        let measured = probe::ask(&self.handle, &mut self.events, peer, effort);
         Ok(serde_wasm_bindgen::to_value(
             &measured.await.map_err(failed)?,
         )?)

@@ -20,6 +20,63 @@ pub const FRAGMENT: usize = 10_000_000;
 /// Round trips before measuring begins.
 pub const WARM_UP: usize = 10;
 
+/// How long to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Round trips.
+    pub rounds: usize,
+    /// After this time none is begun any more, though some have been measured.
+    pub within: Duration,
+}
+
+/// Round trips that are measured, after some that are not.
+#[derive(Debug)]
+pub struct Rounds {
+    effort: Effort,
+    cold: usize,
+    start: Instant,
+    times: Vec<Duration>,
+}
+
+impl Rounds {
+    /// None yet.
+    #[must_use]
+    pub fn new(effort: Effort) -> Self {
+        Self {
+            effort,
+            cold: WARM_UP,
+            start: Instant::now(),
+            times: Vec::new(),
+        }
+    }
+
+    /// Another one begins, of which the end is to be [told](Self::ended); nothing when that is enough.
+    pub fn begun(&mut self) -> Option<Instant> {
+        let Effort { rounds, within } = self.effort;
+        let now = Instant::now();
+        let some = self.times.len();
+        let enough = some >= rounds || some > 0 && now - self.start >= within;
+        (self.cold > 0 || !enough).then_some(now)
+    }
+
+    /// The one that began then has ended.
+    pub fn ended(&mut self, begun: Instant) {
+        let now = Instant::now();
+        if self.cold > 0 {
+            self.cold -= 1;
+            self.start = now;
+        } else {
+            self.times.push(now - begun);
+        }
+    }
+
+    /// How long each took.
+    #[must_use]
+    pub fn times(self) -> Vec<Duration> {
+        self.times
+    }
+}
+
 /// What was measured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Measured {
@@ -134,12 +191,11 @@ pub async fn ask(
     handle: &Handle,
     events: &mut Events,
     peer: PeerId,
-    rounds: usize,
+    effort: Effort,
 ) -> Result<Measured, Lost> {
     let body = Bytes::from(vec![0; MESSAGE]);
-    let mut times = Vec::new();
-    for id in 0..(WARM_UP + rounds) as u64 {
-        let begun = Instant::now();
+    let (mut rounds, mut id) = (Rounds::new(effort), 0);
+    while let Some(begun) = rounds.begun() {
         let request = ComputeRequest {
             id: RequestId(id),
             fragment: Digest::default(),
@@ -147,9 +203,10 @@ pub async fn ask(
             priority: Priority::Interactive,
             patience: None,
         };
+        id += 1;
         handle.send(peer, Message::ComputeRequest(request))?;
         answered(events, peer).await?;
-        times.push(begun.elapsed());
+        rounds.ended(begun);
     }
     // As many blocks at a time as a download asks of one peer.
     let mut window = swarm::Window::default();
@@ -176,6 +233,6 @@ pub async fn ask(
     }
     Ok(Measured {
         fragment: begun.elapsed(),
-        rounds: times.split_off(WARM_UP),
+        rounds: rounds.times(),
     })
 }

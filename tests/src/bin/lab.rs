@@ -23,12 +23,15 @@ enum Experiment {
     Connect,
     /// What the network adds to a round trip and to the time a fragment takes, beside a plain socket.
     Overhead {
-        /// Round trips measured under each condition
-        #[arg(long, default_value_t = 300)]
-        rounds: usize,
-        /// In how many goes
-        #[arg(long, default_value_t = 3)]
+        /// How often all are measured under each condition, at most
+        #[arg(long, default_value_t = 15)]
         goes: usize,
+        /// Round trips measured each time, at most
+        #[arg(long, default_value_t = 400)]
+        rounds: usize,
+        /// Minutes under each condition after which they are not measured once more
+        #[arg(long, default_value_t = 3)]
+        minutes: u64,
         /// What the links delay in each direction, in milliseconds
         #[arg(long, value_delimiter = ',', default_values_t = [0, 20, 100])]
         delays: Vec<u64>,
@@ -164,8 +167,9 @@ fn main() -> Result<()> {
     let (name, table) = match lab.experiment {
         Experiment::Connect => ("connect", connect::run_blocking()?.to_string()),
         Experiment::Overhead {
-            rounds,
             goes,
+            rounds,
+            minutes,
             delays,
             losses,
             with,
@@ -175,8 +179,9 @@ fn main() -> Result<()> {
                 .flat_map(|delay| losses.iter().map(|loss| (*delay, loss / 100.0)))
                 .collect();
             let outcome = overhead::run_blocking(&overhead::Options {
-                rounds,
                 goes,
+                rounds,
+                within: Duration::from_secs(60 * minutes),
                 links,
                 with,
             })?;

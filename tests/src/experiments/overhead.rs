@@ -4,12 +4,15 @@
 mod native;
 mod tabs;
 
-use std::{fmt, sync::mpsc::sync_channel, time::Duration};
+use std::{
+    fmt,
+    sync::mpsc::sync_channel,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use network::{Config, Event, Multiaddr};
-use probe::{FRAGMENT, Measured};
-use tokio::runtime::Runtime;
+use probe::{Effort, FRAGMENT, Measured};
 
 use super::{Table, percentile, progress};
 use crate::link::{self, Conditions, Pair};
@@ -17,11 +20,13 @@ use crate::link::{self, Conditions, Pair};
 /// How large the experiment is.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Round trips measured under each condition.
-    pub rounds: usize,
-    /// In so many goes, one after the other for all that is compared, each over a connection of its own: what a machine does
-    /// besides concerns all of them.
+    /// What is compared is measured in turn, over a connection of its own each time, so often at most: what a machine does
+    /// besides concerns all.
     pub goes: usize,
+    /// Round trips measured each time, at most.
+    pub rounds: usize,
+    /// What is compared is not measured once more after this time under the same conditions.
+    pub within: Duration,
     /// What the link does in each direction: milliseconds that a packet takes, and the share of them that are lost.
     pub links: Vec<(u64, f64)>,
     /// What is compared with what.
@@ -53,6 +58,9 @@ const BYTES_PER_SECOND: u64 = 1_000_000_000 / 8;
 /// How much slower a round trip may be, and how much of the throughput has to be left.
 const LONGER: f64 = 1.5;
 const THROUGHPUT: f64 = 0.8;
+
+/// How long round trips are measured at a time.
+const AT_A_TIME: Duration = Duration::from_secs(30);
 
 /// What carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,16 +100,16 @@ impl Carrier {
         )
     }
 
-    fn measure(self, pair: &Pair, rounds: usize) -> Result<Measured> {
+    fn measure(self, pair: &Pair, effort: Effort) -> Result<Measured> {
         match self {
-            Self::Socket => native::socket(pair, rounds),
-            Self::BareTcp => native::bare(pair, rounds, "tcp/0"),
-            Self::Tcp => native::nodes(pair, rounds, "tcp/0"),
-            Self::BareQuic => native::bare(pair, rounds, "udp/0/quic-v1"),
-            Self::Quic => native::nodes(pair, rounds, "udp/0/quic-v1"),
-            Self::WebRtcDirect => native::nodes(pair, rounds, "udp/0/webrtc-direct"),
-            Self::DataChannel => tabs::data_channel(pair, rounds),
-            Self::Tabs => tabs::nodes(pair, rounds),
+            Self::Socket => native::socket(pair, effort),
+            Self::BareTcp => native::bare(pair, effort, "tcp/0"),
+            Self::Tcp => native::nodes(pair, effort, "tcp/0"),
+            Self::BareQuic => native::bare(pair, effort, "udp/0/quic-v1"),
+            Self::Quic => native::nodes(pair, effort, "udp/0/quic-v1"),
+            Self::WebRtcDirect => native::nodes(pair, effort, "udp/0/webrtc-direct"),
+            Self::DataChannel => tabs::data_channel(pair, effort),
+            Self::Tabs => tabs::nodes(pair, effort),
         }
     }
 }
@@ -124,18 +132,19 @@ impl fmt::Display for Carrier {
 /// Starts a node on the first host, which answers there until the host is gone; says where it listens.
 fn answering(pair: &Pair, config: Config) -> Result<Multiaddr> {
     let (tell, told) = sync_channel(8);
-    link::at(&pair.one, move || {
-        Runtime::new()?.block_on(async {
-            let (handle, mut events) = network::start_on_thread(config)?;
+    link::done_at(&pair.one, move || {
+        let work = move |handle, mut events| async move {
             let heard = |event| {
                 if let Event::Listening { address } = event {
                     // Fails when nobody waits any more.
                     let _ = tell.try_send(address);
                 }
             };
-            Ok(probe::answer(&handle, &mut events, heard).await?)
-        })
-    });
+            // Until the one who asks has gone, who says what went wrong.
+            let _ = probe::answer(&handle, &mut events, heard).await;
+        };
+        Ok(network::start_on_thread(config, work)?)
+    })?;
     let address = told.recv_timeout(Duration::from_secs(20));
     address.context("nobody listens")
 }
@@ -217,11 +226,19 @@ pub fn run_blocking(options: &Options) -> Result<Outcome> {
             .iter()
             .map(|carrier| (*carrier, All::default()))
             .collect();
+        let effort = Effort {
+            rounds: options.rounds,
+            within: AT_A_TIME,
+        };
+        let begun = Instant::now();
         for go in 0..options.goes {
+            if go > 0 && begun.elapsed() > options.within {
+                bar.inc(((options.goes - go) * measured.len()) as u64);
+                break;
+            }
             for (carrier, all) in &mut measured {
-                let rounds = options.rounds.div_ceil(options.goes);
                 let of_this = Pair::new(link, go as u64)
-                    .and_then(|pair| carrier.measure(&pair, rounds))
+                    .and_then(|pair| carrier.measure(&pair, effort))
                     .with_context(|| place(*carrier))?;
                 all.add(of_this);
                 bar.inc(1);

@@ -11,11 +11,11 @@ use libp2p::{
     },
     dns,
     multiaddr::Protocol,
-    relay, swarm, tcp, websocket, yamux,
+    relay, swarm, tcp, websocket,
 };
 use webrtc::native::{Certificate, direct};
 
-use super::{Built, IceServers, Signals, apart::Apart, encryption, quic};
+use super::{Built, IceServers, Signals, encryption, quic, yamux};
 use crate::{Config, Error};
 
 /// Boxed futures may move between the threads of the runtime.
@@ -35,21 +35,21 @@ pub(crate) fn build(config: &Config) -> Result<Built, Error> {
     let relayed = relay_transport
         .upgrade(Version::V1Lazy)
         .authenticate(noise.clone())
-        .multiplex(yamux::Config::default())
+        .multiplex(yamux::Upgrade)
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
 
     let websocket =
         websocket::Config::new(dns::tokio::Transport::system(tcp()).map_err(Error::Resolver)?)
             .upgrade(Version::V1Lazy)
             .authenticate(noise.clone())
-            .multiplex(yamux::Config::default())
+            .multiplex(yamux::Upgrade)
             .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
 
     let plain = tcp()
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(yamux::Config::default())
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Apart::new(connection))));
+        .multiplex(yamux::Upgrade)
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     // Its handshake cannot be tied to a secret.
     let quic = match config.secret {
         Some(_) => OptionalTransport::none(),

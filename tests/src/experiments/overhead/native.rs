@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context, Result};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::{Multiaddr, StreamProtocol, swarm::SwarmEvent};
-use network::{Config, Identity};
-use probe::{FRAGMENT, MESSAGE, Measured, WARM_UP};
+use network::{Config, Handle, Identity};
+use probe::{Effort, FRAGMENT, MESSAGE, Measured, Rounds};
 
 use crate::{
     bare,
@@ -20,8 +20,12 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Asks for a fragment; everything else is sent back. So long is no part of a packet of what is.
+const WANTED: u8 = 1;
+const ASKING: usize = 1;
+
 /// Sockets, as plain as they come.
-pub(super) fn socket(pair: &Pair, rounds: usize) -> Result<Measured> {
+pub(super) fn socket(pair: &Pair, effort: Effort) -> Result<Measured> {
     let (tell, told) = sync_channel(1);
     link::at(&pair.one, move || {
         let listener = TcpListener::bind((Pair::ADDRESSES[0], 0))?;
@@ -29,32 +33,33 @@ pub(super) fn socket(pair: &Pair, rounds: usize) -> Result<Measured> {
         let (mut stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
         let mut message = vec![0; MESSAGE];
-        for _ in 0..WARM_UP + rounds {
-            stream.read_exact(&mut message)?;
-            stream.write_all(&message)?;
+        loop {
+            match stream.read(&mut message)? {
+                0 => return Ok(()),
+                ASKING if message[0] == WANTED => stream.write_all(&vec![7; FRAGMENT])?,
+                some => {
+                    stream.read_exact(&mut message[some..])?;
+                    stream.write_all(&message)?;
+                }
+            }
         }
-        // Somebody asks for a fragment.
-        stream.read_exact(&mut [0])?;
-        stream.write_all(&vec![7; FRAGMENT])?;
-        Ok(())
     });
     let address = told.recv_timeout(PATIENCE).context("nobody listens")?;
     link::done_at(&pair.other, move || {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         let mut message = vec![0; MESSAGE];
-        let mut times = Vec::new();
-        for _ in 0..WARM_UP + rounds {
-            let begun = Instant::now();
+        let mut rounds = Rounds::new(effort);
+        while let Some(begun) = rounds.begun() {
             stream.write_all(&message)?;
             stream.read_exact(&mut message)?;
-            times.push(begun.elapsed());
+            rounds.ended(begun);
         }
         let begun = Instant::now();
-        stream.write_all(&[1])?;
+        stream.write_all(&[WANTED; ASKING])?;
         stream.read_exact(&mut vec![0; FRAGMENT])?;
         Ok(Measured {
-            rounds: times.split_off(WARM_UP),
+            rounds: rounds.times(),
             fragment: begun.elapsed(),
         })
     })
@@ -63,7 +68,7 @@ pub(super) fn socket(pair: &Pair, rounds: usize) -> Result<Measured> {
 const ECHO: StreamProtocol = StreamProtocol::new("/echo");
 
 /// The same over one stream of libp2p's, with the encryption and the multiplexing that nodes have, too.
-pub(super) fn bare(pair: &Pair, rounds: usize, transport: &str) -> Result<Measured> {
+pub(super) fn bare(pair: &Pair, effort: Effort, transport: &str) -> Result<Measured> {
     let listen: Multiaddr = format!("/ip4/{}/{transport}", Pair::ADDRESSES[0]).parse()?;
     let (tell, told) = sync_channel(8);
     link::at(&pair.one, move || {
@@ -83,18 +88,19 @@ pub(super) fn bare(pair: &Pair, rounds: usize, transport: &str) -> Result<Measur
             });
             let (_, mut stream) = streams.next().await.context("nobody comes")?;
             let mut message = vec![0; MESSAGE];
-            for _ in 0..WARM_UP + rounds {
-                stream.read_exact(&mut message).await?;
-                stream.write_all(&message).await?;
+            loop {
+                match stream.read(&mut message).await? {
+                    0 => return Ok(()),
+                    ASKING if message[0] == WANTED => {
+                        stream.write_all(&vec![7; FRAGMENT]).await?;
+                    }
+                    some => {
+                        stream.read_exact(&mut message[some..]).await?;
+                        stream.write_all(&message).await?;
+                    }
+                }
                 stream.flush().await?;
             }
-            // Somebody asks for a fragment.
-            stream.read_exact(&mut [0]).await?;
-            stream.write_all(&vec![7; FRAGMENT]).await?;
-            stream.close().await?;
-            // Until the other side has gone.
-            let _ = stream.read(&mut [0]).await;
-            Ok(())
         })
     });
     let address = told.recv_timeout(PATIENCE).context("nobody listens")?;
@@ -117,20 +123,19 @@ pub(super) fn bare(pair: &Pair, rounds: usize, transport: &str) -> Result<Measur
             });
             let mut stream = control.open_stream(peer, ECHO).await?;
             let mut message = vec![0; MESSAGE];
-            let mut times = Vec::new();
-            for _ in 0..WARM_UP + rounds {
-                let begun = Instant::now();
+            let mut rounds = Rounds::new(effort);
+            while let Some(begun) = rounds.begun() {
                 stream.write_all(&message).await?;
                 stream.flush().await?;
                 stream.read_exact(&mut message).await?;
-                times.push(begun.elapsed());
+                rounds.ended(begun);
             }
             let begun = Instant::now();
-            stream.write_all(&[1]).await?;
+            stream.write_all(&[WANTED; ASKING]).await?;
             stream.flush().await?;
             stream.read_exact(&mut vec![0; FRAGMENT]).await?;
             Ok(Measured {
-                rounds: times.split_off(WARM_UP),
+                rounds: rounds.times(),
                 fragment: begun.elapsed(),
             })
         })
@@ -138,19 +143,26 @@ pub(super) fn bare(pair: &Pair, rounds: usize, transport: &str) -> Result<Measur
 }
 
 /// Nodes, of which one listens by the transport that an address has in the end.
-pub(super) fn nodes(pair: &Pair, rounds: usize, transport: &str) -> Result<Measured> {
+pub(super) fn nodes(pair: &Pair, effort: Effort, transport: &str) -> Result<Measured> {
     let mut config = Config::new(Identity::generate());
     config.listen = vec![format!("/ip4/{}/{transport}", Pair::ADDRESSES[0]).parse()?];
     let address = super::answering(pair, config)?;
-    link::done_at(&pair.other, move || {
-        tokio::runtime::Runtime::new()?.block_on(async {
-            let config = Config::new(Identity::generate());
-            let (handle, mut events) = network::start_on_thread(config)?;
+    let (tell, told) = sync_channel(1);
+    let asking = link::done_at(&pair.other, move || {
+        let config = Config::new(Identity::generate());
+        let work = move |handle: Handle, mut events| async move {
             handle.dial(address);
-            let peer = probe::met(&mut events, None).await?;
-            let measured = probe::ask(&handle, &mut events, peer, rounds).await?;
+            let measured = async {
+                let peer = probe::met(&mut events, None).await?;
+                probe::ask(&handle, &mut events, peer, effort).await
+            };
+            // Fails when nobody waits any more.
+            let _ = tell.send(measured.await);
             handle.shutdown();
-            Ok(measured)
-        })
-    })
+        };
+        Ok(network::start_on_thread(config, work)?)
+    })?;
+    let measured = told.recv().context("the node that asks has ended")?;
+    drop(asking);
+    Ok(measured?)
 }

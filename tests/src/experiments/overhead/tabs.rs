@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use network::{Config, Identity, RelayLimits};
-use probe::{FRAGMENT, MESSAGE, Measured, WARM_UP};
+use probe::{Effort, FRAGMENT, MESSAGE, Measured, WARM_UP};
 use serde_json::Value;
 
 use crate::{
@@ -63,7 +63,7 @@ fn measured(page: &Page, promise: &str) -> Result<Value> {
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// One channel, as plain as it comes: the page says how long things took.
-pub(super) fn data_channel(pair: &Pair, rounds: usize) -> Result<Measured> {
+pub(super) fn data_channel(pair: &Pair, effort: Effort) -> Result<Measured> {
     with_tabs(pair, |answers, asks| {
         data_channel::connect(asks, answers)?;
         // It sends back what it gets; asked with a text for more, it sends as much as it may have waiting at a time.
@@ -83,6 +83,7 @@ pub(super) fn data_channel(pair: &Pair, rounds: usize) -> Result<Measured> {
                 send();
             }}; 0"
         ))?;
+        let (rounds, within) = (effort.rounds, effort.within.as_millis());
         let times = measured(
             asks,
             &format!(
@@ -91,18 +92,23 @@ pub(super) fn data_channel(pair: &Pair, rounds: usize) -> Result<Measured> {
                     channel.onmessage = ({{ data }}) => (bytes -= data.byteLength) <= 0 && done();
                 }});
                 const [message, rounds] = [new Uint8Array({MESSAGE}), []];
-                for (let round = 0; round < {WARM_UP} + {rounds}; round++) {{
-                    const begun = performance.now();
+                const round = async () => {{
                     const back = heard(message.length);
                     channel.send(message);
                     await back;
+                }};
+                for (let warm = 0; warm < {WARM_UP}; warm++) await round();
+                const end = performance.now() + {within};
+                while (rounds.length < {rounds} && (!rounds.length || performance.now() < end)) {{
+                    const begun = performance.now();
+                    await round();
                     rounds.push(performance.now() - begun);
                 }}
                 const begun = performance.now();
                 const whole = heard({FRAGMENT});
                 channel.send('{FRAGMENT}');
                 await whole;
-                return [performance.now() - begun, ...rounds.slice({WARM_UP})];
+                return [performance.now() - begun, ...rounds];
             }})()"
             ),
         )?;
@@ -119,7 +125,7 @@ pub(super) fn data_channel(pair: &Pair, rounds: usize) -> Result<Measured> {
 }
 
 /// Nodes of ours, which meet by a relay next to the one that answers.
-pub(super) fn nodes(pair: &Pair, rounds: usize) -> Result<Measured> {
+pub(super) fn nodes(pair: &Pair, effort: Effort) -> Result<Measured> {
     let mut config = Config::new(Identity::generate());
     config.listen = vec![format!("/ip4/{}/tcp/0/ws", Pair::ADDRESSES[0]).parse()?];
     config.relay_server = Some(RelayLimits::default());
@@ -131,7 +137,11 @@ pub(super) fn nodes(pair: &Pair, rounds: usize) -> Result<Measured> {
         let name = name.as_str().context("no name")?;
         let measured = measured(
             asks,
-            &format!("new Probe({entry:?}).reserved().then(it => it.ask({name:?}, {rounds}))"),
+            &format!(
+                "new Probe({entry:?}).reserved().then(it => it.ask({name:?}, {}, {}))",
+                effort.rounds,
+                effort.within.as_secs_f64()
+            ),
         )?;
         Ok(serde_json::from_value(measured)?)
     })
