@@ -33,4 +33,4 @@ pub use liveness::Liveness;
 pub use message::{Flag, MAX_DATA, Message};
 pub use route::Route;
 pub use stream::{Limits, Stream, StreamError};
-pub use tail::{PROBES, Tail};
+pub use tail::{Doubt, PROBES, Tail};

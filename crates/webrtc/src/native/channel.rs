@@ -1,4 +1,8 @@
-use std::{collections::VecDeque, task::Waker, time::Instant};
+use std::{
+    collections::VecDeque,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use str0m::{Rtc, channel::ChannelId};
 
@@ -7,8 +11,20 @@ use crate::core::{Limits, Stream};
 /// Bytes of one stream that are on their way before writing waits: what fills 80 Mbit/s over 100 ms.
 pub const MAX_UNSENT: usize = 1 << 20;
 
-/// What is left of them when it goes on.
-const RESUME_UNSENT: usize = MAX_UNSENT / 2;
+/// And on the shortest way. More of them would not be sooner there, and SCTP looks at all that are on their way again and
+/// again.
+const LEAST_UNSENT: usize = 128 << 10;
+
+/// What may be on its way for each millisecond that a round trip takes: 50 MB/s.
+const UNSENT_FOR_A_MILLISECOND: usize = 50 << 10;
+
+/// Bytes of one stream that may be on their way, each for so long until it is acknowledged.
+pub(super) fn may_be_unsent(round_trip: Duration) -> usize {
+    let milliseconds = usize::try_from(round_trip.as_millis()).unwrap_or(usize::MAX);
+    milliseconds
+        .saturating_mul(UNSENT_FOR_A_MILLISECOND)
+        .clamp(LEAST_UNSENT, MAX_UNSENT)
+}
 
 /// What may wait unread in all streams of a connection together.
 pub const MAX_UNREAD: usize = 64 << 20;
@@ -48,11 +64,22 @@ impl Channel {
         }
     }
 
+    pub(super) fn id(&self) -> ChannelId {
+        self.id
+    }
+
+    /// Whether the other side does not know it yet.
+    pub(super) fn is_opening(&self) -> bool {
+        !self.open && !self.closed
+    }
+
+    /// Another channel carries the stream from now on. Gives the one before.
+    pub(super) fn replaced_by(&mut self, other: ChannelId) -> ChannelId {
+        std::mem::replace(&mut self.id, other)
+    }
+
     pub(super) fn opened(&mut self, rtc: &mut Rtc) {
         self.open = true;
-        if let Some(mut channel) = rtc.channel(self.id) {
-            channel.set_buffered_amount_low_threshold(RESUME_UNSENT);
-        }
         self.pump(rtc);
     }
 
@@ -72,9 +99,9 @@ impl Channel {
         }
     }
 
-    /// Whether [`Channel::send`] may be called with data.
-    pub(super) fn has_room(&self, rtc: &mut Rtc) -> bool {
-        self.open && self.unsent.is_empty() && self.buffered(rtc) < MAX_UNSENT
+    /// Whether [`Channel::send`] may be called with data, of which so much may be on its way.
+    pub(super) fn has_room(&self, rtc: &mut Rtc, most: usize) -> bool {
+        self.open && self.unsent.is_empty() && self.buffered(rtc) < most
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -142,7 +169,8 @@ impl Channel {
         }
     }
 
-    fn buffered(&self, rtc: &mut Rtc) -> usize {
+    /// Bytes that are not acknowledged.
+    pub(super) fn buffered(&self, rtc: &mut Rtc) -> usize {
         rtc.channel(self.id)
             .map_or(0, |mut channel| channel.buffered_amount())
     }

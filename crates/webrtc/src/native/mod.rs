@@ -6,8 +6,8 @@
 //!
 //! What holds in the two directions is what holds in a page:
 //!
-//! - Writing waits while [`MAX_UNSENT`] bytes of a stream are on their way, and while the peer does not read, if the
-//!   peer knows windows ([`crate::core::Message::max_data`]).
+//! - Writing waits while [`MAX_UNSENT`] bytes of a stream are on their way, or less on a short one, and while the peer does
+//!   not read, if the peer knows windows ([`crate::core::Message::max_data`]).
 //! - What comes is kept until it is read: at most [`crate::core::Limits::max_unread`] bytes per stream and
 //!   [`MAX_UNREAD`] per connection. A stream that exceeds either is reset.
 //! - A stream that was let go of lives on unseen until the other side has acknowledged its end, [`LINGER`] at most.

@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 
 use super::{
     Error,
-    channel::{Channel, MAX_UNREAD},
+    channel::{Channel, MAX_UNREAD, may_be_unsent},
 };
-use crate::core::{PROBES, StreamError, Tail};
+use crate::core::{Doubt, PROBES, StreamError, Tail};
 
 /// How long the channel of a stream that was let go of is kept for the other side to acknowledge its end.
 pub const LINGER: Duration = Duration::from_secs(10);
@@ -33,8 +33,18 @@ const MAX_WAITING: usize = 256;
 /// Channels at a time: half of the numbers that SCTP has.
 const MAX_CHANNELS: usize = 16 << 10;
 
+/// How long a peer may take at first to say that it knows a channel. One that has not heard yet that its own part of an
+/// earlier channel with the same number is over never says it, but lets go of the new one (str0m 0.25).
+const OPENS_WITHIN: Duration = Duration::from_secs(1);
+
+/// So many are tried for a stream, each for twice as long as the one before.
+const MAX_TRIES: u32 = 4;
+
 /// Packets that wait to be sent.
 const MAX_OUTBOX: usize = 4096;
+
+/// The shortest that SCTP's timer waits ([RFC 9260, section 16](https://www.rfc-editor.org/rfc/rfc9260#section-16)).
+const TIMER: Duration = Duration::from_secs(1);
 
 /// Label of the channel that exists only so that an offer asks for data channels at all.
 pub(super) const INIT: &str = "init";
@@ -75,6 +85,12 @@ pub(super) struct Session {
 pub(super) struct State {
     pub(super) rtc: Rtc,
     channels: HashMap<ChannelId, Channel>,
+    /// Channels of `rtc` that took the place of those that these streams began with.
+    replaced: HashMap<ChannelId, ChannelId>,
+    /// Those that the other side does not know yet.
+    opening: Vec<Opening>,
+    /// Those whose writers wait.
+    full: Vec<ChannelId>,
     /// Opened by the peer and not accepted yet.
     waiting: VecDeque<ChannelId>,
     leftovers: Vec<ChannelId>,
@@ -90,9 +106,19 @@ pub(super) struct State {
     /// Whoever waits for the connection: to stand, to end, or for a channel.
     watchers: Vec<Waker>,
     begun: Instant,
+    /// How far the time of `rtc` is ahead: its timers are not always waited for.
+    ahead: Duration,
     tail: Tail,
     /// The channel that something was sent on last, and whether that was since the last look.
     tail_of: Option<(ChannelId, bool)>,
+}
+
+/// A stream that waits for the other side to know its channel.
+struct Opening {
+    stream: ChannelId,
+    /// When another channel is tried.
+    due: Instant,
+    tries: u32,
 }
 
 impl Session {
@@ -101,6 +127,9 @@ impl Session {
             state: Mutex::new(State {
                 rtc,
                 channels: HashMap::new(),
+                replaced: HashMap::new(),
+                opening: Vec::new(),
+                full: Vec::new(),
                 waiting: VecDeque::new(),
                 leftovers: Vec::new(),
                 unread: 0,
@@ -111,6 +140,7 @@ impl Session {
                 end: None,
                 watchers: Vec::new(),
                 begun: Instant::now(),
+                ahead: Duration::ZERO,
                 tail: Tail::new(),
                 tail_of: None,
             }),
@@ -135,7 +165,7 @@ impl Session {
     }
 
     /// A channel for a stream.
-    pub(super) fn open(&self) -> Result<ChannelId, Error> {
+    pub(super) fn open(&self, now: Instant) -> Result<ChannelId, Error> {
         self.with(|state| {
             if let Some(end) = state.end {
                 return Err(end.into());
@@ -143,7 +173,13 @@ impl Session {
             if state.channels.len() >= MAX_CHANNELS {
                 return Err(Error::Rtc("too many streams".to_owned()));
             }
-            Ok(state.create(ChannelConfig::default()))
+            let id = state.create(ChannelConfig::default());
+            state.opening.push(Opening {
+                stream: id,
+                due: now + OPENS_WITHIN,
+                tries: 1,
+            });
+            Ok(id)
         })
     }
 
@@ -205,6 +241,8 @@ impl State {
     pub(super) fn create(&mut self, config: ChannelConfig) -> ChannelId {
         let id = self.rtc.direct_api().create_data_channel(config);
         self.channels.insert(id, Channel::new(id));
+        // It is announced.
+        self.tail_of = Some((id, true));
         id
     }
 
@@ -242,6 +280,32 @@ impl State {
         Some(done)
     }
 
+    /// Bytes of one stream that may be on their way.
+    pub(super) fn may_be_unsent(&self) -> usize {
+        may_be_unsent(self.tail.round_trip())
+    }
+
+    /// The writer of a stream waits until half of that is on its way.
+    pub(super) fn full(&mut self, id: ChannelId) {
+        if !self.full.contains(&id) {
+            self.full.push(id);
+        }
+    }
+
+    fn wake_writers(&mut self) {
+        let half = self.may_be_unsent() / 2;
+        for id in std::mem::take(&mut self.full) {
+            let Some(channel) = self.channels.get(&id) else {
+                continue;
+            };
+            if channel.buffered(&mut self.rtc) > half {
+                self.full.push(id);
+            } else {
+                self.channel(id, |channel, _| channel.wake());
+            }
+        }
+    }
+
     /// The application has let go of a stream.
     pub(super) fn abandon(&mut self, id: ChannelId, now: Instant) {
         self.channel(id, |channel, _| {
@@ -258,8 +322,9 @@ impl State {
     fn discard(&mut self, id: ChannelId) {
         if let Some(channel) = self.channels.remove(&id) {
             self.unread -= channel.unread;
+            self.replaced.remove(&channel.id());
             if !channel.is_closed() {
-                self.rtc.direct_api().close_data_channel(id);
+                self.rtc.direct_api().close_data_channel(channel.id());
             }
         }
     }
@@ -279,7 +344,10 @@ impl State {
         if !is_check(data) {
             self.tail.heard(now - self.begun);
         }
-        if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
+        if let Err(error) = self
+            .rtc
+            .handle_input(Input::Receive(now + self.ahead, receive))
+        {
             tracing::debug!(%error, "a packet was refused");
         }
         // The encryption layer keeps a few packets only, and throws away the others.
@@ -289,15 +357,14 @@ impl State {
     /// Does what the time asks for, puts up to `max` packets that are to be sent now into `out`, and says when to call
     /// again at the latest.
     pub(super) fn poll(&mut self, now: Instant, out: &mut Vec<Transmit>, max: usize) -> Instant {
-        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
-            self.failed(&error);
-        }
-        let mut next = self.poll_rtc(now);
+        self.wake_writers();
+        let mut next = self.pass_time(now);
         if self.close_leftovers(now) {
             next = self.poll_rtc(now);
         }
-        let doubt = self.probe_tail(now);
-        next = doubt.map_or(next, |doubt| next.min(doubt));
+        let reopen = self.reopen(now);
+        let doubt = self.look_at_tail(now);
+        next = reopen.into_iter().chain(doubt).fold(next, Instant::min);
         out.extend(self.outbox.drain(..max.min(self.outbox.len())));
         if !self.outbox.is_empty() {
             return now;
@@ -309,41 +376,112 @@ impl State {
         lingering.min().map_or(next, |deadline| next.min(deadline))
     }
 
-    /// Has the end of what was sent followed by little packets when it may have been lost. Says when that is to be asked
-    /// again.
-    fn probe_tail(&mut self, now: Instant) -> Option<Instant> {
+    fn pass_time(&mut self, now: Instant) -> Instant {
+        let theirs = now + self.ahead;
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(theirs)) {
+            self.failed(&error);
+        }
+        self.poll_rtc(now)
+    }
+
+    /// Does something about the end of what was sent when it may have been lost. Says when that is to be asked again.
+    fn look_at_tail(&mut self, now: Instant) -> Option<Instant> {
         let (id, is_new) = self.tail_of?;
         let since = now - self.begun;
-        if is_new {
-            self.tail.sent(since);
-            self.tail_of = Some((id, false));
-        }
-        let Some(channel) = self.channels.get_mut(&id) else {
+        let Some(id) = self.unsettled(id) else {
             self.tail_of = None;
-            self.tail.settled();
+            if is_new {
+                // It was nothing that is acknowledged, or has not been sent.
+                self.tail.forget();
+            } else {
+                self.tail.settled(since);
+            }
             return None;
         };
+        if is_new {
+            self.tail.sent(since);
+        }
+        self.tail_of = Some((id, false));
         let mut next = None;
-        if channel.is_settled(&mut self.rtc) {
-            self.tail.settled();
-        } else if self.tail.is_doubtful(since) {
-            for _ in 0..PROBES {
-                if let Some(channel) = self.channels.get_mut(&id) {
-                    channel.probe(&mut self.rtc);
+        match self.tail.doubt(since) {
+            Some(Doubt::Probe) => {
+                for _ in 0..PROBES {
+                    if let Some(channel) = self.channels.get_mut(&id) {
+                        channel.probe(&mut self.rtc);
+                    }
+                    // Each in a packet of its own.
+                    next = Some(self.poll_rtc(now));
                 }
-                // Each in a packet of its own.
-                next = Some(self.poll_rtc(now));
             }
+            Some(Doubt::Resend) => {
+                self.ahead += TIMER;
+                next = Some(self.pass_time(now));
+            }
+            None => {}
         }
         let due = self.tail.due().map(|due| self.begun + due);
         due.into_iter().chain(next).min()
+    }
+
+    /// Tries another channel for streams that the other side does not know in time. Says when that is to be asked again.
+    fn reopen(&mut self, now: Instant) -> Option<Instant> {
+        let mut any = false;
+        for opening in &mut self.opening {
+            let key = opening.stream;
+            let Some(channel) = self.channels.get_mut(&key).filter(|it| it.is_opening()) else {
+                continue;
+            };
+            if opening.due > now {
+                continue;
+            }
+            if opening.tries == MAX_TRIES {
+                channel.closed();
+                continue;
+            }
+            tracing::debug!(opening.tries, "a channel was not opened");
+            let mut api = self.rtc.direct_api();
+            let other = api.create_data_channel(ChannelConfig::default());
+            let before = channel.replaced_by(other);
+            api.close_data_channel(before);
+            self.replaced.remove(&before);
+            self.replaced.insert(other, key);
+            // The way may be longer.
+            opening.due = now + OPENS_WITHIN * 2_u32.pow(opening.tries);
+            opening.tries += 1;
+            any = true;
+        }
+        let channels = &self.channels;
+        self.opening
+            .retain(|it| channels.get(&it.stream).is_some_and(Channel::is_opening));
+        let next = self.opening.iter().map(|it| it.due).min();
+        // A new one is to be announced.
+        if any { Some(now) } else { next }
+    }
+
+    /// What the channel of a stream is called here that `rtc` says something about. `None`: it is none any more.
+    fn named(&self, id: ChannelId) -> Option<ChannelId> {
+        let key = self.replaced.get(&id).copied().unwrap_or(id);
+        let was_replaced = self.channels.get(&key).is_some_and(|it| it.id() != id);
+        (!was_replaced).then_some(key)
+    }
+
+    /// A channel of which not all that was sent is acknowledged: this one, if it is so.
+    fn unsettled(&mut self, id: ChannelId) -> Option<ChannelId> {
+        let rtc = &mut self.rtc;
+        let is = |channel: &Channel, rtc: &mut Rtc| !channel.is_settled(rtc);
+        if self.channels.get(&id).is_some_and(|it| is(it, rtc)) {
+            return Some(id);
+        }
+        let mut others = self.channels.iter();
+        others.find(|(_, it)| is(it, rtc)).map(|(id, _)| *id)
     }
 
     fn poll_rtc(&mut self, now: Instant) -> Instant {
         // A peer that makes us say more than the network takes has to wait for it.
         while self.outbox.len() < MAX_OUTBOX {
             match self.rtc.poll_output() {
-                Ok(Output::Timeout(at)) => return at,
+                // At once if it was before anything could be.
+                Ok(Output::Timeout(at)) => return at.checked_sub(self.ahead).unwrap_or(now),
                 Ok(Output::Transmit(packet)) => {
                     if !is_check(&packet.contents) {
                         self.way = Some(Way {
@@ -399,14 +537,21 @@ impl State {
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 self.ended(End::Lost);
             }
-            Event::ChannelOpen(id, label) => self.channel_open(id, &label),
+            Event::ChannelOpen(id, label) => {
+                if let Some(id) = self.named(id) {
+                    self.channel_open(id, &label);
+                }
+            }
             // The peer chooses between bytes and text, and there is no text in this protocol.
-            Event::ChannelData(data) if data.binary => self.channel_data(data.id, &data.data),
-            Event::ChannelBufferedAmountLow(id) => {
-                self.channel(id, |channel, _| channel.wake());
+            Event::ChannelData(data) if data.binary => {
+                if let Some(id) = self.named(data.id) {
+                    self.channel_data(id, &data.data);
+                }
             }
             Event::ChannelClose(id) => {
-                self.channel(id, |channel, _| channel.closed());
+                if let Some(id) = self.named(id) {
+                    self.channel_closed(id);
+                }
             }
             Event::Closed => self.ended(End::Closed),
             _ => {}
@@ -433,6 +578,14 @@ impl State {
             channel.opened(rtc);
             channel.wake();
         });
+    }
+
+    fn channel_closed(&mut self, id: ChannelId) {
+        let is_opening = self.channels.get(&id).is_some_and(Channel::is_opening);
+        // Another one follows, but not at once: what keeps this one from being opened keeps others, too.
+        if !is_opening || self.opening.iter().all(|it| it.stream != id) {
+            self.channel(id, |channel, _| channel.closed());
+        }
     }
 
     fn channel_data(&mut self, id: ChannelId, data: &[u8]) {

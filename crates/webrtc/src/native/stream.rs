@@ -58,9 +58,10 @@ impl AsyncWrite for Stream {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.session.with(|state| {
+            let most = state.may_be_unsent();
             let written = state.channel(self.id, |channel, rtc| {
                 // A channel that is closed says so itself.
-                let ready = channel.is_closed() || channel.has_room(rtc);
+                let ready = channel.is_closed() || channel.has_room(rtc, most);
                 if !ready || !channel.stream.is_writable() {
                     channel.writer = Some(cx.waker().clone());
                     return Poll::Pending;
@@ -72,6 +73,9 @@ impl AsyncWrite for Stream {
                 }
                 Poll::Ready(Ok(len))
             });
+            if matches!(written, Some(Poll::Pending)) {
+                state.full(self.id);
+            }
             written.unwrap_or_else(|| Poll::Ready(Err(gone())))
         })
     }

@@ -1,6 +1,7 @@
 //! Two sessions with a link between them that is late and loses packets, in a time of their own.
 
 use super::{super::negotiation::config, *};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use str0m::Candidate;
 
 const DELAY: Duration = Duration::from_millis(20);
@@ -9,14 +10,24 @@ const DELAY: Duration = Duration::from_millis(20);
 struct World {
     sides: [Arc<Session>; 2],
     now: Instant,
+    delay: Duration,
     /// When it arrives, and at which side.
     way: VecDeque<(Instant, usize, Transmit)>,
     /// Packets that are no checks.
     said: usize,
+    /// Those of the first side that are as long as can be, and which of them are lost.
+    long: usize,
+    lost: Vec<usize>,
+    /// This share of all of both is lost besides.
+    loss: f64,
+    random: StdRng,
 }
 
+/// Packets with less are not full.
+const LONG: usize = 1000;
+
 impl World {
-    fn connected() -> Self {
+    fn connected(delay: Duration) -> Self {
         let now = Instant::now();
         let [mut one, mut other] = [1_u16, 2].map(|port| {
             let mut rtc = config().build(now);
@@ -32,8 +43,13 @@ impl World {
         let mut world = Self {
             sides: [one, other].map(Session::new),
             now,
+            delay,
             way: VecDeque::new(),
             said: 0,
+            long: 0,
+            lost: Vec::new(),
+            loss: 0.0,
+            random: StdRng::seed_from_u64(0),
         };
         world.run_until(|it| it.sides.iter().all(|side| side.lock().connected));
         world
@@ -46,18 +62,27 @@ impl World {
             let mut packets = Vec::new();
             let due = side.lock().poll(self.now, &mut packets, usize::MAX);
             next = next.min(due);
-            let at = self.now + DELAY;
+            let at = self.now + self.delay;
             let said = |packet: &&Transmit| !is_check(&packet.contents);
             self.said += packets.iter().filter(said).count();
-            self.way
-                .extend(packets.into_iter().map(|packet| (at, 1 - number, packet)));
+            for packet in packets {
+                let is_long = number == 0 && packet.contents.len() >= LONG;
+                self.long += usize::from(is_long);
+                let is_lost = is_long && self.lost.contains(&(self.long - 1));
+                if !is_lost && !self.random.random_bool(self.loss) {
+                    self.way.push_back((at, 1 - number, packet));
+                }
+            }
         }
         next
     }
 
     fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
         let end = self.now + Duration::from_secs(60);
+        let mut polls = 0;
         while !done(self) {
+            polls += 1;
+            assert!(polls < 100_000, "there is always something to do");
             let next = self.poll();
             let arrives = self.way.front().map_or(next, |(at, ..)| *at);
             self.now = next.min(arrives).max(self.now + Duration::from_micros(10));
@@ -97,9 +122,9 @@ impl World {
 }
 
 /// A stream of the first side, and the same at the other, over which some messages have gone.
-fn used() -> (World, ChannelId, ChannelId) {
-    let mut world = World::connected();
-    let id = world.sides[0].open().unwrap();
+fn used(delay: Duration) -> (World, ChannelId, ChannelId) {
+    let mut world = World::connected(delay);
+    let id = world.sides[0].open(world.now).unwrap();
     world.run_until(|it| !it.sides[1].lock().waiting.is_empty());
     let other = world.sides[1].lock().waiting.pop_front().unwrap();
     for _ in 0..20 {
@@ -114,7 +139,7 @@ fn used() -> (World, ChannelId, ChannelId) {
 #[test]
 fn a_lost_tail_is_sent_again_soon() {
     for lost in 1..=3 {
-        let (mut world, id, other) = used();
+        let (mut world, id, other) = used(DELAY);
         world.way.clear();
         world.write(0, id, 12_000);
         world.poll();
@@ -129,8 +154,90 @@ fn a_lost_tail_is_sent_again_soon() {
 }
 
 #[test]
+fn where_nothing_is_lost_nothing_is_sent_again() {
+    for delay in [1, 20, 150].map(Duration::from_millis) {
+        let (mut world, id, other) = used(delay);
+        for len in [100, 1000, 3000, 8000, 16_000].repeat(4) {
+            world.write(0, id, len);
+            world.read(1, other, len);
+            world.write(1, other, len);
+            world.read(0, id, len);
+            // Until it is acknowledged, too; a single packet is after 200 ms.
+            let until = world.now + 2 * delay + Duration::from_millis(250);
+            world.run_until(|it| it.now >= until);
+        }
+        let ahead = world.sides.each_ref().map(|side| side.lock().ahead);
+        assert_eq!(ahead, [Duration::ZERO; 2], "{delay:?}");
+    }
+}
+
+#[test]
+fn what_is_lost_twice_is_sent_again_soon() {
+    let (mut world, id, other) = used(DELAY);
+    world.long = 0;
+    world.write(0, id, 12_000);
+    world.poll();
+    let sent = world.long;
+    // The same again, with one of them lost, and what is sent instead of it, too.
+    world.read(1, other, 12_000);
+    (world.long, world.lost) = (0, vec![2, sent]);
+    world.write(0, id, 12_000);
+    let time = world.read(1, other, 12_000);
+    assert!(world.long > sent + 1, "it was not sent a third time");
+    assert!(time > 5 * DELAY, "nothing was lost twice: {time:?}");
+    assert!(time < 25 * DELAY, "{time:?}");
+}
+
+#[test]
+fn streams_are_opened_soon_whatever_is_lost() {
+    let mut longest = Duration::ZERO;
+    for seed in 0..4 {
+        let mut world = World::connected(DELAY);
+        (world.loss, world.random) = (0.03, StdRng::seed_from_u64(seed));
+        for _ in 0..50 {
+            let begun = world.now;
+            let id = world.sides[0].open(world.now).unwrap();
+            world.run_until(|it| {
+                let mut state = it.sides[0].lock();
+                state.channel(id, |channel, _| channel.is_opening()) == Some(false)
+            });
+            world.write(0, id, 100);
+            // Of those that the other side was asked for, it has let go of all but the last.
+            let has_come = |state: &mut State, id| {
+                state.channel(id, |channel, _| channel.stream.unread()) == Some(100)
+            };
+            let mut other = None;
+            world.run_until(|it| {
+                let mut state = it.sides[1].lock();
+                let asked: Vec<_> = state.waiting.iter().copied().collect();
+                asked.iter().any(|id| has_come(&mut state, *id))
+            });
+            let mut state = world.sides[1].lock();
+            for id in std::mem::take(&mut state.waiting) {
+                if has_come(&mut state, id) {
+                    other = Some(id);
+                } else {
+                    state.abandon(id, world.now);
+                }
+            }
+            drop(state);
+            let other = other.unwrap();
+            longest = longest.max(world.now - begun);
+            // Both have enough of it, and its number is free for another one.
+            for (side, id) in [id, other].into_iter().enumerate() {
+                let mut state = world.sides[side].lock();
+                state.channel(id, |channel, _| channel.stream.close_write());
+                state.abandon(id, world.now);
+            }
+        }
+    }
+    assert!(longest > 5 * DELAY, "nothing was lost");
+    assert!(longest < Duration::from_secs(4), "{longest:?}");
+}
+
+#[test]
 fn what_arrives_is_followed_by_probes_once_at_most() {
-    let (mut world, id, other) = used();
+    let (mut world, id, other) = used(DELAY);
     world.write(0, id, 12_000);
     world.read(1, other, 12_000);
     let said = world.said;
