@@ -11,6 +11,7 @@ mod helpers;
 mod known;
 mod peer;
 mod routing;
+mod silence;
 mod streams;
 mod swarm_events;
 mod upgrade;

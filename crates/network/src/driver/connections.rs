@@ -19,9 +19,6 @@ use crate::{Event, Path, handle::lock, transport};
 const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
 const PRUNE_ROUNDS: u32 = 15;
 
-/// Unanswered pings before a connection is given up.
-const MAX_FAILED_PINGS: u32 = 2;
-
 /// Who parts so soon has no room for us, or no use: it is left alone for a while.
 const BRIEF: Duration = Duration::from_secs(3);
 
@@ -200,7 +197,7 @@ impl Driver {
         };
         match result {
             Ok(time) => {
-                connection.failed_pings = 0;
+                connection.silence.answered();
                 connection.counters.round_trip(time);
                 if acquainted {
                     self.emit(Event::RoundTrip { peer, time });
@@ -208,20 +205,13 @@ impl Driver {
             }
             Err(libp2p::ping::Failure::Unsupported) => {}
             Err(_) => {
-                // Where much is on its way over a narrow link, a ping waits behind it. What carries the connection may know
-                // better (not of who is behind a relay); otherwise, as long as more of it gets through, the peer is there.
+                // What carries the connection may know better, but not of who is behind a relay.
                 let path = &connection.path;
                 if !path.relayed && path.transport().notices_silence() {
                     return;
                 }
                 let moved = connection.counters.moved();
-                let moves = std::mem::replace(&mut connection.moved, moved) != moved;
-                connection.failed_pings = if moves {
-                    1
-                } else {
-                    connection.failed_pings + 1
-                };
-                if connection.failed_pings >= MAX_FAILED_PINGS {
+                if connection.silence.not_answered(moved) {
                     tracing::debug!(%peer, %id, "pings are not answered");
                     self.swarm.close_connection(id);
                 }

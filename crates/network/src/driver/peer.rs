@@ -7,6 +7,7 @@ use libp2p::{Multiaddr, PeerId, Stream, swarm::ConnectionId};
 use protocol::Channel;
 use web_time::Instant;
 
+use super::silence::Silence;
 use crate::{
     Path,
     connection::{Counters, Link},
@@ -55,9 +56,7 @@ pub(super) struct Connection {
     pub(super) counters: Counters,
     /// The dialling side has the lower peer id of the two.
     pub(super) dialled_by_lower: bool,
-    pub(super) failed_pings: u32,
-    /// What had gone through when the last one failed.
-    pub(super) moved: u64,
+    pub(super) silence: Silence,
 }
 
 /// Both directions of one channel.
@@ -256,8 +255,7 @@ impl Connection {
             path,
             counters: Counters::default(),
             dialled_by_lower: dialler < other,
-            failed_pings: 0,
-            moved: 0,
+            silence: Silence::default(),
         }
     }
 }
