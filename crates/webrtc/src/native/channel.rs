@@ -64,20 +64,6 @@ impl Channel {
         }
     }
 
-    pub(super) fn id(&self) -> ChannelId {
-        self.id
-    }
-
-    /// Whether the other side does not know it yet.
-    pub(super) fn is_opening(&self) -> bool {
-        !self.open && !self.closed
-    }
-
-    /// Another channel carries the stream from now on. Gives the one before.
-    pub(super) fn replaced_by(&mut self, other: ChannelId) -> ChannelId {
-        std::mem::replace(&mut self.id, other)
-    }
-
     pub(super) fn opened(&mut self, rtc: &mut Rtc) {
         self.open = true;
         self.pump(rtc);

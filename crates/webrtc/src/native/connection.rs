@@ -2,7 +2,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
 };
 
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
@@ -63,7 +62,7 @@ impl StreamMuxer for Connection {
 
     /// A new channel. It can be written to before the peer has answered.
     fn poll_outbound(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<Stream, Error>> {
-        let id = self.session.open(Instant::now())?;
+        let id = self.session.open()?;
         Poll::Ready(Ok(self.stream(id)))
     }
 

@@ -27,18 +27,16 @@ pub const LINGER: Duration = Duration::from_secs(10);
 /// The most channels that are kept so. Further ones are closed at once.
 const MAX_LEFTOVERS: usize = 1024;
 
+/// Of those that could be closed, so many are kept as long, too. Their numbers are used again once they are closed, and a
+/// peer that waits for its own part of that to be confirmed lets go of the new channel without a word (str0m 0.25): most are
+/// opened and done with when a connection has just begun.
+const KEPT: usize = 16;
+
 /// Channels a peer may open before the first is looked at; further ones are closed.
 const MAX_WAITING: usize = 256;
 
 /// Channels at a time: half of the numbers that SCTP has.
 const MAX_CHANNELS: usize = 16 << 10;
-
-/// How long a peer may take at first to say that it knows a channel. One that has not heard yet that its own part of an
-/// earlier channel with the same number is over never says it, but lets go of the new one (str0m 0.25).
-const OPENS_WITHIN: Duration = Duration::from_secs(1);
-
-/// So many are tried for a stream, each for twice as long as the one before.
-const MAX_TRIES: u32 = 4;
 
 /// Packets that wait to be sent.
 const MAX_OUTBOX: usize = 4096;
@@ -85,10 +83,6 @@ pub(super) struct Session {
 pub(super) struct State {
     pub(super) rtc: Rtc,
     channels: HashMap<ChannelId, Channel>,
-    /// Channels of `rtc` that took the place of those that these streams began with.
-    replaced: HashMap<ChannelId, ChannelId>,
-    /// Those that the other side does not know yet.
-    opening: Vec<Opening>,
     /// Those whose writers wait.
     full: Vec<ChannelId>,
     /// Opened by the peer and not accepted yet.
@@ -113,22 +107,12 @@ pub(super) struct State {
     tail_of: Option<(ChannelId, bool)>,
 }
 
-/// A stream that waits for the other side to know its channel.
-struct Opening {
-    stream: ChannelId,
-    /// When another channel is tried.
-    due: Instant,
-    tries: u32,
-}
-
 impl Session {
     pub(super) fn new(rtc: Rtc) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 rtc,
                 channels: HashMap::new(),
-                replaced: HashMap::new(),
-                opening: Vec::new(),
                 full: Vec::new(),
                 waiting: VecDeque::new(),
                 leftovers: Vec::new(),
@@ -165,7 +149,7 @@ impl Session {
     }
 
     /// A channel for a stream.
-    pub(super) fn open(&self, now: Instant) -> Result<ChannelId, Error> {
+    pub(super) fn open(&self) -> Result<ChannelId, Error> {
         self.with(|state| {
             if let Some(end) = state.end {
                 return Err(end.into());
@@ -173,13 +157,7 @@ impl Session {
             if state.channels.len() >= MAX_CHANNELS {
                 return Err(Error::Rtc("too many streams".to_owned()));
             }
-            let id = state.create(ChannelConfig::default());
-            state.opening.push(Opening {
-                stream: id,
-                due: now + OPENS_WITHIN,
-                tries: 1,
-            });
-            Ok(id)
+            Ok(state.create(ChannelConfig::default()))
         })
     }
 
@@ -322,9 +300,8 @@ impl State {
     fn discard(&mut self, id: ChannelId) {
         if let Some(channel) = self.channels.remove(&id) {
             self.unread -= channel.unread;
-            self.replaced.remove(&channel.id());
             if !channel.is_closed() {
-                self.rtc.direct_api().close_data_channel(channel.id());
+                self.rtc.direct_api().close_data_channel(id);
             }
         }
     }
@@ -362,9 +339,8 @@ impl State {
         if self.close_leftovers(now) {
             next = self.poll_rtc(now);
         }
-        let reopen = self.reopen(now);
         let doubt = self.look_at_tail(now);
-        next = reopen.into_iter().chain(doubt).fold(next, Instant::min);
+        next = doubt.map_or(next, |doubt| next.min(doubt));
         out.extend(self.outbox.drain(..max.min(self.outbox.len())));
         if !self.outbox.is_empty() {
             return now;
@@ -423,48 +399,6 @@ impl State {
         due.into_iter().chain(next).min()
     }
 
-    /// Tries another channel for streams that the other side does not know in time. Says when that is to be asked again.
-    fn reopen(&mut self, now: Instant) -> Option<Instant> {
-        let mut any = false;
-        for opening in &mut self.opening {
-            let key = opening.stream;
-            let Some(channel) = self.channels.get_mut(&key).filter(|it| it.is_opening()) else {
-                continue;
-            };
-            if opening.due > now {
-                continue;
-            }
-            if opening.tries == MAX_TRIES {
-                channel.closed();
-                continue;
-            }
-            tracing::debug!(opening.tries, "a channel was not opened");
-            let mut api = self.rtc.direct_api();
-            let other = api.create_data_channel(ChannelConfig::default());
-            let before = channel.replaced_by(other);
-            api.close_data_channel(before);
-            self.replaced.remove(&before);
-            self.replaced.insert(other, key);
-            // The way may be longer.
-            opening.due = now + OPENS_WITHIN * 2_u32.pow(opening.tries);
-            opening.tries += 1;
-            any = true;
-        }
-        let channels = &self.channels;
-        self.opening
-            .retain(|it| channels.get(&it.stream).is_some_and(Channel::is_opening));
-        let next = self.opening.iter().map(|it| it.due).min();
-        // A new one is to be announced.
-        if any { Some(now) } else { next }
-    }
-
-    /// What the channel of a stream is called here that `rtc` says something about. `None`: it is none any more.
-    fn named(&self, id: ChannelId) -> Option<ChannelId> {
-        let key = self.replaced.get(&id).copied().unwrap_or(id);
-        let was_replaced = self.channels.get(&key).is_some_and(|it| it.id() != id);
-        (!was_replaced).then_some(key)
-    }
-
     /// A channel of which not all that was sent is acknowledged: this one, if it is so.
     fn unsettled(&mut self, id: ChannelId) -> Option<ChannelId> {
         let rtc = &mut self.rtc;
@@ -511,13 +445,15 @@ impl State {
     /// Says whether any was closed.
     fn close_leftovers(&mut self, now: Instant) -> bool {
         let (mut done, mut kept) = (Vec::new(), Vec::new());
+        let mut spare = self.leftovers.len().saturating_sub(KEPT);
         for id in std::mem::take(&mut self.leftovers) {
             let Some(channel) = self.channels.get(&id) else {
                 continue;
             };
             let late = channel.deadline.is_some_and(|deadline| deadline <= now);
-            if late || channel.is_finished(&mut self.rtc) {
+            if late || spare > 0 && channel.is_finished(&mut self.rtc) {
                 done.push(id);
+                spare = spare.saturating_sub(1);
             } else {
                 kept.push(id);
             }
@@ -537,21 +473,11 @@ impl State {
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 self.ended(End::Lost);
             }
-            Event::ChannelOpen(id, label) => {
-                if let Some(id) = self.named(id) {
-                    self.channel_open(id, &label);
-                }
-            }
+            Event::ChannelOpen(id, label) => self.channel_open(id, &label),
             // The peer chooses between bytes and text, and there is no text in this protocol.
-            Event::ChannelData(data) if data.binary => {
-                if let Some(id) = self.named(data.id) {
-                    self.channel_data(id, &data.data);
-                }
-            }
+            Event::ChannelData(data) if data.binary => self.channel_data(data.id, &data.data),
             Event::ChannelClose(id) => {
-                if let Some(id) = self.named(id) {
-                    self.channel_closed(id);
-                }
+                self.channel(id, |channel, _| channel.closed());
             }
             Event::Closed => self.ended(End::Closed),
             _ => {}
@@ -572,20 +498,14 @@ impl State {
             }
             self.channels.insert(id, Channel::new(id));
             self.waiting.push_back(id);
+            // That it is known now was said.
+            self.tail_of = Some((id, true));
             self.wake();
         }
         self.channel(id, |channel, rtc| {
             channel.opened(rtc);
             channel.wake();
         });
-    }
-
-    fn channel_closed(&mut self, id: ChannelId) {
-        let is_opening = self.channels.get(&id).is_some_and(Channel::is_opening);
-        // Another one follows, but not at once: what keeps this one from being opened keeps others, too.
-        if !is_opening || self.opening.iter().all(|it| it.stream != id) {
-            self.channel(id, |channel, _| channel.closed());
-        }
     }
 
     fn channel_data(&mut self, id: ChannelId, data: &[u8]) {
