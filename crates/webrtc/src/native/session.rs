@@ -263,7 +263,7 @@ impl State {
         may_be_unsent(self.tail.round_trip())
     }
 
-    /// The writer of a stream waits until half of that is on its way.
+    /// The writer of a stream waits until less than half of that is on its way.
     pub(super) fn full(&mut self, id: ChannelId) {
         if !self.full.contains(&id) {
             self.full.push(id);
@@ -273,13 +273,15 @@ impl State {
     fn wake_writers(&mut self) {
         let half = self.may_be_unsent() / 2;
         for id in std::mem::take(&mut self.full) {
-            let Some(channel) = self.channels.get(&id) else {
-                continue;
-            };
-            if channel.buffered(&mut self.rtc) > half {
+            let woken = self.channel(id, |channel, rtc| {
+                let has_room = channel.has_room(rtc, half);
+                if has_room {
+                    channel.wake();
+                }
+                has_room
+            });
+            if woken == Some(false) {
                 self.full.push(id);
-            } else {
-                self.channel(id, |channel, _| channel.wake());
             }
         }
     }

@@ -59,10 +59,12 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         self.session.with(|state| {
             let most = state.may_be_unsent();
+            let mut is_full = false;
             let written = state.channel(self.id, |channel, rtc| {
                 // A channel that is closed says so itself.
                 let ready = channel.is_closed() || channel.has_room(rtc, most);
                 if !ready || !channel.stream.is_writable() {
+                    is_full = !ready;
                     channel.writer = Some(cx.waker().clone());
                     return Poll::Pending;
                 }
@@ -73,7 +75,7 @@ impl AsyncWrite for Stream {
                 }
                 Poll::Ready(Ok(len))
             });
-            if matches!(written, Some(Poll::Pending)) {
+            if is_full {
                 state.full(self.id);
             }
             written.unwrap_or_else(|| Poll::Ready(Err(gone())))
