@@ -20,12 +20,15 @@ pub const FRAGMENT: usize = 10_000_000;
 /// Round trips before measuring begins.
 pub const WARM_UP: usize = 10;
 
+/// So many round trips are measured in any case, unless fewer are wanted: the slowest of a few would be chance.
+pub const LEAST: usize = 100;
+
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
     /// Round trips.
     pub rounds: usize,
-    /// After this time none is begun any more, though some have been measured.
+    /// After this time none is begun any more, when [`LEAST`] have been measured.
     pub within: Duration,
 }
 
@@ -55,7 +58,7 @@ impl Rounds {
         let Effort { rounds, within } = self.effort;
         let now = Instant::now();
         let some = self.times.len();
-        let enough = some >= rounds || some > 0 && now - self.start >= within;
+        let enough = some >= rounds || some >= LEAST && now - self.start >= within;
         (self.cold > 0 || !enough).then_some(now)
     }
 

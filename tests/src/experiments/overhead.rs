@@ -59,7 +59,7 @@ const BYTES_PER_SECOND: u64 = 1_000_000_000 / 8;
 const LONGER: f64 = 1.5;
 const THROUGHPUT: f64 = 0.8;
 
-/// How long round trips are measured at a time.
+/// How long round trips are measured at a time, unless few have been by then.
 const AT_A_TIME: Duration = Duration::from_secs(30);
 
 /// What carries it.

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use network::{Config, Identity, RelayLimits};
-use probe::{Effort, FRAGMENT, MESSAGE, Measured, WARM_UP};
+use probe::{Effort, FRAGMENT, LEAST, MESSAGE, Measured, WARM_UP};
 use serde_json::Value;
 
 use crate::{
@@ -99,7 +99,7 @@ pub(super) fn data_channel(pair: &Pair, effort: Effort) -> Result<Measured> {
                 }};
                 for (let warm = 0; warm < {WARM_UP}; warm++) await round();
                 const end = performance.now() + {within};
-                while (rounds.length < {rounds} && (!rounds.length || performance.now() < end)) {{
+                while (rounds.length < {rounds} && (rounds.length < {LEAST} || performance.now() < end)) {{
                     const begun = performance.now();
                     await round();
                     rounds.push(performance.now() - begun);
