@@ -71,7 +71,9 @@ pub(crate) fn Welcome() -> impl IntoView {
                 <h1>{t.welcome_title}</h1>
                 <p class="lead">{t.welcome_what}</p>
                 <p class="lead">{t.welcome_how}</p>
-                <form class="panel join" on:submit=move |event| {
+                // Not validated by the browser: a number that is out of bounds, as every one is until it is known what there is
+                // room for, may be in what is folded up, and joining would be refused without a word.
+                <form class="panel join" novalidate on:submit=move |event| {
                     event.prevent_default();
                     start::join(ui);
                 }>
