@@ -1,5 +1,7 @@
 //! What a connection, its streams and the task that moves its packets share.
 
+mod tail;
+
 use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddr,
@@ -19,7 +21,7 @@ use super::{
     Error,
     channel::{Channel, MAX_UNREAD, may_be_unsent},
 };
-use crate::core::{Doubt, PROBES, StreamError, Tail};
+use crate::core::{StreamError, Tail};
 
 /// How long the channel of a stream that was let go of is kept for the other side to acknowledge its end.
 pub const LINGER: Duration = Duration::from_secs(10);
@@ -40,9 +42,6 @@ const MAX_CHANNELS: usize = 16 << 10;
 
 /// Packets that wait to be sent.
 const MAX_OUTBOX: usize = 4096;
-
-/// The shortest that SCTP's timer waits ([RFC 9260, section 16](https://www.rfc-editor.org/rfc/rfc9260#section-16)).
-const TIMER: Duration = Duration::from_secs(1);
 
 /// Label of the channel that exists only so that an offer asks for data channels at all.
 pub(super) const INIT: &str = "init";
@@ -360,56 +359,6 @@ impl State {
             self.failed(&error);
         }
         self.poll_rtc(now)
-    }
-
-    /// Does something about the end of what was sent when it may have been lost. Says when that is to be asked again.
-    fn look_at_tail(&mut self, now: Instant) -> Option<Instant> {
-        let (id, is_new) = self.tail_of?;
-        let since = now - self.begun;
-        let Some(id) = self.unsettled(id) else {
-            self.tail_of = None;
-            if is_new {
-                // It was nothing that is acknowledged, or has not been sent.
-                self.tail.forget();
-            } else {
-                self.tail.settled(since);
-            }
-            return None;
-        };
-        if is_new {
-            self.tail.sent(since);
-        }
-        self.tail_of = Some((id, false));
-        let mut next = None;
-        match self.tail.doubt(since) {
-            Some(Doubt::Probe) => {
-                for _ in 0..PROBES {
-                    if let Some(channel) = self.channels.get_mut(&id) {
-                        channel.probe(&mut self.rtc);
-                    }
-                    // Each in a packet of its own.
-                    next = Some(self.poll_rtc(now));
-                }
-            }
-            Some(Doubt::Resend) => {
-                self.ahead += TIMER;
-                next = Some(self.pass_time(now));
-            }
-            None => {}
-        }
-        let due = self.tail.due().map(|due| self.begun + due);
-        due.into_iter().chain(next).min()
-    }
-
-    /// A channel of which not all that was sent is acknowledged: this one, if it is so.
-    fn unsettled(&mut self, id: ChannelId) -> Option<ChannelId> {
-        let rtc = &mut self.rtc;
-        let is = |channel: &Channel, rtc: &mut Rtc| !channel.is_settled(rtc);
-        if self.channels.get(&id).is_some_and(|it| is(it, rtc)) {
-            return Some(id);
-        }
-        let mut others = self.channels.iter();
-        others.find(|(_, it)| is(it, rtc)).map(|(id, _)| *id)
     }
 
     fn poll_rtc(&mut self, now: Instant) -> Instant {

@@ -1,6 +1,7 @@
 //! Two sessions with a link between them that is late and loses packets, in a time of their own.
 
 use super::{super::negotiation::config, *};
+use crate::core::PROBES;
 use str0m::Candidate;
 
 const DELAY: Duration = Duration::from_millis(20);
