@@ -75,6 +75,10 @@ pub(crate) fn Welcome() -> impl IntoView {
                 // room for, may be in what is folded up, and joining would be refused without a word.
                 <form class="panel join" novalidate on:submit=move |event| {
                     event.prevent_default();
+                    if let Some(known) = quota.get_untracked() {
+                        let most = affordable(known, fragments);
+                        ui.set(|settings| settings.lend = settings.lend.min(most));
+                    }
                     start::join(ui);
                 }>
                     <p role="status" data-testid="join-what">{what}</p>
