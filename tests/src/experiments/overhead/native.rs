@@ -20,9 +20,8 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Asks for a fragment; everything else is sent back. So long is no part of a packet of what is.
+/// Asks for a fragment. Messages, which begin otherwise, are sent back.
 const WANTED: u8 = 1;
-const ASKING: usize = 1;
 
 /// Sockets, as plain as they come.
 pub(super) fn socket(pair: &Pair, effort: Effort) -> Result<Measured> {
@@ -36,7 +35,7 @@ pub(super) fn socket(pair: &Pair, effort: Effort) -> Result<Measured> {
         loop {
             match stream.read(&mut message)? {
                 0 => return Ok(()),
-                ASKING if message[0] == WANTED => stream.write_all(&vec![7; FRAGMENT])?,
+                _ if message[0] == WANTED => stream.write_all(&vec![7; FRAGMENT])?,
                 some => {
                     stream.read_exact(&mut message[some..])?;
                     stream.write_all(&message)?;
@@ -56,7 +55,7 @@ pub(super) fn socket(pair: &Pair, effort: Effort) -> Result<Measured> {
             rounds.ended(begun);
         }
         let begun = Instant::now();
-        stream.write_all(&[WANTED; ASKING])?;
+        stream.write_all(&[WANTED])?;
         stream.read_exact(&mut vec![0; FRAGMENT])?;
         Ok(Measured {
             rounds: rounds.times(),
@@ -91,7 +90,7 @@ pub(super) fn bare(pair: &Pair, effort: Effort, transport: &str) -> Result<Measu
             loop {
                 match stream.read(&mut message).await? {
                     0 => return Ok(()),
-                    ASKING if message[0] == WANTED => {
+                    _ if message[0] == WANTED => {
                         stream.write_all(&vec![7; FRAGMENT]).await?;
                     }
                     some => {
@@ -131,7 +130,7 @@ pub(super) fn bare(pair: &Pair, effort: Effort, transport: &str) -> Result<Measu
                 rounds.ended(begun);
             }
             let begun = Instant::now();
-            stream.write_all(&[WANTED; ASKING]).await?;
+            stream.write_all(&[WANTED]).await?;
             stream.flush().await?;
             stream.read_exact(&mut vec![0; FRAGMENT]).await?;
             Ok(Measured {
@@ -148,7 +147,7 @@ pub(super) fn nodes(pair: &Pair, effort: Effort, transport: &str) -> Result<Meas
     config.listen = vec![format!("/ip4/{}/{transport}", Pair::ADDRESSES[0]).parse()?];
     let address = super::answering(pair, config)?;
     let (tell, told) = sync_channel(1);
-    let asking = link::done_at(&pair.other, move || {
+    link::done_at(&pair.other, move || {
         let config = Config::new(Identity::generate());
         let work = move |handle: Handle, mut events| async move {
             handle.dial(address);
@@ -162,7 +161,5 @@ pub(super) fn nodes(pair: &Pair, effort: Effort, transport: &str) -> Result<Meas
         };
         Ok(network::start_on_thread(config, work)?)
     })?;
-    let measured = told.recv().context("the node that asks has ended")?;
-    drop(asking);
-    Ok(measured?)
+    Ok(told.recv().context("the node that asks has ended")??)
 }

@@ -23,8 +23,8 @@ const FIRST_WINDOW: u64 = 128 * 1452;
 /// takes time, is half of it.
 const LEFT_BY_A_LOSS: f32 = 0.85;
 
-/// After so many packets one of them is acknowledged, and all before it: more than a request or an answer has. To
-/// acknowledge every second one, as is usual, costs as much as to read it.
+/// After so many packets one of them is acknowledged, and all before it: once in a request or an answer. To acknowledge every
+/// second one, as is usual, costs as much as to read it.
 const ACKNOWLEDGED: u32 = 8;
 
 /// Or after this time. What has come out of turn is acknowledged at once, so that a loss is noticed as soon as ever.
