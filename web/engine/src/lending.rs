@@ -159,9 +159,14 @@ async fn get(engine: Engine, index: FragmentIndex, id: FragmentId) {
 /// A compute worker found a stored fragment gone or damaged: forget it, and fetch it again.
 pub(super) async fn lost(engine: Engine, index: FragmentIndex) {
     let known = engine.update(|state| {
+        let now = clock::now();
         state.stored.remove(&index);
-        state.node.remove_holding(index, clock::now());
+        state.node.remove_holding(index, now);
         let claimed = state.claims.get_mut(&index).map(|claim| claim.held = false);
+        if claimed.is_some() {
+            // Otherwise its place would be free for another one that the swarm lacks.
+            state.node.taking(index, now);
+        }
         (
             state.store.clone(),
             state.fragment_id(index),
@@ -185,7 +190,9 @@ pub(super) async fn lost(engine: Engine, index: FragmentIndex) {
 pub(super) async fn watch_storage(engine: Engine) {
     loop {
         clock::sleep(LOOK).await;
-        let Some(Some(store)) = engine.update(|state| state.store.clone()) else {
+        // What is stored while the list is made may be missing in it.
+        let before = engine.update(|state| (state.store.clone(), state.stored.clone()));
+        let Some((Some(store), before)) = before else {
             return;
         };
         // A store that does not answer says so where it is needed.
@@ -193,7 +200,7 @@ pub(super) async fn watch_storage(engine: Engine) {
             continue;
         };
         let here: BTreeSet<String> = here.into_iter().collect();
-        let gone = engine.update(|state| state.gone(&here));
+        let gone = engine.update(|state| state.gone(&before, &here));
         for (index, claimed) in gone.unwrap_or_default() {
             if claimed {
                 spawn_local(lost(engine.clone(), index));
@@ -353,13 +360,18 @@ impl State {
         self.release(index);
     }
 
-    /// What should be stored and is not, and whether it is lent.
-    fn gone(&self, here: &BTreeSet<String>) -> Vec<(FragmentIndex, bool)> {
+    /// What was stored, should still be and is not `here`, and whether it is lent.
+    fn gone(
+        &self,
+        before: &BTreeSet<FragmentIndex>,
+        here: &BTreeSet<String>,
+    ) -> Vec<(FragmentIndex, bool)> {
         let missing = |index: &FragmentIndex| {
             let id = self.fragment_id(*index);
             id.is_some_and(|id| !here.contains(&id.to_string()))
         };
-        let gone = self.stored.iter().copied().filter(missing);
+        let stored = self.stored.intersection(before).copied();
+        let gone = stored.filter(missing);
         gone.map(|index| (index, self.claims.contains_key(&index)))
             .collect()
     }
