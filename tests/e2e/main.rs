@@ -34,13 +34,15 @@ macro_rules! tests {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    if !arguments.list
-        && let Err(error) = e2e::namespace::enter()
-    {
-        eprintln!("error: {error:#}");
-        return ExitCode::FAILURE;
-    }
-    // Each test starts a browser and several processes; two at once would only measure each other's patience.
+    // For the list, too: which tests it has depends on it.
+    let _turn = match e2e::namespace::enter() {
+        Ok(turn) => turn,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // All of them use one network here. Nextest gives each a process, and so a network of its own.
     arguments.test_threads.get_or_insert(1);
     let mut tests = tests![
         harness::a_page_can_be_driven_and_photographed,

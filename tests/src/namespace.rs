@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    fs::File,
     os::unix::process::CommandExt,
     process::{Command, Stdio},
 };
@@ -34,10 +35,12 @@ pub fn is_entered() -> bool {
 /// Starts this program again inside a new network namespace, or prepares the network when that has happened.
 ///
 /// Where the kernel allows no namespace (some containers), the tests run on the machine's own network; they still
-/// only speak to loopback and to the machine's own addresses.
-pub fn enter() -> Result<()> {
+/// only speak to loopback and to the machine's own addresses. Then it is one program's at a time: as long as it keeps what
+/// this returns.
+pub fn enter() -> Result<Option<File>> {
     if is_entered() {
-        return NETWORK.iter().try_for_each(|line| ip(line));
+        NETWORK.iter().try_for_each(|line| ip(line))?;
+        return Ok(None);
     }
     // As root directly; as anybody else with a user namespace around it.
     let ways: [&[&str]; 2] = [&["--net"], &["--user", "--map-root-user", "--net"]];
@@ -55,7 +58,10 @@ pub fn enter() -> Result<()> {
         eprintln!(
             "note: no network namespace can be made here, so the tests run on the machine's own network"
         );
-        return Ok(());
+        let turn = File::create(env::temp_dir().join("iap2p-e2e.lock"))?;
+        turn.lock()
+            .context("cannot wait until no other test program uses the network")?;
+        return Ok(Some(turn));
     };
     let error = Command::new("unshare")
         .args(*way)

@@ -211,7 +211,11 @@ fn network_in_chromium(shell: &Shell) -> Result<Tally> {
 
 fn end_to_end(shell: &Shell, options: &Options) -> Result<Tally> {
     build_program(shell)?;
-    let mut tests = shell.cargo(&["test", "--test", "e2e"]);
+    // Nextest gives each test a network of its own, so that two can run at once.
+    let mut tests = match paths::on_path("cargo-nextest") {
+        Some(_) => shell.cargo(&["nextest", "run", "-E", "binary_id(e2e::e2e)"]),
+        None => shell.cargo(&["test", "--test", "e2e"]),
+    };
     tests.args(NATIVE);
     tests.env("IAP2P_JS_LIBP2P", js_libp2p::page(shell)?);
     let axe = npm::packages(shell, "axe", &[])?;

@@ -158,7 +158,7 @@ enum Experiment {
 fn main() -> Result<()> {
     let lab = Lab::parse();
     // Before any thread is started.
-    e2e::namespace::enter()?;
+    let _turn = e2e::namespace::enter()?;
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)

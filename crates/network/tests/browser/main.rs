@@ -63,7 +63,7 @@ async fn echo(config: network::Config, listening: usize) {
 async fn browsers_meet_through_a_native_node() {
     use network::{Certificate, Config, Identity, Multiaddr, RelayLimits};
 
-    e2e::namespace::enter().unwrap();
+    let _turn = e2e::namespace::enter().unwrap();
     let mut config = Config::new(Identity::generate());
     let direct: Multiaddr = DIRECT.parse().unwrap();
     let without_certificate = direct.iter().take(3).collect();

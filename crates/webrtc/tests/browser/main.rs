@@ -25,7 +25,7 @@ const BREAKER: &str = "127.0.0.1:42008";
 #[test]
 #[ignore = "needs Chromium and wasm-bindgen-test-runner"]
 fn two_connections_in_a_page() {
-    e2e::namespace::enter().unwrap();
+    let _turn = e2e::namespace::enter().unwrap();
     std::thread::spawn(breaker::serve);
     let page = std::process::Command::new(env!("CARGO"))
         .args(["test", "--offline", "--package", "webrtc"])
