@@ -1,6 +1,6 @@
 //! The page: Trunk builds the application and its worker into `dist/`.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, thread};
 
 use anyhow::{Context, Result};
 
@@ -19,7 +19,12 @@ pub(crate) fn build(shell: &Shell) -> Result<()> {
         // Trunk takes NO_COLOR=1 for an argument of its own and stops.
         .env_remove("NO_COLOR")
         .env_remove("RUSTFLAGS");
-    shell::run(&mut trunk)?;
+    // Trunk builds one part after the other, and the end of each keeps one core busy: the second compute worker is compiled
+    // meanwhile. What went wrong with it is said when [`finish`] wants it.
+    thread::scope(|scope| {
+        scope.spawn(|| relaxed::compile(shell));
+        shell::run(&mut trunk)
+    })?;
     anyhow::ensure!(
         paths::dist().join("index.html").is_file(),
         "Trunk has written no page to {}",
