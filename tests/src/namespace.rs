@@ -58,7 +58,8 @@ pub fn enter() -> Result<Option<File>> {
         eprintln!(
             "note: no network namespace can be made here, so the tests run on the machine's own network"
         );
-        let turn = File::create(env::temp_dir().join("iap2p-e2e.lock"))?;
+        let place = env::temp_dir().join("iap2p-e2e.lock");
+        let turn = File::create(&place).with_context(|| place.display().to_string())?;
         turn.lock()
             .context("cannot wait until no other test program uses the network")?;
         return Ok(Some(turn));

@@ -103,6 +103,31 @@ fn who_has_no_room_and_nothing_to_spare_takes_nothing() {
 }
 
 #[test]
+fn what_is_fetched_again_keeps_its_place() {
+    for fetched_again in [false, true] {
+        let mut world = World::new(2, BYTES);
+        for node in 0..4 {
+            world.join(&format!("common {node}"), &[0]);
+        }
+        world.join("rare", &[1]);
+        let loses = world.join("loses", &[0]);
+        world.run(60 * S);
+        let now = world.now;
+        let node = &mut world.get(&loses).node;
+        node.set_capacity(1);
+        node.remove_holding(FragmentIndex(0), now);
+        if fetched_again {
+            node.taking(FragmentIndex(0), now);
+        }
+        world.carry_out(&loses);
+        // It takes long, and all the while the other fragment is lacking.
+        world.run(600 * S);
+        let rare = if fetched_again { 1 } else { 2 };
+        assert_eq!(replicas(&world, 2)[1], rare);
+    }
+}
+
+#[test]
 fn what_nobody_has_any_more_keeps_nobody_from_what_somebody_has() {
     let mut world = World::new(6, BYTES);
     join_with_room(&mut world, "with room", &[], 6);
