@@ -259,16 +259,20 @@ pub fn run_blocking(options: &Options) -> Result<Outcome> {
             } else {
                 Vec::new()
             };
+            let (median, p99) = (milliseconds(median), milliseconds(all.p99()));
+            let throughput = format!("{:.1} MB/s", all.megabytes_per_second());
+            let place = place(*carrier);
+            // The table comes much later.
+            bar.suspend(|| eprintln!("{place}: {median}, p99 {p99}, {throughput}"));
             table.row([
                 format!("{} ms", delay.as_millis()),
                 format!("{} %", loss * 100.0),
                 carrier.to_string(),
-                milliseconds(median),
-                milliseconds(all.p99()),
-                format!("{:.1} MB/s", all.megabytes_per_second()),
+                median,
+                p99,
+                throughput,
                 worse.join(", "),
             ]);
-            let place = place(*carrier);
             all_worse.extend(worse.into_iter().map(|what| format!("{what} of {place}")));
         }
     }
