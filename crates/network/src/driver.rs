@@ -407,6 +407,7 @@ impl Driver {
         }
         self.closing = true;
         let connected: Vec<_> = self.swarm.connected_peers().copied().collect();
+        tracing::debug!(peers = connected.len(), "taking leave of everybody");
         for peer in connected {
             let _ = self.swarm.disconnect_peer_id(peer);
         }
