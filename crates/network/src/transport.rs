@@ -1,6 +1,9 @@
 //! The ways to reach a peer, which is all that differs between the targets.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use futures::{
     FutureExt, StreamExt,
@@ -23,12 +26,17 @@ mod target;
 #[path = "transport/native.rs"]
 mod target;
 
+#[cfg(target_arch = "wasm32")]
+mod opening;
 #[cfg(not(target_arch = "wasm32"))]
 mod quic;
 #[cfg(not(target_arch = "wasm32"))]
 mod yamux;
 
 pub(crate) use target::*;
+
+/// How long connecting may take, encryption included.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Any transport, encrypted and multiplexed.
 pub(crate) type Transport = Boxed<(PeerId, StreamMuxerBox)>;

@@ -24,8 +24,9 @@ impl Tally {
     /// What a line of a test program's output says about tests: the summaries of `cargo test` and of nextest.
     pub(crate) fn from_report(line: &str) -> Self {
         let line = without_colours(line);
-        let line = line.trim();
-        let nextest = line.starts_with("Summary [") && line.contains(" run: ");
+        let line = line.trim_end();
+        let nextest = line.trim_start().starts_with("Summary [") && line.contains(" run: ");
+        // Indented it is what nextest shows of a test that failed.
         if !(line.starts_with("test result: ") || nextest) {
             return Self::default();
         }
@@ -169,6 +170,13 @@ mod tests {
                 failed: 2
             }
         );
+    }
+
+    #[test]
+    fn what_nextest_shows_of_a_failed_test_is_not_counted_again() {
+        let line =
+            "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 53 filtered out";
+        assert_eq!(Tally::from_report(line), Tally::default());
     }
 
     #[test]

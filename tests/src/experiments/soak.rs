@@ -69,6 +69,34 @@ impl Holding {
         })
     }
 
+    /// How many objects of each kind a tab has, of those that have listeners: where to look for what has stayed behind.
+    fn kinds(page: &Page) -> Result<String> {
+        let mut kinds = Vec::new();
+        for kind in [
+            "WebSocket",
+            "RTCPeerConnection",
+            "RTCDataChannel",
+            "MessagePort",
+            "AbortSignal",
+            "IDBRequest",
+            "IDBTransaction",
+            "Element",
+        ] {
+            let prototype = json!({ "expression": format!("{kind}.prototype") });
+            let prototype = page.call("Runtime.evaluate", prototype)?;
+            let id = json!({ "prototypeObjectId": prototype["result"]["objectId"] });
+            let all = page.call("Runtime.queryObjects", id)?;
+            let count = json!({
+                "objectId": all["objects"]["objectId"],
+                "functionDeclaration": "function() { return this.length; }",
+                "returnByValue": true,
+            });
+            let count = page.call("Runtime.callFunctionOn", count)?;
+            kinds.push(format!("{kind}: {}", count["result"]["value"]));
+        }
+        Ok(kinds.join(", "))
+    }
+
     fn of_tab(page: &Page) -> Result<Self> {
         page.call("HeapProfiler.collectGarbage", json!({}))?;
         let metrics = page.call("Performance.getMetrics", json!({}))?;
@@ -299,8 +327,9 @@ pub fn run_blocking(options: Options) -> Result<Table> {
         }
         ensure!(
             more.is_empty(),
-            "something has stayed behind ({}):\n{table}",
-            more.join(", ")
+            "something has stayed behind ({}):\n{table}\nThe tab has {}",
+            more.join(", "),
+            Holding::kinds(&tab)?
         );
         Ok(table)
     })

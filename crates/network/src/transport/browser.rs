@@ -2,12 +2,12 @@
 
 use libp2p::{
     Multiaddr, Transport as _,
-    core::{muxing::StreamMuxerBox, upgrade::Version},
+    core::{muxing::StreamMuxerBox, transport::timeout::TransportTimeout, upgrade::Version},
     multiaddr::Protocol,
     relay, swarm, websocket_websys, yamux,
 };
 
-use super::{Built, IceServers, Signals, encryption};
+use super::{Built, IceServers, Signals, TIMEOUT, encryption, opening::Opening};
 use crate::{Config, Error};
 
 /// Everything runs on the page's one thread.
@@ -23,6 +23,7 @@ pub(crate) fn build(config: &Config) -> Result<Built, Error> {
         .multiplex(yamux::Config::default())
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let websocket = websocket_websys::Transport::default()
+        .map(|connection, _| Opening::new(connection))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux::Config::default())
@@ -47,7 +48,7 @@ pub(crate) fn build(config: &Config) -> Result<Built, Error> {
         .or_transport(webrtc_direct)
         .map(|either, _| either.into_inner());
     Ok(Built {
-        transport: all.boxed(),
+        transport: TransportTimeout::new(all, TIMEOUT).boxed(),
         relay_client,
         signals,
         servers,

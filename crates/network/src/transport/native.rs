@@ -1,6 +1,6 @@
 //! TCP, QUIC, WebSocket and WebRTC, with name resolution.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
 use libp2p::{
     Multiaddr, Transport as _,
@@ -15,14 +15,11 @@ use libp2p::{
 };
 use webrtc::native::{Certificate, direct};
 
-use super::{Built, IceServers, Signals, encryption, quic, yamux};
+use super::{Built, IceServers, Signals, TIMEOUT, encryption, quic, yamux};
 use crate::{Config, Error};
 
 /// Boxed futures may move between the threads of the runtime.
 pub(crate) type BoxFuture<T> = futures::future::BoxFuture<'static, T>;
-
-/// How long connecting may take, encryption included.
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Everything that can be connected with, and the relay client behind it.
 pub(crate) fn build(config: &Config) -> Result<Built, Error> {

@@ -159,6 +159,22 @@ async fn say_goodbye(one: &Node, other: &mut Node) {
 }
 
 #[test]
+async fn a_web_socket_that_is_refused_is_said_to_have_failed() {
+    let mut node = Node::start(false).await;
+    // Nobody listens there; it is a port that browsers do not refuse by themselves.
+    let nobody: Multiaddr = "/ip4/127.0.0.1/tcp/42006/ws".parse().unwrap();
+    let asked = Instant::now();
+    node.handle.dial(nobody.clone());
+    let failed = |event| match event {
+        Event::DialFailed { address, .. } if address == nobody => Some(()),
+        _ => None,
+    };
+    node.wait(failed).await;
+    // By itself, not because connecting may not take longer.
+    assert!(asked.elapsed() < Duration::from_secs(15));
+}
+
+#[test]
 async fn tabs_talk_through_the_relay() {
     let (mut one, mut other) = pair(false).await;
     assert!(matches!(
