@@ -44,6 +44,14 @@ const WARM_UP: Options = Options {
     time: Duration::from_secs(20),
 };
 
+/// How often is said, while it goes on, what those who stay have.
+const TELL: Duration = Duration::from_secs(300);
+/// A page has given up those that have gone when it has let go of nothing for so long: longer than a dial may take.
+const REST: Duration = Duration::from_secs(25);
+
+/// Those who stay, in the order in which they are looked at.
+const NAMES: [&str; 3] = ["the entry", "the worker that stayed", "the tab that stayed"];
+
 /// What may be more afterwards than before.
 const MORE_MEMORY: u64 = 32 << 20;
 const MORE_FILES: u64 = 4;
@@ -92,12 +100,18 @@ impl Holding {
                 "returnByValue": true,
             });
             let count = page.call("Runtime.callFunctionOn", count)?;
+            // What is held for this count would be counted with the next kinds.
+            page.call(
+                "Runtime.releaseObject",
+                json!({ "objectId": all["objects"]["objectId"] }),
+            )?;
             kinds.push(format!("{kind}: {}", count["result"]["value"]));
         }
         Ok(kinds.join(", "))
     }
 
-    fn of_tab(page: &Page) -> Result<Self> {
+    /// `process` is the one of [`working`].
+    fn of_tab(page: &Page, process: u32) -> Result<Self> {
         page.call("HeapProfiler.collectGarbage", json!({}))?;
         let metrics = page.call("Performance.getMetrics", json!({}))?;
         let figure = |name: &str| {
@@ -107,10 +121,94 @@ impl Holding {
             Ok::<_, anyhow::Error>(value.with_context(|| format!("no {name}"))? as u64)
         };
         Ok(Self {
-            memory: figure("JSHeapUsedSize")?,
+            // Of the page and its workers, with what their programs take; JavaScript's heap says nothing of that.
+            memory: memory(process, "RssAnon")?,
             open: figure("JSEventListeners")?,
             tasks: None,
         })
+    }
+}
+
+/// The process of those that show pages which has computed most: that of the tab, as long as it is the only one.
+fn working(browser: &Browser) -> Result<u32> {
+    let all = browser.call("SystemInfo.getProcessInfo", json!({}))?;
+    let all = all["processInfo"].as_array().context("no processes")?;
+    let pages = all.iter().filter(|it| it["type"] == "renderer");
+    let most = pages.max_by(|a, b| {
+        let [a, b] = [a, b].map(|it| it["cpuTime"].as_f64().unwrap_or_default());
+        a.total_cmp(&b)
+    });
+    let id = most.and_then(|it| it["id"].as_u64()).context("no page")?;
+    Ok(u32::try_from(id)?)
+}
+
+impl std::fmt::Display for Holding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} MiB, {} open", self.memory >> 20, self.open)?;
+        self.tasks.map_or(Ok(()), |it| write!(f, ", {it} tasks"))
+    }
+}
+
+/// Those who stay.
+struct Steady<'a> {
+    network: &'a Network,
+    worker: &'a Node,
+    tab: &'a Page,
+    tab_process: u32,
+}
+
+impl Steady<'_> {
+    /// What they have now.
+    fn look(&self) -> Result<[Holding; 3]> {
+        Ok([
+            Holding::of_node(&self.network.entry, network::STATUS)?,
+            Holding::of_node(self.worker, STATUS)?,
+            Holding::of_tab(self.tab, self.tab_process)?,
+        ])
+    }
+
+    /// Waits until only they are connected with the entry.
+    fn alone(&self) -> Result<()> {
+        until("those who went are gone for the others, too", || {
+            let status = self.network.status()?;
+            let connections = status["connections"].as_array().context("no list")?;
+            Ok((connections.len() == 2).then_some(()))
+        })
+    }
+
+    /// What they have when they are alone and the tab lets go of nothing any more.
+    fn rest(&self) -> Result<[Holding; 3]> {
+        self.alone()?;
+        let begun = Instant::now();
+        let (mut least, mut since) = (self.look()?, Instant::now());
+        while since.elapsed() < REST && begun.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_secs(1));
+            let now = self.look()?;
+            if now[2].open < least[2].open {
+                (least, since) = (now, Instant::now());
+            }
+        }
+        Ok(least)
+    }
+
+    /// What they have when they are alone, beside this; looked at until it is no more than that, or long enough.
+    fn compare(&self, before: &[Holding; 3]) -> Result<Rows> {
+        self.alone()?;
+        let begun = Instant::now();
+        loop {
+            let rows = Rows::of(before, &self.look()?);
+            if rows.more.is_empty() || begun.elapsed() > PATIENCE {
+                return Ok(rows);
+            }
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    fn tell(&self, started: Instant) -> Result<String> {
+        let names = NAMES.into_iter().zip(self.look()?);
+        let all: Vec<_> = names.map(|(name, it)| format!("{name}: {it}")).collect();
+        let minutes = started.elapsed().as_secs() / 60;
+        Ok(format!("after {minutes} min, {}", all.join("; ")))
     }
 }
 
@@ -173,19 +271,20 @@ fn tabs(network: &Network, browser: &Browser, count: &Count) -> Result<()> {
 /// Comings and goings, and questions all the time; gives how many requests were answered and how long the slowest question
 /// took.
 fn turmoil(
-    network: &Network,
+    steady: &Steady<'_>,
     browser: &Browser,
     expected: &Value,
     options: Options,
     count: &Count,
 ) -> Result<(u64, Duration)> {
+    let network = steady.network;
     count.over.store(false, Ordering::Relaxed);
     thread::scope(|scope| {
         let mut threads: Vec<_> = (0..WORKERS)
             .map(|number| scope.spawn(move || workers(network, number, count)))
             .collect();
         threads.push(scope.spawn(|| tabs(network, browser, count)));
-        let asked = questions(network, expected, options, || {
+        let asked = questions(steady, expected, options, || {
             threads.iter().any(thread::ScopedJoinHandle::is_finished)
         });
         count.over.store(true, Ordering::Relaxed);
@@ -199,14 +298,16 @@ fn turmoil(
 }
 
 fn questions(
-    network: &Network,
+    steady: &Steady<'_>,
     expected: &Value,
     options: Options,
     failed: impl Fn() -> bool,
 ) -> Result<(u64, Duration)> {
     let bar = progress("requests", usize::try_from(options.requests)?);
+    let network = steady.network;
     let address = network.plain_address()?;
     let started = Instant::now();
+    let mut told = Instant::now();
     let (mut answered, mut slowest) = (0, Duration::ZERO);
     while (answered < options.requests || started.elapsed() < options.time) && !failed() {
         let asked = ask(network.program(), &address, QUESTION, TOKENS)?;
@@ -214,18 +315,14 @@ fn questions(
         answered += asked.parts;
         slowest = slowest.max(asked.time);
         bar.set_position(answered);
+        if told.elapsed() > TELL {
+            let all = steady.tell(started)?;
+            bar.suspend(|| eprintln!("{all}; {answered} requests answered"));
+            told = Instant::now();
+        }
     }
     bar.finish_and_clear();
     Ok((answered, slowest))
-}
-
-/// Waits until only those are connected with the entry that stay.
-fn alone(network: &Network, stay: usize) -> Result<()> {
-    until("those who went are gone for the others, too", || {
-        let status = network.status()?;
-        let connections = status["connections"].as_array().context("no list")?;
-        Ok((connections.len() == stay).then_some(()))
-    })
 }
 
 /// What those who stayed have before and afterwards, side by side.
@@ -239,8 +336,7 @@ impl Rows {
     fn of(before: &[Holding; 3], after: &[Holding; 3]) -> Self {
         let mut table = Table::new(["what", "before", "after"]);
         let mut more = Vec::new();
-        let names = ["the entry", "the worker that stayed", "the tab that stayed"];
-        for ((name, before), after) in names.into_iter().zip(before).zip(after) {
+        for ((name, before), after) in NAMES.into_iter().zip(before).zip(after) {
             let is_tab = before.tasks.is_none();
             let (open, most) = if is_tab {
                 ("event listeners", MORE_LISTENERS)
@@ -281,33 +377,22 @@ pub fn run_blocking(options: Options) -> Result<Table> {
         "this takes a network namespace of its own, which cannot be made here"
     );
     let network = Network::public(IP, true)?;
-    let steady = network.watched_worker(STATUS)?;
+    let worker = network.watched_worker(STATUS)?;
     let expected = json!(network.alone(QUESTION, TOKENS)?.tokens);
     Browser::with(|browser| {
         let tab = Visitor::join(browser, &network.link(), LENT)?;
         tab.call("Performance.enable", json!({}))?;
-        let look = || -> Result<[Holding; 3]> {
-            alone(&network, 2)?;
-            Ok([
-                Holding::of_node(&network.entry, network::STATUS)?,
-                Holding::of_node(&steady, STATUS)?,
-                Holding::of_tab(&tab)?,
-            ])
+        let steady = Steady {
+            network: &network,
+            worker: &worker,
+            tab: &tab,
+            tab_process: working(browser)?,
         };
+        turmoil(&steady, browser, &expected, WARM_UP, &Count::default())?;
+        let before = steady.rest()?;
         let count = Count::default();
-        turmoil(&network, browser, &expected, WARM_UP, &count)?;
-        let before = look()?;
-        let count = Count::default();
-        let (answered, slowest) = turmoil(&network, browser, &expected, options, &count)?;
-        // A page gives up those that have gone when it has waited long enough for them.
-        let patience = Instant::now() + PATIENCE;
-        let Rows { mut table, more } = loop {
-            let rows = Rows::of(&before, &look()?);
-            if rows.more.is_empty() || Instant::now() > patience {
-                break rows;
-            }
-            thread::sleep(Duration::from_secs(1));
-        };
+        let (answered, slowest) = turmoil(&steady, browser, &expected, options, &count)?;
+        let Rows { mut table, more } = steady.compare(&before)?;
         for (what, figure) in [
             ("requests answered", answered.to_string()),
             (
