@@ -185,7 +185,8 @@ pub(crate) enum Command {
         fragments: usize,
         orders: mpsc::Sender<Order>,
     },
-    Stats(oneshot::Sender<Stats>),
+    /// The node's figures, and how many tasks the network's thread has under way.
+    Stats(oneshot::Sender<(Stats, usize)>),
 }
 
 impl Command {
@@ -285,6 +286,11 @@ impl Engine {
     }
 
     pub(crate) async fn stats(&self) -> Result<Stats, Stopped> {
+        Ok(self.stats_and_tasks().await?.0)
+    }
+
+    /// Also says how many tasks the network's thread has under way: connections and what they carry.
+    pub(crate) async fn stats_and_tasks(&self) -> Result<(Stats, usize), Stopped> {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Stats(reply)).await?;
         answer.await.map_err(|_| Stopped)

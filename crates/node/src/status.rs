@@ -49,7 +49,7 @@ pub(crate) struct Status {
     pub(crate) failed_handshakes: u64,
     /// Peers disconnected because they did not go on with what they had begun.
     pub(crate) stalled: u64,
-    /// Tasks that the program has under way.
+    /// Tasks that the program has under way, those of the network on its own thread among them.
     pub(crate) tasks: usize,
     pub(crate) downloads: Vec<Download>,
     pub(crate) connections: Vec<Connection>,
@@ -197,7 +197,8 @@ impl Reporter {
     }
 
     pub(crate) async fn report(&self) -> Result<Status, Stopped> {
-        let stats = self.engine.stats().await?;
+        let (stats, network_tasks) = self.engine.stats_and_tasks().await?;
+        let ours = tokio::runtime::Handle::current().metrics();
         let network = self.engine.network();
         let totals = stats.totals;
         let refused = network.refused();
@@ -287,9 +288,7 @@ impl Reporter {
             refused_connections: refused.connections,
             failed_handshakes: refused.handshakes,
             stalled: refused.stalled,
-            tasks: tokio::runtime::Handle::current()
-                .metrics()
-                .num_alive_tasks(),
+            tasks: network_tasks + ours.num_alive_tasks(),
             downloads: stats.downloads.iter().map(download).collect(),
             connections: network.connections().into_iter().map(connection).collect(),
             traffic: network.traffic().into_iter().map(traffic).collect(),

@@ -240,7 +240,10 @@ impl Core {
                 self.orders = Some(orders);
                 self.node.set_capacity(fragments);
             }
-            Command::Stats(reply) => _ = reply.send(self.node.stats()),
+            Command::Stats(reply) => {
+                let runtime = tokio::runtime::Handle::current().metrics();
+                _ = reply.send((self.node.stats(), runtime.num_alive_tasks()));
+            }
         }
     }
 

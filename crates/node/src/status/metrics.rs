@@ -1,6 +1,6 @@
 //! The status as Prometheus reads it.
 
-use super::{Bytes, Status};
+use super::{Bytes, Connection, Status};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::TypedMetric;
@@ -49,9 +49,40 @@ fn both<'a>(labels: &Labels<'a>, bytes: Bytes) -> [(Labels<'a>, ConstCounter<u64
     })
 }
 
+/// What stands between this node and a peer.
+#[derive(Default)]
+struct Between {
+    /// Of several connections of one kind, the shorter.
+    round_trip_ms: Option<f64>,
+    /// Of all of them.
+    bytes: Bytes,
+}
+
+/// The connections by what tells them apart in metrics. Two that differ in nothing of it, as there are when both ends dial
+/// at once, are one series, since a series may have one value only.
+fn series(connections: &[Connection]) -> Vec<(Labels<'_>, Between)> {
+    let mut all: BTreeMap<_, Between> = BTreeMap::new();
+    for it in connections {
+        let one = all
+            .entry((&*it.peer, &*it.transport, it.relayed))
+            .or_default();
+        one.bytes.sent += it.bytes.sent;
+        one.bytes.received += it.bytes.received;
+        let times = one.round_trip_ms.into_iter().chain(it.round_trip_ms);
+        one.round_trip_ms = times.reduce(f64::min);
+    }
+    all.into_iter()
+        .map(|((peer, transport, via), between)| {
+            let labels = vec![("peer", peer), ("transport", transport), relayed(via)];
+            (labels, between)
+        })
+        .collect()
+}
+
 impl Collector for Status {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let e = &mut encoder;
+        let connections = series(&self.connections);
         let gauge = |value: usize| ConstGauge::new(value as u64);
         let counter = ConstCounter::new;
 
@@ -94,14 +125,20 @@ impl Collector for Status {
                 "The last round trip measured, for each connection",
                 Some(Unit::Seconds),
             ),
-            self.connections.iter().filter_map(|it| {
-                let labels = vec![
-                    ("peer", it.peer.as_str()),
-                    ("transport", &it.transport),
-                    relayed(it.relayed),
-                ];
-                Some((labels, ConstGauge::new(it.round_trip_ms? / 1e3)))
+            connections.iter().filter_map(|(labels, it)| {
+                Some((labels.clone(), ConstGauge::new(it.round_trip_ms? / 1e3)))
             }),
+        )?;
+        family(
+            e,
+            (
+                "connection",
+                "Bytes of messages, for each connection that stands",
+                Some(Unit::Bytes),
+            ),
+            connections
+                .iter()
+                .flat_map(|(labels, it)| both(labels, it.bytes)),
         )?;
         family(
             e,
@@ -349,7 +386,7 @@ impl Collector for Status {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Connection, Traffic};
+    use super::super::Traffic;
     use super::*;
 
     #[test]
@@ -363,10 +400,15 @@ mod tests {
             transport: "quic".into(),
             usage: "messages".into(),
             round_trip_ms: Some(1.5),
+            bytes,
             ..Connection::default()
         };
+        let slower = Connection {
+            round_trip_ms: Some(20.0),
+            ..connection.clone()
+        };
         let status = Status {
-            connections: vec![connection.clone(), connection],
+            connections: vec![connection, slower],
             traffic: vec![Traffic {
                 transport: "quic".into(),
                 relayed: true,
@@ -380,11 +422,17 @@ mod tests {
             "# TYPE iap2p_connections gauge",
             "iap2p_connections{transport=\"quic\",relayed=\"false\",usage=\"messages\"} 2",
             "iap2p_round_trip_seconds{peer=\"12D3\\\"x\",transport=\"quic\",relayed=\"false\"} 0.0015",
+            "iap2p_connection_bytes_total{peer=\"12D3\\\"x\",transport=\"quic\",relayed=\"false\",direction=\"sent\"} 14",
             "iap2p_message_bytes_total{transport=\"quic\",relayed=\"true\",direction=\"received\"} 9",
             "iap2p_banned_total 3",
             "# EOF",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
         }
+        let mut series: Vec<_> = text.lines().map(|it| it.rsplit_once(' ')).collect();
+        let all = series.len();
+        series.sort_unstable();
+        series.dedup_by_key(|it| it.map(|(name, _)| name));
+        assert_eq!(series.len(), all, "two values of one series in\n{text}");
     }
 }
