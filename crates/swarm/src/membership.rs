@@ -2,6 +2,7 @@
 
 use crate::absence::Absence;
 use crate::peers::Peer;
+use crate::placement::Orders;
 use crate::stages::Stages;
 use crate::timers::Timer;
 use crate::{Action, Catalogue, ContentId, FragmentIndex, Node, PeerId};
@@ -13,7 +14,8 @@ use std::time::Duration;
 const MAX_SEARCHED: usize = 1024;
 /// Missing fragments looked for in one round.
 const MAX_SEARCHES: usize = 8;
-/// Fragments announced to the network by name. Who holds more is found through the model.
+/// What is announced to the network by name, the model first and then fragments. Who holds more announces others than the
+/// next one that does, so that among some each fragment is found, and is found through the model in any case.
 const MAX_ANNOUNCED: usize = 256;
 
 /// What was looked for and announced.
@@ -151,11 +153,12 @@ impl Node {
         let held = self.catalogue.indices().zip(&self.catalogue.fragments);
         let held = held
             .filter(|(index, _)| self.computes.contains(index.0) || self.stores.contains(index.0));
-        let keys = self
-            .config
-            .model
-            .into_iter()
-            .chain(held.map(|(_, info)| info.content));
+        let mut held: Vec<_> = held.map(|(_, info)| info.content).collect();
+        if held.len() >= MAX_ANNOUNCED {
+            let orders = Orders::of(&self.config.me);
+            held.sort_unstable_by_key(|content| orders.place(content, 0));
+        }
+        let keys = self.config.model.into_iter().chain(held);
         let new: Vec<_> = keys
             .take(MAX_ANNOUNCED)
             .filter(|key| !self.search.announced.contains(key))
@@ -319,5 +322,59 @@ impl Node {
             self.search.searched.insert(content, now);
             self.actions.push_back(Action::FindPeers { key: content });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, FragmentInfo};
+    use std::collections::BTreeSet;
+
+    const MODEL: ContentId = ContentId([255; 32]);
+
+    /// What somebody announces who holds all of a model of so many fragments.
+    fn announced(who: u8, fragments: u32) -> Vec<ContentId> {
+        let info = |index: u32| FragmentInfo {
+            content: ContentId(*blake3::hash(&index.to_le_bytes()).as_bytes()),
+            bytes: 100,
+            always_active: true,
+        };
+        let mut node = Node::new(Config::new(PeerId::new(&[who])));
+        node.set_model(MODEL, Duration::ZERO);
+        let catalogue = Catalogue {
+            fragments: (0..fragments).map(info).collect(),
+        };
+        node.set_catalogue(catalogue, Duration::ZERO);
+        let all = || (0..fragments).map(FragmentIndex);
+        node.set_holdings(all(), all(), Duration::ZERO);
+        std::iter::from_fn(|| node.poll_action())
+            .filter_map(|action| match action {
+                Action::Announce { key } => Some(key),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_held_is_announced_by_its_name() {
+        let keys = announced(1, 3);
+        assert_eq!(keys.len(), 4);
+        assert_eq!(keys[0], MODEL);
+        let third = ContentId(*blake3::hash(&2u32.to_le_bytes()).as_bytes());
+        assert!(keys.contains(&third));
+    }
+
+    #[test]
+    fn among_some_that_hold_too_much_every_fragment_is_announced() {
+        let mut all = BTreeSet::new();
+        for who in 0..12 {
+            let keys = announced(who, 600);
+            assert_eq!(keys.len(), MAX_ANNOUNCED);
+            assert_eq!(keys[0], MODEL);
+            all.extend(keys);
+        }
+        // Each leaves out 345 of 600: twelve leave out the same one with a probability of a thousandth.
+        assert!(all.len() > 595, "{}", all.len());
     }
 }

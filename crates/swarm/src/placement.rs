@@ -182,7 +182,7 @@ impl Orders {
     }
 
     /// Where a fragment stands in one of several orders, by the hash that is its name.
-    fn place(self, content: &ContentId, draw: u64) -> u64 {
+    pub(crate) fn place(self, content: &ContentId, draw: u64) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = content.0;
         let name = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         mix((self.0 ^ name).wrapping_add(draw.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
