@@ -151,6 +151,8 @@ pub(crate) fn a_new_version_takes_over_and_the_answer_goes_on() -> Result<()> {
         visitor.meets(&worker.peer_id()?)?;
         visitor.wait_until("navigator.serviceWorker.controller !== null")?;
         visitor.be_predictable(LONG)?;
+        let other = browser.open(&link)?;
+        other.wait_until("navigator.serviceWorker.controller !== null")?;
         change(folder.path())?;
         visitor.eval(
             "navigator.serviceWorker.getRegistration().then(it => it.update()).then(() => true)",
@@ -161,6 +163,8 @@ pub(crate) fn a_new_version_takes_over_and_the_answer_goes_on() -> Result<()> {
         visitor.begun()?;
         visitor.click("update-now")?;
         visitor.wait_until("document.querySelector('meta[name=version]') !== null")?;
+        // The files of the version before are gone, for a tab that was not asked, too.
+        other.wait_until("document.querySelector('meta[name=version]') !== null")?;
         let said = visitor.answer()?;
         same(&said, &alone)?;
         let before = said.ending.context("not ended")?.before;

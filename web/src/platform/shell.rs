@@ -1,5 +1,7 @@
 //! The service worker: keeps the application for visits without a network, and brings new versions.
 
+use std::cell::Cell;
+
 use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{ServiceWorkerContainer, ServiceWorkerRegistration, ServiceWorkerState};
@@ -12,6 +14,7 @@ const SCRIPT: &str = "service-worker.js";
 /// The application works without one, so nothing here fails.
 pub(crate) fn register(update_waits: impl Fn() + Clone + 'static) {
     let Some(container) = container() else { return };
+    follow(&container);
     spawn_local(async move {
         let Ok(registration) = JsFuture::from(container.register(SCRIPT)).await else {
             return;
@@ -22,6 +25,22 @@ pub(crate) fn register(update_waits: impl Fn() + Clone + 'static) {
         }
         watch(&container, &registration, update_waits);
     });
+}
+
+/// Loads the page anew when another version takes over, whichever tab has agreed to it: the files of this one are gone then.
+fn follow(container: &ServiceWorkerContainer) {
+    let (source, had_one) = (
+        container.clone(),
+        Cell::new(container.controller().is_some()),
+    );
+    let changed = Closure::<dyn FnMut()>::new(move || {
+        // The first one that there is takes over a page of its own version.
+        if had_one.replace(source.controller().is_some()) {
+            let _ = window().location().reload();
+        }
+    });
+    container.set_oncontrollerchange(Some(changed.as_ref().unchecked_ref()));
+    changed.forget();
 }
 
 fn watch(
@@ -50,14 +69,9 @@ fn watch(
     found.forget();
 }
 
-/// Lets the waiting version take over, and loads the page anew with it.
+/// Lets the waiting version take over; all tabs are loaded anew with it.
 pub(crate) fn update() {
     let Some(container) = container() else { return };
-    let reload = Closure::<dyn FnMut()>::new(|| {
-        let _ = window().location().reload();
-    });
-    container.set_oncontrollerchange(Some(reload.as_ref().unchecked_ref()));
-    reload.forget();
     spawn_local(async move {
         let Ok(registration) = JsFuture::from(container.get_registration()).await else {
             return;
