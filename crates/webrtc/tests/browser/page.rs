@@ -8,7 +8,7 @@ use futures::{
     stream,
 };
 use futures_timer::Delay;
-use wasm_bindgen_futures::spawn_local;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use wasm_bindgen_test::{console_log, wasm_bindgen_test as test, wasm_bindgen_test_configure};
 use web_time::Instant;
 use webrtc::{
@@ -43,6 +43,31 @@ async fn exchange(stream: &mut Stream, sent: &[u8]) -> Vec<u8> {
     let ((), read) = join(write, reader.read_to_end(&mut received)).await;
     read.unwrap();
     received
+}
+
+/// What is tested in this browser works where nothing of its own description may be changed, as will be everywhere.
+#[test]
+async fn this_browser_refuses_changed_credentials() {
+    let script = "(async () => {
+        const connection = new RTCPeerConnection();
+        connection.createDataChannel('');
+        const { sdp } = await connection.createOffer();
+        const changed = sdp.replace(/a=ice-ufrag:.*/g, 'a=ice-ufrag:abcdefgh');
+        try {
+            await connection.setLocalDescription({ type: 'offer', sdp: changed });
+            return 'accepted';
+        } catch (error) {
+            return error.name;
+        } finally {
+            connection.close();
+        }
+    })()";
+    let said = js_sys::Promise::from(js_sys::eval(script).unwrap());
+    let said = JsFuture::from(said).await.unwrap();
+    assert_eq!(
+        said.as_string().as_deref(),
+        Some("InvalidModificationError")
+    );
 }
 
 #[test]
