@@ -24,6 +24,8 @@ use crate::{
 pub(crate) const STATUS: &str = "127.0.0.1:9100";
 /// A size by which the demo model is a handful of fragments, each of many pieces.
 const LARGE_FRAGMENT: &str = "1000000";
+/// What workers are dialled by unless something else is asked for.
+const DIALLED: [&str; 2] = ["tcp/0", "tcp/0/ws"];
 
 /// A network with one entry, which offers every fragment and computes nothing.
 pub struct Network {
@@ -266,13 +268,26 @@ impl Network {
 
     /// The same with the files of another folder.
     pub fn worker_with(&self, name: &str, folder: &Path, fragments: &[u32]) -> Result<Node> {
-        let hold: Vec<_> = fragments.iter().map(u32::to_string).collect();
-        self.serve(name, folder, &[&"--hold", &hold.join(",")])
+        let hold = list(fragments);
+        self.serve(name, folder, &DIALLED, &[&"--hold", &hold])
     }
 
-    fn serve(&self, name: &str, folder: &Path, more: &[&dyn AsRef<OsStr>]) -> Result<Node> {
+    /// Starts a worker that computes on these fragments and is reached by these transports only, such as `tcp/0`.
+    pub fn worker_by(&self, transports: &[&str], name: &str, fragments: &[u32]) -> Result<Node> {
+        let hold = list(fragments);
+        self.serve(name, &self.folder(), transports, &[&"--hold", &hold])
+    }
+
+    fn serve(
+        &self,
+        name: &str,
+        folder: &Path,
+        transports: &[&str],
+        more: &[&dyn AsRef<OsStr>],
+    ) -> Result<Node> {
         let (ip, key) = (&self.ip, self.folder.path().join(format!("{name}.key")));
-        let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws");
+        let listen = transports.iter().map(|by| format!("/ip4/{ip}/{by}"));
+        let listen = listen.collect::<Vec<_>>().join(",");
         let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
             &"serve",
             &"--dir",
@@ -301,7 +316,7 @@ impl Network {
 
     /// Starts a worker that computes on all of them, with more arguments.
     pub fn worker_told(&self, name: &str, more: &[&dyn AsRef<OsStr>]) -> Result<Node> {
-        self.serve(name, &self.folder(), more)
+        self.serve(name, &self.folder(), &DIALLED, more)
     }
 
     /// Where native nodes reach the entry.
@@ -425,4 +440,9 @@ pub fn flip_a_bit(file: &Path) -> Result<()> {
     file.read_exact_at(&mut byte, middle)?;
     file.write_all_at(&[byte[0] ^ 1], middle)?;
     Ok(())
+}
+
+fn list(fragments: &[u32]) -> String {
+    let numbers: Vec<_> = fragments.iter().map(u32::to_string).collect();
+    numbers.join(",")
 }

@@ -34,6 +34,11 @@ const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
 const TOKENS: u32 = 40;
 /// Native nodes that come and go, at a time.
 const WORKERS: u64 = 2;
+/// By what they are reached, in turn.
+const TRANSPORTS: [&[&str]; 2] = [
+    &["tcp/0", "tcp/0/ws"],
+    &["udp/0/quic-v1", "udp/0/webrtc-direct"],
+];
 /// Fragments that each tab lends.
 const LENT: u32 = 8;
 /// How long they stay, in milliseconds.
@@ -52,81 +57,102 @@ const REST: Duration = Duration::from_secs(25);
 /// Those who stay, in the order in which they are looked at.
 const NAMES: [&str; 3] = ["the entry", "the worker that stayed", "the tab that stayed"];
 
-/// What may be more afterwards than before.
-const MORE_MEMORY: u64 = 32 << 20;
-const MORE_FILES: u64 = 4;
-const MORE_TASKS: u64 = 4;
-const MORE_LISTENERS: u64 = 20;
-
-/// What somebody who stays has, when all others have gone.
+/// Something that somebody has so much of.
 #[derive(Debug, Clone, Copy)]
-struct Holding {
-    memory: u64,
-    /// Files and sockets; a tab's event listeners, of which each connection and channel has some.
-    open: u64,
-    tasks: Option<u64>,
+struct Figure {
+    what: &'static str,
+    /// In units of this many powers of two when it is told.
+    shift: u32,
+    value: u64,
+    /// How much more it may be afterwards than before.
+    more: u64,
 }
+
+impl Figure {
+    const fn new(what: &'static str, value: u64, more: u64) -> Self {
+        Self {
+            what,
+            shift: 0,
+            value,
+            more,
+        }
+    }
+
+    const fn memory(value: u64) -> Self {
+        Self {
+            shift: 20,
+            ..Self::new("MiB of memory", value, 32 << 20)
+        }
+    }
+
+    fn told(self) -> String {
+        (self.value >> self.shift).to_string()
+    }
+}
+
+/// What a tab's connections with others are in JavaScript, and how many more of each there may be.
+const OBJECTS: [(&str, u64); 3] = [
+    ("RTCPeerConnection", 2),
+    ("RTCDataChannel", 16),
+    ("WebSocket", 2),
+];
+
+/// What somebody who stays has.
+#[derive(Debug, Clone)]
+struct Holding(Vec<Figure>);
 
 impl Holding {
     fn of_node(node: &Node, status: &str) -> Result<Self> {
         let files = std::fs::read_dir(format!("/proc/{}/fd", node.process()))?;
-        Ok(Self {
-            memory: memory(node.process(), "VmRSS")?,
-            open: files.count() as u64,
-            tasks: Some(metric(status, "iap2p_tasks")?),
-        })
-    }
-
-    /// How many objects of each kind a tab has, of those that have listeners: where to look for what has stayed behind.
-    fn kinds(page: &Page) -> Result<String> {
-        let mut kinds = Vec::new();
-        for kind in [
-            "WebSocket",
-            "RTCPeerConnection",
-            "RTCDataChannel",
-            "MessagePort",
-            "AbortSignal",
-            "IDBRequest",
-            "IDBTransaction",
-            "Element",
-        ] {
-            let prototype = json!({ "expression": format!("{kind}.prototype") });
-            let prototype = page.call("Runtime.evaluate", prototype)?;
-            let id = json!({ "prototypeObjectId": prototype["result"]["objectId"] });
-            let all = page.call("Runtime.queryObjects", id)?;
-            let count = json!({
-                "objectId": all["objects"]["objectId"],
-                "functionDeclaration": "function() { return this.length; }",
-                "returnByValue": true,
-            });
-            let count = page.call("Runtime.callFunctionOn", count)?;
-            // What is held for this count would be counted with the next kinds.
-            page.call(
-                "Runtime.releaseObject",
-                json!({ "objectId": all["objects"]["objectId"] }),
-            )?;
-            kinds.push(format!("{kind}: {}", count["result"]["value"]));
-        }
-        Ok(kinds.join(", "))
+        Ok(Self(vec![
+            Figure::memory(memory(node.process(), "VmRSS")?),
+            Figure::new("files and sockets", files.count() as u64, 4),
+            Figure::new("tasks", metric(status, "iap2p_tasks")?, 4),
+        ]))
     }
 
     /// `process` is the one of [`working`].
     fn of_tab(page: &Page, process: u32) -> Result<Self> {
         page.call("HeapProfiler.collectGarbage", json!({}))?;
         let metrics = page.call("Performance.getMetrics", json!({}))?;
-        let figure = |name: &str| {
-            let mut all = metrics["metrics"].as_array().into_iter().flatten();
-            let one = all.find(|it| it["name"] == name);
-            let value = one.and_then(|it| it["value"].as_f64());
-            Ok::<_, anyhow::Error>(value.with_context(|| format!("no {name}"))? as u64)
-        };
-        Ok(Self {
+        let mut all = metrics["metrics"].as_array().into_iter().flatten();
+        let listeners = all.find(|it| it["name"] == "JSEventListeners");
+        let listeners = listeners.and_then(|it| it["value"].as_f64());
+        let listeners = listeners.context("no listeners")? as u64;
+        let mut figures = vec![
             // Of the page and its workers, with what their programs take; JavaScript's heap says nothing of that.
-            memory: memory(process, "RssAnon")?,
-            open: figure("JSEventListeners")?,
-            tasks: None,
-        })
+            Figure::memory(memory(process, "RssAnon")?),
+            Figure::new("event listeners", listeners, 20),
+        ];
+        for (kind, more) in OBJECTS {
+            figures.push(Figure::new(kind, objects(page, kind)?, more));
+        }
+        Ok(Self(figures))
     }
+
+    /// All but the memory, added up: it falls until what has gone is given up.
+    fn things(&self) -> u64 {
+        let things = self.0.iter().filter(|it| it.shift == 0);
+        things.map(|it| it.value).sum()
+    }
+}
+
+/// How many objects of this kind a page has that can still be reached.
+fn objects(page: &Page, kind: &str) -> Result<u64> {
+    let prototype = json!({ "expression": format!("{kind}.prototype") });
+    let prototype = page.call("Runtime.evaluate", prototype)?;
+    let id = json!({ "prototypeObjectId": prototype["result"]["objectId"] });
+    let all = page.call("Runtime.queryObjects", id)?;
+    let id = &all["objects"]["objectId"];
+    let count = json!({
+        "objectId": id,
+        "functionDeclaration": "function() { return this.length; }",
+        "returnByValue": true,
+    });
+    let count = page.call("Runtime.callFunctionOn", count)?;
+    // What is held for this count would be there the next time.
+    page.call("Runtime.releaseObject", json!({ "objectId": id }))?;
+    count["result"]["value"].as_u64().context("no number")
 }
 
 /// The process of those that show pages which has computed most: that of the tab, as long as it is the only one.
@@ -144,8 +170,8 @@ fn working(browser: &Browser) -> Result<u32> {
 
 impl std::fmt::Display for Holding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} MiB, {} open", self.memory >> 20, self.open)?;
-        self.tasks.map_or(Ok(()), |it| write!(f, ", {it} tasks"))
+        let figures = self.0.iter().map(|it| format!("{} {}", it.told(), it.what));
+        f.write_str(&figures.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -184,7 +210,7 @@ impl Steady<'_> {
         while since.elapsed() < REST && begun.elapsed() < PATIENCE {
             thread::sleep(Duration::from_secs(1));
             let now = self.look()?;
-            if now[2].open < least[2].open {
+            if now[2].things() < least[2].things() {
                 (least, since) = (now, Instant::now());
             }
         }
@@ -237,10 +263,13 @@ impl Count {
 /// Native nodes, one after the other, each with other fragments. One in two is killed without a farewell.
 fn workers(network: &Network, number: u64, count: &Count) -> Result<()> {
     let mut random = StdRng::seed_from_u64(number);
-    while !count.is_over() {
+    for transports in TRANSPORTS.into_iter().cycle() {
+        if count.is_over() {
+            break;
+        }
         let fragments = 0..network.fragments;
         let some: Vec<_> = fragments.filter(|_| random.random()).collect();
-        let worker = network.worker(&format!("soak-{number}"), &some)?;
+        let worker = network.worker_by(transports, &format!("soak-{number}"), &some)?;
         count.stay(&mut random);
         if random.random() {
             worker.terminate()?;
@@ -337,30 +366,12 @@ impl Rows {
         let mut table = Table::new(["what", "before", "after"]);
         let mut more = Vec::new();
         for ((name, before), after) in NAMES.into_iter().zip(before).zip(after) {
-            let is_tab = before.tasks.is_none();
-            let (open, most) = if is_tab {
-                ("event listeners", MORE_LISTENERS)
-            } else {
-                ("files and sockets", MORE_FILES)
-            };
-            let mut row = |what: &str, before: u64, after: u64, most: u64, shift: u32| {
-                let place = format!("{name}: {what}");
-                if after > before + most {
+            for (before, after) in before.0.iter().zip(&after.0) {
+                let place = format!("{name}: {}", before.what);
+                if after.value > before.value + before.more {
                     more.push(place.clone());
                 }
-                let [before, after] = [before, after].map(|it| (it >> shift).to_string());
-                table.row([place, before, after]);
-            };
-            row(
-                "MiB of memory",
-                before.memory,
-                after.memory,
-                MORE_MEMORY,
-                20,
-            );
-            row(open, before.open, after.open, most, 0);
-            if let (Some(before), Some(after)) = (before.tasks, after.tasks) {
-                row("tasks", before, after, MORE_TASKS, 0);
+                table.row([place, before.told(), after.told()]);
             }
         }
         Self { table, more }
@@ -412,9 +423,8 @@ pub fn run_blocking(options: Options) -> Result<Table> {
         }
         ensure!(
             more.is_empty(),
-            "something has stayed behind ({}):\n{table}\nThe tab has {}",
-            more.join(", "),
-            Holding::kinds(&tab)?
+            "something has stayed behind ({}):\n{table}",
+            more.join(", ")
         );
         Ok(table)
     })
