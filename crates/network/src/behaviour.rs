@@ -1,6 +1,6 @@
 //! The libp2p protocols of a node, put together.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, time::Duration};
 
 use libp2p::{
     StreamProtocol, allow_block_list, identify, kad, ping, relay,
@@ -9,7 +9,7 @@ use libp2p::{
 
 use crate::{
     Config, Error, RelayLimits,
-    gate::{Gate, Refusals},
+    gate::Gate,
     gossip,
     providers::{Limits, Providers},
     reachability::{self, Probed, Probing, Punching},
@@ -53,7 +53,7 @@ impl Behaviour {
         config: &Config,
         relay_client: relay::client::Behaviour,
         signalling: bool,
-        refusals: Arc<Refusals>,
+        gate: Gate,
     ) -> Result<Self, Error> {
         let local = config.identity.peer_id();
         let identify =
@@ -67,7 +67,7 @@ impl Behaviour {
         } = reachability::parts(config);
         Ok(Self {
             gossip: gossip::behaviour(config.identity.keypair().clone())?,
-            gate: Gate::new(config.limits, refusals),
+            gate,
             blocked: allow_block_list::Behaviour::default(),
             relay_server: config
                 .relay_server

@@ -38,6 +38,7 @@ use libp2p::{
 use crate::{
     Config, Error, Event, Granter, Reserve,
     behaviour::Behaviour,
+    gate::Gate,
     gossip::Gossip,
     handle::{Command, Ends, lock},
     observed::Observed,
@@ -149,12 +150,15 @@ impl Driver {
             signals,
             servers,
         } = transport::build(&config)?;
-        let behaviour = Behaviour::new(
-            &config,
-            relay_client,
-            config.direct,
-            lock(&ends.shared).refusals.clone(),
-        )?;
+        let gate = {
+            let shared = lock(&ends.shared);
+            Gate::new(
+                config.limits,
+                shared.refusals.clone(),
+                shared.forwarding.clone(),
+            )
+        };
+        let behaviour = Behaviour::new(&config, relay_client, config.direct, gate)?;
         let swarm_config =
             transport::swarm_config().with_idle_connection_timeout(config.idle_timeout);
         Ok(Self {

@@ -8,7 +8,7 @@ use std::{
     convert::Infallible,
     fmt,
     hash::Hash,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -26,6 +26,8 @@ use libp2p::{
     },
 };
 
+use crate::forwarded::Forwarding;
+
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
@@ -39,8 +41,8 @@ pub struct ConnectionLimits {
     pub established_per_address: u32,
     /// With one peer: two while a relayed connection is replaced, four when both sides dial at once.
     pub per_peer: u32,
-    /// Whether those of this machine are counted by their address, too. Whoever passes connections on from elsewhere is
-    /// on this machine, such as a web server in front.
+    /// Whether those of this machine are counted by their address, too. A web server in front, which forwards those of
+    /// others, is on this machine: one that does not say for whom ([`crate::Handle::forward`]) has to limit by itself.
     pub count_loopback: bool,
 }
 
@@ -150,7 +152,7 @@ impl<K: Eq + Hash> Counts<K> {
 #[derive(Debug)]
 pub(crate) struct Gate {
     limits: ConnectionLimits,
-    /// Begun by others, with the address they come from.
+    /// Begun by others, with the address they are counted by: as long as a connection is there, by the same one.
     pending: HashMap<ConnectionId, Option<IpAddr>>,
     /// All that stand, with whom, and the address of those that others have made.
     established: HashMap<ConnectionId, (PeerId, Option<IpAddr>)>,
@@ -158,10 +160,15 @@ pub(crate) struct Gate {
     established_from: Counts<IpAddr>,
     with: Counts<PeerId>,
     refusals: Arc<Refusals>,
+    forwarding: Forwarding,
 }
 
 impl Gate {
-    pub(crate) fn new(limits: ConnectionLimits, refusals: Arc<Refusals>) -> Self {
+    pub(crate) fn new(
+        limits: ConnectionLimits,
+        refusals: Arc<Refusals>,
+        forwarding: Forwarding,
+    ) -> Self {
         Self {
             limits,
             pending: HashMap::new(),
@@ -170,23 +177,23 @@ impl Gate {
             established_from: Counts(HashMap::new()),
             with: Counts(HashMap::new()),
             refusals,
+            forwarding,
         }
     }
 
     /// What connections from there are counted by. Those through a relay are not: the relay counts them.
     fn origin(&self, address: &Multiaddr) -> Option<IpAddr> {
-        let ip = match address.iter().next()? {
+        let mut parts = address.iter();
+        let ip = match parts.next()? {
             Protocol::Ip4(ip) => IpAddr::from(ip),
-            Protocol::Ip6(ip) => match ip.to_ipv4_mapped() {
-                Some(ip) => ip.into(),
-                None if ip.is_loopback() => ip.into(),
-                None => {
-                    let network = ip.to_bits() & (u128::MAX << 64);
-                    Ipv6Addr::from_bits(network).into()
-                }
-            },
+            Protocol::Ip6(ip) => ip.into(),
             _ => return None,
         };
+        let client = match parts.next() {
+            Some(Protocol::Tcp(port)) => self.forwarding.client(&SocketAddr::new(ip, port)),
+            _ => None,
+        };
+        let ip = customer(client.unwrap_or(ip));
         let relayed = address.iter().any(|part| part == Protocol::P2pCircuit);
         let counted = !relayed && (self.limits.count_loopback || !ip.is_loopback());
         counted.then_some(ip)
@@ -197,10 +204,11 @@ impl Gate {
         ConnectionDenied::new(why)
     }
 
-    fn not_pending(&mut self, id: ConnectionId) {
-        if let Some(Some(origin)) = self.pending.remove(&id) {
-            self.pending_from.remove(&origin);
-        }
+    /// Gives what it was counted by.
+    fn not_pending(&mut self, id: ConnectionId) -> Option<IpAddr> {
+        let origin = self.pending.remove(&id).flatten()?;
+        self.pending_from.remove(&origin);
+        Some(origin)
     }
 
     /// Whether another connection with a peer may stand.
@@ -236,9 +244,9 @@ impl Gate {
         Ok(())
     }
 
-    fn admit(&mut self, id: ConnectionId, peer: &PeerId, from: &Multiaddr) -> Result<(), Full> {
-        self.not_pending(id);
-        let origin = self.origin(from);
+    /// It is pending until it stands, or until libp2p says that it does not.
+    fn admit(&self, id: ConnectionId, peer: &PeerId) -> Result<(), Full> {
+        let origin = self.pending.get(&id).copied().flatten();
         let from = origin.map_or(0, |origin| self.established_from.of(&origin));
         if from >= self.limits.established_per_address {
             return Err(Full::EstablishedFromAddress);
@@ -246,8 +254,9 @@ impl Gate {
         self.room(peer)
     }
 
-    fn stands(&mut self, id: ConnectionId, peer: PeerId, from: Option<&Multiaddr>) {
-        let origin = from.and_then(|from| self.origin(from));
+    fn stands(&mut self, id: ConnectionId, peer: PeerId) {
+        // None of those that this node has made itself.
+        let origin = self.not_pending(id);
         self.established.insert(id, (peer, origin));
         self.with.add(peer);
         if let Some(origin) = origin {
@@ -262,6 +271,16 @@ impl Gate {
                 self.established_from.remove(&origin);
             }
         }
+    }
+}
+
+/// Whom an address belongs to: one of IPv4, or a network of IPv6 as one customer gets it.
+fn customer(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) if !ip.is_loopback() => {
+            Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into()
+        }
+        ip => ip,
     }
 }
 
@@ -283,10 +302,9 @@ impl NetworkBehaviour for Gate {
         id: ConnectionId,
         peer: PeerId,
         _: &Multiaddr,
-        from: &Multiaddr,
+        _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(id, &peer, from)
-            .map_err(|why| self.refuse(why))?;
+        self.admit(id, &peer).map_err(|why| self.refuse(why))?;
         Ok(dummy::ConnectionHandler)
     }
 
@@ -304,15 +322,11 @@ impl NetworkBehaviour for Gate {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionEstablished(new) => {
-                let from = new
-                    .endpoint
-                    .is_listener()
-                    .then(|| new.endpoint.get_remote_address());
-                self.stands(new.connection_id, new.peer_id, from);
-            }
+            FromSwarm::ConnectionEstablished(new) => self.stands(new.connection_id, new.peer_id),
             FromSwarm::ConnectionClosed(gone) => self.closed(gone.connection_id),
-            FromSwarm::ListenFailure(failed) => self.not_pending(failed.connection_id),
+            FromSwarm::ListenFailure(failed) => {
+                self.not_pending(failed.connection_id);
+            }
             _ => {}
         }
     }
@@ -339,7 +353,7 @@ mod tests {
     fn gate(change: impl FnOnce(&mut ConnectionLimits)) -> Gate {
         let mut limits = ConnectionLimits::default();
         change(&mut limits);
-        Gate::new(limits, Arc::default())
+        Gate::new(limits, Arc::default(), Forwarding::default())
     }
 
     fn from(ip: &str, port: u16) -> Multiaddr {
@@ -399,10 +413,9 @@ mod tests {
         });
         let peers: Vec<_> = (0..8).map(|_| PeerId::random()).collect();
         let mut come = |number: usize, peer: PeerId, ip: &str| {
-            let from = from(ip, number as u16);
-            gate.begin(id(number), &from)?;
-            gate.admit(id(number), &peer, &from)?;
-            gate.stands(id(number), peer, Some(&from));
+            gate.begin(id(number), &from(ip, number as u16))?;
+            gate.admit(id(number), &peer)?;
+            gate.stands(id(number), peer);
             Ok(())
         };
         assert_eq!(come(1, peers[0], "9.9.9.9"), Ok(()));
@@ -418,6 +431,57 @@ mod tests {
         assert_eq!(come(8, peers[4], "9.9.9.7"), Ok(()));
         assert_eq!(come(9, peers[5], "9.9.9.6"), Err(Full::Established));
         for number in 0..10 {
+            gate.not_pending(id(number));
+            gate.closed(id(number));
+        }
+        assert!(is_empty(&gate));
+    }
+
+    #[test]
+    fn what_a_web_server_forwards_counts_as_its_clients() {
+        let mut gate = gate(|limits| {
+            limits.pending_per_address = 2;
+            limits.established_per_address = 3;
+        });
+        let forwarding = gate.forwarding.clone();
+        let for_client = |port: u16, client: &str| {
+            forwarding.add(([127, 0, 0, 1], port).into(), client.parse().unwrap())
+        };
+        let websocket = |port| from("127.0.0.1", port).with(Protocol::Ws("/".into()));
+        let begin = |gate: &mut Gate, port: u16| gate.begin(id(port.into()), &websocket(port));
+
+        let stranger: Vec<_> = (1..=3).map(|port| for_client(port, "9.9.9.9")).collect();
+        assert_eq!(begin(&mut gate, 1), Ok(()));
+        assert_eq!(begin(&mut gate, 2), Ok(()));
+        assert_eq!(begin(&mut gate, 3), Err(Full::PendingFromAddress));
+        // Whoever connects without the web server in front has the same address.
+        let direct = gate.begin(id(4), &from("9.9.9.9", 3));
+        assert_eq!(direct, Err(Full::PendingFromAddress));
+        let _other = for_client(5, "::ffff:9.9.9.8");
+        assert_eq!(begin(&mut gate, 5), Ok(()));
+        assert_eq!(gate.pending_from.of(&[9, 9, 9, 8].into()), 1);
+        // Another web server in front of that one, or none that says for whom.
+        let _local = for_client(6, "127.0.0.1");
+        for port in 6..=9 {
+            assert_eq!(begin(&mut gate, port), Ok(()));
+        }
+
+        // Counted to the end, even if the web server's end is gone before.
+        drop(stranger);
+        let peer = PeerId::random();
+        for port in [1, 2] {
+            assert_eq!(gate.admit(id(port), &peer), Ok(()));
+            gate.stands(id(port), peer);
+        }
+        let _again: Vec<_> = [11, 12, 13].map(|port| for_client(port, "9.9.9.9")).into();
+        assert_eq!(begin(&mut gate, 11), Ok(()));
+        assert_eq!(begin(&mut gate, 12), Ok(()));
+        assert_eq!(gate.admit(id(11), &peer), Ok(()));
+        gate.stands(id(11), peer);
+        let too_many = gate.admit(id(12), &peer);
+        assert_eq!(too_many, Err(Full::EstablishedFromAddress));
+        assert_eq!(begin(&mut gate, 13), Err(Full::EstablishedFromAddress));
+        for number in 0..20 {
             gate.not_pending(id(number));
             gate.closed(id(number));
         }

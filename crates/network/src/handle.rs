@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     future::poll_fn,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -9,8 +10,9 @@ use libp2p::{Multiaddr, PeerId};
 use protocol::{Channel, Heartbeat, Hello, Message};
 
 use crate::{
-    Config, Connection, Event, Events, Key, Path, Traffic, Transport, Usage,
+    Config, Connection, Event, Events, Forwarded, Key, Path, Traffic, Transport, Usage,
     connection::Link,
+    forwarded::Forwarding,
     gate::{Refusals, Refused},
     queue::{self, Queue},
 };
@@ -60,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) past: BTreeMap<(Transport, bool), Traffic>,
     /// What was kept off.
     pub(crate) refusals: Arc<Refusals>,
+    /// For whom others on this machine make connections.
+    pub(crate) forwarding: Forwarding,
     pub(crate) listening: Vec<Multiaddr>,
     /// Where peers were reached, the latest first.
     pub(crate) known: VecDeque<Multiaddr>,
@@ -171,6 +175,14 @@ impl Handle {
     #[must_use]
     pub fn refused(&self) -> Refused {
         lock(&self.shared).refusals.count()
+    }
+
+    /// A web server on this machine will connect to this node from that address of its own, for a client of its own:
+    /// the connection counts as that client's ([`crate::ConnectionLimits`]) if it is begun while what this returns
+    /// exists. Call it before connecting, and keep what it returns as long as the socket; clients that are on this machine
+    /// themselves are counted as if they had connected without help.
+    pub fn forward(&self, from: SocketAddr, client: IpAddr) -> Forwarded {
+        lock(&self.shared).forwarding.add(from, client)
     }
 
     /// What peers are told first, from the next stream on. Tell those that are connected with
@@ -299,6 +311,7 @@ pub(crate) fn connect(config: &Config) -> (Handle, Events, Ends) {
         peers: HashMap::new(),
         past: BTreeMap::new(),
         refusals: Arc::default(),
+        forwarding: Forwarding::default(),
         listening: Vec::new(),
         known: VecDeque::new(),
     }));

@@ -117,12 +117,13 @@ impl Server {
 
     /// Serves until the program ends.
     pub(crate) async fn run(self, site: Arc<Site>) -> Result<()> {
-        let router = site::router(site);
+        // Who asks, since the node counts by that.
+        let router = site::router(site).into_make_service_with_connect_info::<SocketAddr>();
         let served = match self.secure {
             None => {
                 let mut server = axum_server::from_tcp(self.socket)?;
                 be_wary(server.http_builder());
-                server.serve(router.into_make_service()).await
+                server.serve(router).await
             }
             Some(secure) => {
                 let acceptor =
@@ -131,7 +132,7 @@ impl Server {
                 be_wary(server.http_builder());
                 let leading = lead_on(secure.redirect, secure.domains, self.url);
                 tokio::select! {
-                    served = server.serve(router.into_make_service()) => served,
+                    served = server.serve(router) => served,
                     led = leading => led,
                 }
             }
