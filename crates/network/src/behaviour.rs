@@ -8,7 +8,7 @@ use libp2p::{
 };
 
 use crate::{
-    Config, Error, RelayLimits,
+    Config, Error,
     gate::Gate,
     gossip,
     providers::{Limits, Providers},
@@ -65,15 +65,14 @@ impl Behaviour {
             probing,
             probed,
         } = reachability::parts(config);
+        let relay_server = config.relay_server.as_ref();
+        let relay_server =
+            relay_server.map(|limits| relay::Behaviour::new(local, limits.config(gate.origins())));
         Ok(Self {
             gossip: gossip::behaviour(config.identity.keypair().clone())?,
             gate,
             blocked: allow_block_list::Behaviour::default(),
-            relay_server: config
-                .relay_server
-                .as_ref()
-                .map(|limits| relay::Behaviour::new(local, relay_config(limits)))
-                .into(),
+            relay_server: relay_server.into(),
             relay_client,
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(
@@ -113,19 +112,4 @@ fn kad(config: &Config) -> kad::Behaviour<Providers> {
         kad::Mode::Client
     }));
     kad
-}
-
-fn relay_config(limits: &RelayLimits) -> relay::Config {
-    relay::Config {
-        max_reservations: limits.reservations,
-        max_reservations_per_peer: 4,
-        max_circuits: limits.circuits,
-        max_circuits_per_peer: limits.circuits_per_peer,
-        max_circuit_bytes: limits.circuit_bytes,
-        max_circuit_duration: limits.circuit_duration,
-        // Many tabs behind one address are this network's normal case; the limits above bound what they cost.
-        reservation_rate_limiters: Vec::new(),
-        circuit_src_rate_limiters: Vec::new(),
-        ..Default::default()
-    }
 }

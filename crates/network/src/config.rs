@@ -3,7 +3,7 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use protocol::Hello;
 
-use crate::{ConnectionLimits, Granter, IceServer, Identity, Reserve, Secret};
+use crate::{ConnectionLimits, Granter, IceServer, Identity, RelayLimits, Reserve, Secret};
 
 /// How a node takes part in the network.
 #[derive(Clone, Debug)]
@@ -82,34 +82,6 @@ impl Config {
             turn: None,
             limits: ConnectionLimits::default(),
             idle_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-/// How much a relay does for others.
-#[derive(Clone, Debug)]
-pub struct RelayLimits {
-    /// Nodes that can be reached through it at a time.
-    pub reservations: usize,
-    /// Connections through it at a time.
-    pub circuits: usize,
-    /// The same, for one node.
-    pub circuits_per_peer: usize,
-    /// Bytes through one connection, both directions together, before it is cut.
-    pub circuit_bytes: u64,
-    /// Age of a connection before it is cut.
-    pub circuit_duration: Duration,
-}
-
-/// Room for some hundred tabs that compute for each other through one relay.
-impl Default for RelayLimits {
-    fn default() -> Self {
-        Self {
-            reservations: 1024,
-            circuits: 4096,
-            circuits_per_peer: 256,
-            circuit_bytes: 1 << 30,
-            circuit_duration: Duration::from_secs(24 * 3600),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     convert::Infallible,
     fmt,
     hash::Hash,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,14 +19,13 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
-    multiaddr::Protocol,
     swarm::{
         ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
         THandlerOutEvent, ToSwarm, dummy,
     },
 };
 
-use crate::forwarded::Forwarding;
+use crate::{forwarded::Forwarding, origin::Origins};
 
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +159,7 @@ pub(crate) struct Gate {
     established_from: Counts<IpAddr>,
     with: Counts<PeerId>,
     refusals: Arc<Refusals>,
-    forwarding: Forwarding,
+    origins: Origins,
 }
 
 impl Gate {
@@ -177,26 +176,16 @@ impl Gate {
             established_from: Counts(HashMap::new()),
             with: Counts(HashMap::new()),
             refusals,
-            forwarding,
+            origins: Origins {
+                count_loopback: limits.count_loopback,
+                forwarding,
+            },
         }
     }
 
-    /// What connections from there are counted by. Those through a relay are not: the relay counts them.
-    fn origin(&self, address: &Multiaddr) -> Option<IpAddr> {
-        let mut parts = address.iter();
-        let ip = match parts.next()? {
-            Protocol::Ip4(ip) => IpAddr::from(ip),
-            Protocol::Ip6(ip) => ip.into(),
-            _ => return None,
-        };
-        let client = match parts.next() {
-            Some(Protocol::Tcp(port)) => self.forwarding.client(&SocketAddr::new(ip, port)),
-            _ => None,
-        };
-        let ip = customer(client.unwrap_or(ip));
-        let relayed = address.iter().any(|part| part == Protocol::P2pCircuit);
-        let counted = !relayed && (self.limits.count_loopback || !ip.is_loopback());
-        counted.then_some(ip)
+    /// What it counts by.
+    pub(crate) fn origins(&self) -> &Origins {
+        &self.origins
     }
 
     fn refuse(&self, why: Full) -> ConnectionDenied {
@@ -224,7 +213,7 @@ impl Gate {
     }
 
     fn begin(&mut self, id: ConnectionId, from: &Multiaddr) -> Result<(), Full> {
-        let origin = self.origin(from);
+        let origin = self.origins.of(from);
         if let Some(origin) = origin {
             if self.pending_from.of(&origin) >= self.limits.pending_per_address {
                 return Err(Full::PendingFromAddress);
@@ -271,16 +260,6 @@ impl Gate {
                 self.established_from.remove(&origin);
             }
         }
-    }
-}
-
-/// Whom an address belongs to: one of IPv4, or a network of IPv6 as one customer gets it.
-fn customer(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) if !ip.is_loopback() => {
-            Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into()
-        }
-        ip => ip,
     }
 }
 
@@ -348,6 +327,8 @@ impl NetworkBehaviour for Gate {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
+    use libp2p::multiaddr::Protocol;
+
     use super::*;
 
     fn gate(change: impl FnOnce(&mut ConnectionLimits)) -> Gate {
@@ -390,21 +371,6 @@ mod tests {
     }
 
     #[test]
-    fn a_customer_of_ipv6_has_one_address_and_loopback_none() {
-        let gate = gate(|_| {});
-        let origin = |ip| gate.origin(&from(ip, 1));
-        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:2"));
-        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
-        assert_eq!(origin("::ffff:9.9.9.9"), origin("9.9.9.9"));
-        assert_eq!((origin("127.0.0.1"), origin("::1")), (None, None));
-        let relay = "p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
-        let relayed: Multiaddr = format!("/ip4/9.9.9.9/tcp/1/{relay}/p2p-circuit")
-            .parse()
-            .unwrap();
-        assert_eq!(gate.origin(&relayed), None);
-    }
-
-    #[test]
     fn connections_that_stand_are_counted_by_peer_by_address_and_altogether() {
         let mut gate = gate(|limits| {
             limits.established = 6;
@@ -443,7 +409,7 @@ mod tests {
             limits.pending_per_address = 2;
             limits.established_per_address = 3;
         });
-        let forwarding = gate.forwarding.clone();
+        let forwarding = gate.origins.forwarding.clone();
         let for_client = |port: u16, client: &str| {
             forwarding.add(([127, 0, 0, 1], port).into(), client.parse().unwrap())
         };

@@ -44,11 +44,13 @@ mod gossip;
 mod handle;
 mod identity;
 mod observed;
+mod origin;
 mod providers;
 mod queue;
 mod quiet;
 mod reachability;
 mod reader;
+mod relaying;
 mod secret;
 mod streams;
 #[cfg(not(target_arch = "wasm32"))]
@@ -58,7 +60,7 @@ mod turn;
 mod woken;
 mod writer;
 
-pub use config::{Config, RelayLimits};
+pub use config::Config;
 pub use connection::{Connection, Traffic, Transport, Usage};
 pub use event::{Event, Events, Path};
 pub use forwarded::Forwarded;
@@ -67,6 +69,7 @@ pub use handle::{Handle, SendError};
 pub use identity::{Identity, InvalidIdentity};
 pub use libp2p::{Multiaddr, PeerId};
 pub use reachability::Reserve;
+pub use relaying::RelayLimits;
 pub use secret::{InvalidSecret, Secret};
 #[cfg(not(target_arch = "wasm32"))]
 pub use thread::start_on_thread;

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use network::{Config, Event, Grant, Granter, Identity, Multiaddr, Path, PeerId, Reserve};
+use network::{
+    Config, Event, Grant, Granter, Identity, Multiaddr, Path, PeerId, RelayLimits, Reserve,
+};
 
 use crate::node::{Node, PATIENCE, WEBSOCKET, config, request};
 
@@ -186,7 +188,7 @@ async fn a_bootstrap_node_that_returns_relays_again() {
         Node::start(Config {
             identity: identity.clone(),
             listen: vec![listen],
-            relay_server: Some(network::RelayLimits::default()),
+            relay_server: Some(RelayLimits::default()),
             ..config()
         })
     };
@@ -324,4 +326,144 @@ async fn an_entry_is_asked_once_for_the_use_of_its_turn_server_and_again_when_it
     until(&again, 1).await;
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     assert_eq!(again.load(Ordering::Relaxed), 1);
+}
+
+/// A relay that does so much for others, and its address.
+async fn relay(limits: RelayLimits) -> Multiaddr {
+    let mut node = Node::start(Config {
+        listen: vec![WEBSOCKET.parse().unwrap()],
+        relay_server: Some(limits),
+        ..config()
+    });
+    let address = node.address().await;
+    node.in_background();
+    address
+}
+
+/// A node that is connected with the relay and can be reached nowhere.
+async fn asker(relay: &Multiaddr) -> Node {
+    let mut node = Node::start(Config {
+        bootstrap: vec![relay.clone()],
+        reserve: Reserve::Never,
+        kad_server: false,
+        ..config()
+    });
+    node.wait(|event| matches!(event, Event::Connected { .. }).then_some(()))
+        .await;
+    node
+}
+
+/// Whether the relay connects with the one who has this address; why not.
+async fn reaches(node: &mut Node, address: &Multiaddr) -> Result<(), String> {
+    let wanted = match address.iter().last() {
+        Some(libp2p::multiaddr::Protocol::P2p(peer)) => peer,
+        other => panic!("{other:?}"),
+    };
+    node.handle.dial(address.clone());
+    node.wait(|event| match event {
+        Event::Connected { peer, path } if peer == wanted => {
+            assert!(path.relayed, "{path:?}");
+            Some(Ok(()))
+        }
+        Event::DialFailed { reason, .. } => Some(Err(reason)),
+        _ => None,
+    })
+    .await
+}
+
+const OVER_THE_LIMIT: &str = "resource limit exceeded";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_as_many_connections_through_the_relay_as_it_may_gets_no_more_and_others_do() {
+    let relay = relay(RelayLimits {
+        circuits_per_peer: 2,
+        ..RelayLimits::default()
+    })
+    .await;
+    let mut hidden = [
+        hidden(&relay).await,
+        hidden(&relay).await,
+        hidden(&relay).await,
+    ];
+    let peers: Vec<_> = hidden.iter().map(|(node, _)| node.peer()).collect();
+    let addresses: Vec<_> = hidden.iter().map(|(_, address)| address.clone()).collect();
+    let (mut greedy, mut other) = (asker(&relay).await, asker(&relay).await);
+    assert_eq!(reaches(&mut greedy, &addresses[0]).await, Ok(()));
+    assert_eq!(reaches(&mut greedy, &addresses[1]).await, Ok(()));
+    let refused = reaches(&mut greedy, &addresses[2]).await.unwrap_err();
+    assert!(refused.contains(OVER_THE_LIMIT), "{refused}");
+    // Those it has stay, and others get theirs, even to those that the greedy one is connected with.
+    for to in [0, 2] {
+        assert_eq!(reaches(&mut other, &addresses[to]).await, Ok(()));
+        hidden[to].0.hello_from(other.peer()).await;
+    }
+    greedy.handle.send(peers[0], request(1, 10)).unwrap();
+    let node = &mut hidden[0].0;
+    while node.message_from(greedy.peer()).await != request(1, 10) {}
+    // Who gives one up may have another one, once the relay knows.
+    greedy.handle.disconnect(peers[1]);
+    hidden[1].0.gone(greedy.peer()).await;
+    while let Err(reason) = reaches(&mut greedy, &addresses[2]).await {
+        assert!(reason.contains(OVER_THE_LIMIT), "{reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_through_the_relay_that_carries_too_much_is_cut_and_no_other_one() {
+    const MOST: usize = 256 << 10;
+    let relay = relay(RelayLimits {
+        circuit_bytes: MOST as u64,
+        ..RelayLimits::default()
+    })
+    .await;
+    let ((mut one, to_one), (mut two, to_two)) = (hidden(&relay).await, hidden(&relay).await);
+    let (one_id, two_id) = (one.peer(), two.peer());
+    let (mut greedy, mut other) = (asker(&relay).await, asker(&relay).await);
+    assert_eq!(reaches(&mut greedy, &to_one).await, Ok(()));
+    assert_eq!(reaches(&mut other, &to_two).await, Ok(()));
+    one.hello_from(greedy.peer()).await;
+    two.hello_from(other.peer()).await;
+    // What is within the limit arrives.
+    greedy.handle.send(one_id, request(1, MOST / 2)).unwrap();
+    assert_eq!(one.message_from(greedy.peer()).await, request(1, MOST / 2));
+    greedy.handle.send(one_id, request(2, MOST)).unwrap();
+    one.wait(|event| match event {
+        Event::Disconnected { peer } => (peer == greedy.peer()).then_some(()),
+        Event::Message { message, .. } => panic!("{} got through", message.kind()),
+        _ => None,
+    })
+    .await;
+    greedy.gone(one_id).await;
+    other.handle.send(two_id, request(3, 10)).unwrap();
+    assert_eq!(two.message_from(other.peer()).await, request(3, 10));
+    // It was the connection that carried too much: there may be another one.
+    assert_eq!(reaches(&mut greedy, &to_one).await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_the_relay_too_often_is_refused_and_others_are_not() {
+    const MOST: u32 = 4;
+    let relay = relay(RelayLimits {
+        requests_per_peer: MOST,
+        ..RelayLimits::default()
+    })
+    .await;
+    let (hidden, to_hidden) = hidden(&relay).await;
+    let _hidden = hidden.in_background();
+    let (mut greedy, mut other) = (asker(&relay).await, asker(&relay).await);
+    // Who is not there costs the relay as much as who is.
+    let mut asked = 0;
+    let refused = loop {
+        let mut nobody = to_hidden.clone();
+        nobody.pop();
+        nobody.push(libp2p::multiaddr::Protocol::P2p(PeerId::random()));
+        asked += 1;
+        let reason = reaches(&mut greedy, &nobody).await.unwrap_err();
+        if !reason.contains("no reservation") {
+            break reason;
+        }
+    };
+    assert!(refused.contains(OVER_THE_LIMIT), "{refused}");
+    assert!(asked > MOST);
+    assert_eq!(reaches(&mut other, &to_hidden).await, Ok(()));
 }
