@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 use protocol::{Channel, Heartbeat, Hello, Message};
 
 use crate::{
-    Config, Connection, Event, Events, Forwarded, Key, Path, Traffic, Transport, Usage,
+    Config, Connection, Event, Events, Forwarded, Key, Outcomes, Path, Traffic, Transport, Usage,
     connection::Link,
     forwarded::Forwarding,
     gate::{Refusals, Refused},
@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) refusals: Arc<Refusals>,
     /// For whom others on this machine make connections.
     pub(crate) forwarding: Forwarding,
+    pub(crate) hole_punches: Outcomes,
+    pub(crate) probes: Outcomes,
     pub(crate) listening: Vec<Multiaddr>,
     /// Where peers were reached, the latest first.
     pub(crate) known: VecDeque<Multiaddr>,
@@ -110,7 +112,8 @@ impl Handle {
         self.local
     }
 
-    /// Where this node can be reached now, relayed addresses included; each ends in `/p2p/<our id>`.
+    /// Where this node can be reached now, relayed addresses included, and those where others have reached it when asked
+    /// to; each ends in `/p2p/<our id>`.
     #[must_use]
     pub fn listening(&self) -> Vec<Multiaddr> {
         lock(&self.shared).listening.clone()
@@ -175,6 +178,20 @@ impl Handle {
     #[must_use]
     pub fn refused(&self) -> Refused {
         lock(&self.shared).refusals.count()
+    }
+
+    /// How often this node dialled another one while that one dialled it, each behind a router (DCUtR), and whether that
+    /// connection came about, since the start.
+    #[must_use]
+    pub fn hole_punches(&self) -> Outcomes {
+        lock(&self.shared).hole_punches
+    }
+
+    /// How often others were asked to dial this node at an address by which it is seen (AutoNAT), and reached it there,
+    /// since the start.
+    #[must_use]
+    pub fn probes(&self) -> Outcomes {
+        lock(&self.shared).probes
     }
 
     /// A web server on this machine will connect to this node from that address of its own, for a client of its own:
@@ -312,6 +329,8 @@ pub(crate) fn connect(config: &Config) -> (Handle, Events, Ends) {
         past: BTreeMap::new(),
         refusals: Arc::default(),
         forwarding: Forwarding::default(),
+        hole_punches: Outcomes::default(),
+        probes: Outcomes::default(),
         listening: Vec::new(),
         known: VecDeque::new(),
     }));

@@ -68,7 +68,7 @@ pub use gate::{ConnectionLimits, Refused};
 pub use handle::{Handle, SendError};
 pub use identity::{Identity, InvalidIdentity};
 pub use libp2p::{Multiaddr, PeerId};
-pub use reachability::Reserve;
+pub use reachability::{Outcomes, Reserve};
 pub use relaying::RelayLimits;
 pub use secret::{InvalidSecret, Secret};
 #[cfg(not(target_arch = "wasm32"))]

@@ -52,6 +52,26 @@ pub(crate) fn parts(config: &crate::Config) -> Parts {
     }
 }
 
+/// How often something came about that cannot be relied on, and how often it did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// It did.
+    pub succeeded: u64,
+    /// It did not.
+    pub failed: u64,
+}
+
+impl Outcomes {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn count<T, E>(&mut self, result: &Result<T, E>) {
+        let count = match result {
+            Ok(_) => &mut self.succeeded,
+            Err(_) => &mut self.failed,
+        };
+        *count += 1;
+    }
+}
+
 /// When a node has others relay for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserve {

@@ -49,6 +49,10 @@ pub(crate) struct Status {
     pub(crate) failed_handshakes: u64,
     /// Peers disconnected because they did not go on with what they had begun.
     pub(crate) stalled: u64,
+    /// Nodes behind routers that were dialled while they dialled this one, and whether it stood.
+    pub(crate) hole_punches: Outcomes,
+    /// Addresses by which others see this node, and whether they reached it there.
+    pub(crate) probes: Outcomes,
     /// Tasks that the program has under way, those of the network on its own thread among them.
     pub(crate) tasks: usize,
     pub(crate) downloads: Vec<Download>,
@@ -118,6 +122,22 @@ pub(crate) struct Requests {
     pub(crate) jobs: usize,
     /// Answers finished here for others.
     pub(crate) jobs_served: u64,
+}
+
+/// Numbers since the start.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Outcomes {
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+}
+
+impl From<network::Outcomes> for Outcomes {
+    fn from(it: network::Outcomes) -> Self {
+        Self {
+            succeeded: it.succeeded,
+            failed: it.failed,
+        }
+    }
 }
 
 /// Bytes since the start.
@@ -288,6 +308,8 @@ impl Reporter {
             refused_connections: refused.connections,
             failed_handshakes: refused.handshakes,
             stalled: refused.stalled,
+            hole_punches: network.hole_punches().into(),
+            probes: network.probes().into(),
             tasks: network_tasks + ours.num_alive_tasks(),
             downloads: stats.downloads.iter().map(download).collect(),
             connections: network.connections().into_iter().map(connection).collect(),

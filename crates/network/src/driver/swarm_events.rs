@@ -16,6 +16,9 @@ use crate::{
     transport::{self, MAX_ADDRESSES, is_relayed, with_peer},
 };
 
+/// Whoever lies about the addresses by which it sees us does not make us announce more than so many.
+const MAX_LISTENING: usize = 64;
+
 impl Driver {
     pub(super) fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
@@ -77,6 +80,7 @@ impl Driver {
             SwarmEvent::ListenerError { error, .. } => tracing::debug!(%error, "listener"),
             SwarmEvent::ExternalAddrConfirmed { address } => {
                 tracing::debug!(%address, "reachable");
+                self.confirmed(address);
                 self.plan_announcements();
             }
             SwarmEvent::NewExternalAddrCandidate { address } => {
@@ -110,9 +114,15 @@ impl Driver {
             }
             BehaviourEvent::Turn(event) => self.turn_event(event),
             #[cfg(not(target_arch = "wasm32"))]
-            BehaviourEvent::Probing(event) => tracing::debug!(?event),
+            BehaviourEvent::Probing(event) => {
+                tracing::debug!(?event);
+                lock(&self.ends.shared).probes.count(&event.result);
+            }
             #[cfg(not(target_arch = "wasm32"))]
-            BehaviourEvent::Punching(event) => tracing::debug!(?event),
+            BehaviourEvent::Punching(event) => {
+                tracing::debug!(?event);
+                lock(&self.ends.shared).hole_punches.count(&event.result);
+            }
             BehaviourEvent::Ping(event) => self.pinged(event.peer, event.connection, event.result),
             BehaviourEvent::Identify(identify::Event::Received {
                 peer_id,
@@ -182,10 +192,30 @@ impl Driver {
         self.reachable(address);
     }
 
+    /// Somebody has reached us here, or says so.
+    fn confirmed(&mut self, address: Multiaddr) {
+        // A relay's is one that is listened on.
+        if is_relayed(&address) {
+            return;
+        }
+        let known = lock(&self.ends.shared).listening.len();
+        if known < MAX_LISTENING {
+            self.reachable(address);
+        } else {
+            self.swarm.remove_external_address(&address);
+        }
+    }
+
     /// Others can reach us here.
     pub(super) fn reachable(&mut self, address: Multiaddr) {
         let address = with_peer(address, self.local());
-        lock(&self.ends.shared).listening.push(address.clone());
+        {
+            let listening = &mut lock(&self.ends.shared).listening;
+            if listening.contains(&address) {
+                return;
+            }
+            listening.push(address.clone());
+        }
         self.emit(Event::Listening { address });
     }
 

@@ -7,5 +7,6 @@ mod discovery;
 mod messages;
 mod node;
 mod private;
+mod reachability;
 mod relay;
 mod strangers;

@@ -193,6 +193,24 @@ impl Collector for Status {
             family(e, (name, help, None), [(vec![], counter(count))])?;
         }
 
+        for (name, help, count) in [
+            (
+                "hole_punches",
+                "Nodes behind routers that were dialled while they dialled this one",
+                self.hole_punches,
+            ),
+            (
+                "address_probes",
+                "Addresses by which others see this node, where they were asked to reach it",
+                self.probes,
+            ),
+        ] {
+            let counts = [("succeeded", count.succeeded), ("failed", count.failed)];
+            let counts =
+                counts.map(|(outcome, count)| (vec![("outcome", outcome)], counter(count)));
+            family(e, (name, help, None), counts)?;
+        }
+
         if let Some(turn) = &self.turn {
             family(
                 e,
@@ -386,7 +404,7 @@ impl Collector for Status {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Traffic;
+    use super::super::{Outcomes, Traffic};
     use super::*;
 
     #[test]
@@ -415,6 +433,10 @@ mod tests {
                 bytes,
             }],
             banned: 3,
+            hole_punches: Outcomes {
+                succeeded: 4,
+                failed: 5,
+            },
             ..Status::default()
         };
         let text = text(status).unwrap();
@@ -425,6 +447,9 @@ mod tests {
             "iap2p_connection_bytes_total{peer=\"12D3\\\"x\",transport=\"quic\",relayed=\"false\",direction=\"sent\"} 14",
             "iap2p_message_bytes_total{transport=\"quic\",relayed=\"true\",direction=\"received\"} 9",
             "iap2p_banned_total 3",
+            "iap2p_hole_punches_total{outcome=\"succeeded\"} 4",
+            "iap2p_hole_punches_total{outcome=\"failed\"} 5",
+            "iap2p_address_probes_total{outcome=\"failed\"} 0",
             "# EOF",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
