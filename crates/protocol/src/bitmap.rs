@@ -6,7 +6,8 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Bitmap {
     len: u32,
-    /// Bit `i` is bit `i % 8` of byte `i / 8`. Exactly `len.div_ceil(8)` bytes; the bits after `len` are zero.
+    /// Bit `i` is bit `i % 8` of byte `i / 8`. Never more than `len.div_ceil(8)` bytes, and the last is not zero: what
+    /// a set takes goes by what is in it, not by the length that a stranger claims. The bits after `len` are zero.
     bytes: Vec<u8>,
 }
 
@@ -17,10 +18,9 @@ impl Bitmap {
     /// No fragment of a model of `len` fragments. More than [`Bitmap::MAX_LEN`] are cut off.
     #[must_use]
     pub fn new(len: u32) -> Self {
-        let len = len.min(Self::MAX_LEN);
         Self {
-            len,
-            bytes: vec![0; len.div_ceil(8) as usize],
+            len: len.min(Self::MAX_LEN),
+            bytes: Vec::new(),
         }
     }
 
@@ -28,15 +28,19 @@ impl Bitmap {
     #[must_use]
     pub fn full(len: u32) -> Self {
         let mut all = Self::new(len);
-        for index in 0..all.len {
-            all.insert(index);
-        }
+        all.bytes = vec![u8::MAX; all.whole_bytes()];
+        all.cut_off();
         all
     }
 
-    /// A bitmap from its wire form, if that is one.
+    /// A bitmap from its wire form, if that is one: all bytes of so many bits, or none if all are zero.
     pub(crate) fn from_bytes(len: u32, bytes: &[u8]) -> Option<Self> {
-        if len > Self::MAX_LEN || bytes.len() != len.div_ceil(8) as usize {
+        let mut set = Self {
+            len,
+            bytes: Vec::new(),
+        };
+        let fits = bytes.is_empty() || bytes.len() == set.whole_bytes();
+        if len > Self::MAX_LEN || !fits {
             return None;
         }
         let spare = (8 - len % 8) % 8;
@@ -46,14 +50,31 @@ impl Bitmap {
         {
             return None;
         }
-        Some(Self {
-            len,
-            bytes: bytes.to_vec(),
-        })
+        let used = bytes.iter().rposition(|byte| *byte != 0);
+        set.bytes = bytes[..used.map_or(0, |last| last + 1)].to_vec();
+        Some(set)
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+    /// The wire form: nothing for the empty set, otherwise all bytes.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.wire_len());
+        bytes.extend_from_slice(&self.bytes);
+        bytes.resize(self.wire_len(), 0);
+        bytes
+    }
+
+    /// Bytes of the wire form; never fewer than it takes in memory.
+    pub(crate) fn wire_len(&self) -> usize {
+        if self.is_empty() {
+            0
+        } else {
+            self.whole_bytes()
+        }
+    }
+
+    /// Bytes of so many bits.
+    fn whole_bytes(&self) -> usize {
+        self.len.div_ceil(8) as usize
     }
 
     /// How many fragments the model has.
@@ -65,20 +86,25 @@ impl Bitmap {
     /// Whether no fragment is in the set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.iter().all(|byte| *byte == 0)
+        self.bytes.is_empty()
     }
 
     /// Whether fragment `index` is in the set. Beyond the end nothing is.
     #[must_use]
     pub fn contains(&self, index: u32) -> bool {
-        index < self.len && self.bytes[index as usize / 8] & (1 << (index % 8)) != 0
+        let byte = self.bytes.get(index as usize / 8);
+        byte.is_some_and(|byte| byte & (1 << (index % 8)) != 0)
     }
 
     /// Puts fragment `index` into the set; says whether that changed anything. Beyond the end nothing happens.
     pub fn insert(&mut self, index: u32) -> bool {
         let changes = index < self.len && !self.contains(index);
         if changes {
-            self.bytes[index as usize / 8] |= 1 << (index % 8);
+            let byte = index as usize / 8;
+            if self.bytes.len() <= byte {
+                self.bytes.resize(byte + 1, 0);
+            }
+            self.bytes[byte] |= 1 << (index % 8);
         }
         changes
     }
@@ -88,18 +114,37 @@ impl Bitmap {
         let changes = self.contains(index);
         if changes {
             self.bytes[index as usize / 8] &= !(1 << (index % 8));
+            self.drop_zeros();
         }
         changes
     }
 
     /// Puts all that is in another set into this one, as far as this one goes.
     pub fn insert_all(&mut self, other: &Self) {
+        let common = other.bytes.len().min(self.whole_bytes());
+        if self.bytes.len() < common {
+            self.bytes.resize(common, 0);
+        }
         for (mine, theirs) in self.bytes.iter_mut().zip(&other.bytes) {
             *mine |= theirs;
         }
+        self.cut_off();
+    }
+
+    /// Clears the bits after the last, which only the last of all bytes has.
+    fn cut_off(&mut self) {
         let spare = (8 - self.len % 8) % 8;
-        if let Some(last) = self.bytes.last_mut() {
+        if self.bytes.len() == self.whole_bytes()
+            && let Some(last) = self.bytes.last_mut()
+        {
             *last &= u8::MAX >> spare;
+        }
+        self.drop_zeros();
+    }
+
+    fn drop_zeros(&mut self) {
+        while self.bytes.last() == Some(&0) {
+            self.bytes.pop();
         }
     }
 
@@ -111,7 +156,8 @@ impl Bitmap {
 
     /// The fragments in the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.len).filter(|index| self.contains(*index))
+        let end = self.len.min(8 * self.bytes.len() as u32);
+        (0..end).filter(|index| self.contains(*index))
     }
 }
 
@@ -131,5 +177,48 @@ impl FromIterator<bool> for Bitmap {
 impl fmt::Debug for Bitmap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Bitmap({} of {})", self.count(), self.len)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_claims_takes_no_memory() {
+        let claimed = Bitmap::from_bytes(Bitmap::MAX_LEN, &[]).unwrap();
+        assert_eq!((claimed.len(), claimed.count()), (Bitmap::MAX_LEN, 0));
+        assert_eq!(claimed.bytes.capacity(), 0);
+        // Nor is it passed on as more than it was.
+        assert_eq!(claimed.wire_len(), 0);
+        let zeros = vec![0; Bitmap::MAX_LEN as usize / 8];
+        let said = Bitmap::from_bytes(Bitmap::MAX_LEN, &zeros).unwrap();
+        assert_eq!(said, claimed);
+        assert_eq!(said.bytes.capacity(), 0);
+    }
+
+    #[test]
+    fn the_same_set_is_equal_whatever_it_has_been_before() {
+        for len in [1, 7, 8, 9, 64, 70] {
+            let mut set = Bitmap::full(len);
+            assert_eq!(
+                (set.count(), set.to_bytes().len()),
+                (len, set.whole_bytes())
+            );
+            assert_eq!(Bitmap::from_bytes(len, &set.to_bytes()).unwrap(), set);
+            for index in (1..len).rev() {
+                assert!(set.remove(index));
+            }
+            let mut first = Bitmap::new(len);
+            first.insert(0);
+            assert_eq!(set, first);
+            assert_eq!(set.bytes, [1]);
+            // Those who know no shorter form expect all bytes.
+            assert_eq!(set.to_bytes().len(), set.whole_bytes());
+            let mut joined = Bitmap::new(len);
+            joined.insert_all(&Bitmap::full(100));
+            assert_eq!(joined, Bitmap::full(len));
+        }
     }
 }

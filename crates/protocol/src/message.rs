@@ -343,19 +343,17 @@ impl Message {
         }
     }
 
-    /// About how many bytes this message takes, in memory as on the wire; for bounding queues.
+    /// About how many bytes this message takes, on the wire and at most in memory; for bounding queues.
     #[must_use]
     pub fn size(&self) -> usize {
         const FIXED: usize = 64;
         FIXED
             + match self {
                 Self::Hello(hello) => {
-                    hello.agent.len()
-                        + hello.computes.as_bytes().len()
-                        + hello.stores.as_bytes().len()
+                    hello.agent.len() + hello.computes.wire_len() + hello.stores.wire_len()
                 }
                 Self::HoldingsChanged(holdings) => {
-                    holdings.computes.as_bytes().len() + holdings.stores.as_bytes().len()
+                    holdings.computes.wire_len() + holdings.stores.wire_len()
                 }
                 Self::ComputeRequest(request) => request.body.len(),
                 Self::StageRequest(request) => request.body.len(),

@@ -353,8 +353,8 @@ fn holdings_to_wire(
         }),
         model: model.map(|digest| Bytes::copy_from_slice(digest)),
         fragments: computes.len().max(stores.len()),
-        computes: Bytes::copy_from_slice(computes.as_bytes()),
-        stores: Bytes::copy_from_slice(stores.as_bytes()),
+        computes: computes.to_bytes().into(),
+        stores: stores.to_bytes().into(),
     }
 }
 
@@ -513,13 +513,7 @@ fn runs(m: Runs) -> Result<typed::Runs, Error> {
 
 /// An absent bitmap says the same as one of zeros.
 fn bitmap(len: u32, bytes: &Bytes) -> Result<Bitmap, Error> {
-    let zeros = bytes.is_empty() && len <= Bitmap::MAX_LEN;
-    let set = if zeros {
-        Some(Bitmap::new(len))
-    } else {
-        Bitmap::from_bytes(len, bytes)
-    };
-    set.ok_or(Error::Impossible("a bitmap of the wrong length"))
+    Bitmap::from_bytes(len, bytes).ok_or(Error::Impossible("a bitmap of the wrong length"))
 }
 
 pub(crate) fn digest(bytes: &Bytes) -> Result<typed::Digest, Error> {

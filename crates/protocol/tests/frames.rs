@@ -434,3 +434,38 @@ fn a_bitmap_of_a_stranger_must_have_the_bytes_its_length_asks_for() {
     wire[at + 1] = 0x81; // a bit beyond the ninth
     assert_eq!(decoded(Channel::Compute, &wire, &[9]), Err(wrong_length));
 }
+
+#[test]
+fn a_few_bytes_about_an_enormous_model_stay_a_few_bytes() {
+    // HoldingsChanged { fragments: 2^20 }, without bitmaps.
+    let claim = [6, 0x12, 4, 0x10, 0x80, 0x80, 0x40];
+    let wire = claim.repeat(1000);
+    let messages = decoded(Channel::Compute, &wire, &[wire.len()]).unwrap();
+    let memory: usize = messages.iter().map(Message::size).sum();
+    assert!(memory <= 1000 * 64, "{memory} bytes");
+    // Passed on, they are not more either.
+    assert_eq!(encoded(Channel::Compute, &messages), wire);
+    let [Message::HoldingsChanged(first), ..] = &messages[..] else {
+        panic!("{:?}", messages.first());
+    };
+    assert_eq!(first.computes, Bitmap::new(1 << 20));
+}
+
+#[test]
+fn what_is_not_empty_goes_out_with_all_its_bytes() {
+    // As nodes expect it that know no shorter form.
+    let mut computes = Bitmap::new(30);
+    computes.insert(3);
+    let said = Message::HoldingsChanged(HoldingsChanged {
+        computes,
+        stores: Bitmap::new(30),
+        ..HoldingsChanged::default()
+    });
+    let wire = [10, 0x12, 8, 0x10, 30, 0x1a, 4, 8, 0, 0, 0];
+    assert_eq!(encoded(Channel::Compute, &[said.clone()]), wire);
+    // Zeros that are written out say the same.
+    let written = [
+        16, 0x12, 14, 0x10, 30, 0x1a, 4, 8, 0, 0, 0, 0x22, 4, 0, 0, 0, 0,
+    ];
+    assert_eq!(decoded(Channel::Compute, &written, &[99]), Ok(vec![said]));
+}

@@ -221,6 +221,10 @@ impl Node {
         now: Duration,
     ) {
         if let Some(known) = self.peers.get_mut(peer) {
+            if known.holdings_flood(now) {
+                self.ban(peer, "flood of holdings", now);
+                return;
+            }
             known.set_holdings(
                 changed.model.map(ContentId),
                 changed.computes,

@@ -83,8 +83,32 @@ pub(crate) struct Peer {
     pub(crate) late: u64,
     pub(crate) served: u64,
     /// Requests of its refused lately; see [`Peer::strike`].
-    refused: u32,
-    refused_at: Duration,
+    refused: Strikes,
+    /// How often it has said lately what it holds; see [`Peer::holdings_flood`].
+    told: Strikes,
+}
+
+/// How often something has happened lately that should be rare.
+#[derive(Debug, Default)]
+struct Strikes {
+    count: u32,
+    at: Duration,
+}
+
+impl Strikes {
+    /// Once more; gives how often that makes. One is forgiven every 20 ms.
+    fn strike(&mut self, now: Duration) -> u32 {
+        const FORGIVEN_EVERY: u128 = 20;
+        let forgiven = now.saturating_sub(self.at).as_millis() / FORGIVEN_EVERY;
+        self.count = self
+            .count
+            .saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
+        if forgiven > 0 {
+            self.at = now;
+        }
+        self.count = self.count.saturating_add(1);
+        self.count
+    }
 }
 
 impl Peer {
@@ -149,20 +173,17 @@ impl Peer {
         self.stage_each = Some((mean * 7 + each) / 8);
     }
 
-    /// Counts a request refused; true when it goes on so fast that it can only be meant badly. One is forgiven every
-    /// 20 ms.
+    /// Counts a request refused; true when it goes on so fast that it can only be meant badly.
     pub(crate) fn strike(&mut self, now: Duration) -> bool {
-        const FORGIVEN_EVERY: u128 = 20;
         const TOO_MANY: u32 = 1000;
-        let forgiven = now.saturating_sub(self.refused_at).as_millis() / FORGIVEN_EVERY;
-        self.refused = self
-            .refused
-            .saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
-        if forgiven > 0 {
-            self.refused_at = now;
-        }
-        self.refused += 1;
-        self.refused > TOO_MANY
+        self.refused.strike(now) > TOO_MANY
+    }
+
+    /// Counts that it says what it holds; true when it goes on so fast that it can only be meant badly: each time, all
+    /// that waits is looked through. A page that gives back all it lends says so twice for each fragment, at once.
+    pub(crate) fn holdings_flood(&mut self, now: Duration) -> bool {
+        const TOO_MANY: u32 = 4096;
+        self.told.strike(now) > TOO_MANY
     }
 }
 

@@ -140,6 +140,36 @@ fn a_flood_of_requests_is_refused_and_then_banned() {
 }
 
 #[test]
+fn who_says_without_end_what_it_holds_is_banned_and_who_says_it_of_each_fragment_is_not() {
+    let mut world = World::new(1, 100);
+    let client = world.join("client", &[]);
+    let (flood, busy) = (world.join("flood", &[]), world.join("busy", &[0]));
+    world.run(S);
+    let mut say = |peer: &swarm::PeerId, times| {
+        for _ in 0..times {
+            let changed = HoldingsChanged {
+                model: Some(model().0.0),
+                computes: Bitmap::full(1),
+                ..HoldingsChanged::default()
+            };
+            world.tell(
+                &client,
+                Event::Message {
+                    peer: peer.clone(),
+                    message: Message::HoldingsChanged(changed),
+                },
+            );
+        }
+    };
+    say(&busy, 4000);
+    say(&flood, 5000);
+    assert_eq!(world.get(&client).banned, [flood].into());
+    world
+        .ask_and_wait(&client, 0, "x")
+        .expect("the other one is asked");
+}
+
+#[test]
 fn answers_nobody_asked_for_change_nothing() {
     let mut world = World::new(1, 100);
     let client = world.join("client", &[]);
