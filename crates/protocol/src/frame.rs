@@ -54,7 +54,8 @@ impl FrameEncoder {
 /// Finds the messages in a stream of bytes, however that is split.
 ///
 /// It holds at most one frame. Memory grows with what has arrived, not with what a length prefix claims, and never
-/// beyond the channel's [`Channel::max_message`].
+/// beyond the channel's [`Channel::max_message`]. A message it gives keeps no more than about the double of its
+/// [`Message::size`].
 #[derive(Debug)]
 pub struct FrameDecoder {
     channel: Channel,
@@ -155,14 +156,22 @@ impl FrameDecoder {
     }
 
     fn message(&self, body: Bytes) -> Result<Message, Error> {
+        let frame = body.len();
         let envelope =
             Envelope::decode(body).map_err(|error| Error::Malformed(error.to_string()))?;
-        let message = Message::try_from(envelope)?;
+        let mut message = Message::try_from(envelope)?;
         if message.channel() != self.channel {
             return Err(Error::WrongChannel {
                 kind: message.kind(),
                 channel: self.channel,
             });
+        }
+        // A body is a part of its frame and keeps all of it alive, which may be full of what nobody here knows. Whoever
+        // has the message counts the body only.
+        if frame > 2 * message.size()
+            && let Some(body) = message.body_mut()
+        {
+            *body = Bytes::copy_from_slice(body);
         }
         Ok(message)
     }
@@ -192,6 +201,84 @@ fn make_room(received: &mut Vec<u8>, more: usize, len: usize) {
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
     use super::*;
+    use crate::{
+        ComputeRequest, ComputeResponse, ContentBlock, ContentResponse, JobId, JobOrder,
+        JobRequest, JobResponse, Priority, RequestId, SessionId, StageRequest, StageResponse,
+    };
+
+    /// A message of each kind that has a body, with this one.
+    fn with_bodies(body: &Bytes) -> Vec<Message> {
+        let (id, body) = (RequestId(1), || body.clone());
+        let block = ContentBlock {
+            total: 1 << 20,
+            bytes: body(),
+            proof: Vec::new(),
+        };
+        vec![
+            Message::ComputeRequest(ComputeRequest {
+                id,
+                fragment: [1; 32],
+                body: body(),
+                priority: Priority::Interactive,
+                patience: None,
+            }),
+            Message::StageRequest(StageRequest {
+                id,
+                session: SessionId(1),
+                body: body(),
+            }),
+            Message::JobRequest(JobRequest {
+                id,
+                job: JobId([1; 16]),
+                order: JobOrder::Begin(body()),
+            }),
+            Message::ComputeResponse(ComputeResponse {
+                id,
+                result: Ok(body()),
+            }),
+            Message::StageResponse(StageResponse {
+                id,
+                result: Ok(body()),
+            }),
+            Message::JobResponse(JobResponse {
+                id,
+                result: Ok(body()),
+            }),
+            Message::ContentResponse(ContentResponse {
+                id,
+                result: Ok(block),
+            }),
+        ]
+    }
+
+    #[test]
+    fn a_message_keeps_no_more_memory_than_it_counts() {
+        for (len, unknown) in [
+            (1, 400_000),
+            (1000, 3000),
+            (100_000, 1000),
+            (100_000, 250_000),
+        ] {
+            for message in with_bodies(&vec![7; len].into()) {
+                let mut frame = Envelope::from(&message).encode_to_vec();
+                // A field 100 of bytes, as nobody knows one.
+                frame.extend_from_slice(&[0xa2, 0x06]);
+                prost::encode_length_delimiter(unknown, &mut frame).unwrap();
+                frame.resize(frame.len() + unknown, 0);
+                let mut wire = Vec::new();
+                prost::encode_length_delimiter(frame.len(), &mut wire).unwrap();
+                wire.extend_from_slice(&frame);
+                let mut decoder = FrameDecoder::new(message.channel());
+                let mut read = decoder.decode(&mut &wire[..]).unwrap().unwrap();
+                assert_eq!(read, message);
+                let size = read.size();
+                let body = std::mem::take(read.body_mut().unwrap());
+                // Whoever has all of the memory behind it could write that far.
+                let kept = body.try_into_mut().unwrap().capacity();
+                assert!(kept <= 2 * size, "{kept} bytes for {}", message.kind());
+            }
+        }
+    }
 
     #[test]
     fn a_length_prefix_that_claims_much_costs_little() {

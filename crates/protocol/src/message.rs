@@ -343,6 +343,32 @@ impl Message {
         }
     }
 
+    /// What of this message is a part of the frame it was decoded from, which lives as long.
+    pub(crate) fn body_mut(&mut self) -> Option<&mut Bytes> {
+        match self {
+            Self::ComputeRequest(ComputeRequest { body, .. })
+            | Self::StageRequest(StageRequest { body, .. })
+            | Self::JobRequest(JobRequest {
+                order: JobOrder::Begin(body),
+                ..
+            })
+            | Self::ComputeResponse(ComputeResponse {
+                result: Ok(body), ..
+            })
+            | Self::StageResponse(StageResponse {
+                result: Ok(body), ..
+            })
+            | Self::JobResponse(JobResponse {
+                result: Ok(body), ..
+            })
+            | Self::ContentResponse(ContentResponse {
+                result: Ok(ContentBlock { bytes: body, .. }),
+                ..
+            }) => Some(body),
+            _ => None,
+        }
+    }
+
     /// About how many bytes this message takes, on the wire and at most in memory; for bounding queues.
     #[must_use]
     pub fn size(&self) -> usize {
