@@ -5,6 +5,7 @@
 
 mod core;
 mod host;
+mod outbox;
 
 use crate::backend::catalogue;
 use crate::partial;

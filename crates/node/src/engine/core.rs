@@ -6,15 +6,14 @@ mod jobs;
 mod stages;
 
 use super::host::{Hosting, Wanted};
+use super::outbox::{Outbox, congested};
 use super::{Command, Notice, Order, Outcome, network_peer, peer_name};
 use bytes::Bytes;
 use fragments::{Fragment, FragmentId};
 use futures::StreamExt;
 use inference::compute;
 use network::{Events, Handle, SendError};
-use protocol::{
-    ComputeResponse, ContentResponse, ErrorCode, Failure, JobResponse, Message, StageResponse,
-};
+use protocol::{ComputeResponse, ContentResponse, JobResponse, Message, StageResponse};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -53,6 +52,8 @@ pub(super) enum Done {
 pub(super) struct Core {
     node: Node,
     network: Handle,
+    /// Answers for peers that are slow.
+    outbox: Outbox,
     notices: mpsc::Sender<Notice>,
     started: Instant,
     fragments: BTreeMap<u32, Arc<Fragment<Bytes>>>,
@@ -82,6 +83,7 @@ impl Core {
         Self {
             node: Node::new(config),
             network,
+            outbox: Outbox::default(),
             notices,
             started: Instant::now(),
             fragments: BTreeMap::new(),
@@ -442,40 +444,40 @@ impl Core {
         let Some(target) = network_peer(peer) else {
             return;
         };
+        if let Message::ComputeResponse(_)
+        | Message::StageResponse(_)
+        | Message::JobResponse(_)
+        | Message::ContentResponse(_) = message
+        {
+            // They were asked for: they wait until the way is free.
+            return self.outbox.send(&self.network, target, message);
+        }
         let Err(SendError::Busy(message)) = self.network.send(target, message) else {
             return;
         };
-        let failure = || Failure {
-            code: ErrorCode::Busy,
-            message: "the way there is congested".into(),
-        };
         let answer = match *message {
-            // Asked for and therefore few: they wait until the way is free.
-            message @ (Message::ComputeResponse(_)
+            // Only saves work, or says what will come. Answers wait above.
+            Message::Cancel(_)
+            | Message::Queued(_)
+            | Message::ComputeResponse(_)
             | Message::StageResponse(_)
             | Message::JobResponse(_)
-            | Message::ContentResponse(_)) => {
-                let network = self.network.clone();
-                tokio::spawn(async move { network.send_when_possible(target, message).await });
-                return;
-            }
-            // Only saves work, or says what will come.
-            Message::Cancel(_) | Message::Queued(_) => return,
+            | Message::ContentResponse(_) => return,
             Message::ComputeRequest(request) => Message::ComputeResponse(ComputeResponse {
                 id: request.id,
-                result: Err(failure()),
+                result: Err(congested()),
             }),
             Message::StageRequest(request) => Message::StageResponse(StageResponse {
                 id: request.id,
-                result: Err(failure()),
+                result: Err(congested()),
             }),
             Message::JobRequest(request) => Message::JobResponse(JobResponse {
                 id: request.id,
-                result: Err(failure()),
+                result: Err(congested()),
             }),
             Message::ContentRequest(request) => Message::ContentResponse(ContentResponse {
                 id: request.id,
-                result: Err(failure()),
+                result: Err(congested()),
             }),
             // A peer that does not know what we hold is of no use.
             Message::Hello(_) | Message::HoldingsChanged(_) => {
