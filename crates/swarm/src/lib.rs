@@ -73,6 +73,7 @@ mod node;
 mod peers;
 pub mod placement;
 mod queue;
+mod recent;
 pub mod repair;
 pub mod replication;
 pub mod routing;
@@ -92,6 +93,7 @@ pub use jobs::JobFailure;
 pub use node::Node;
 pub use protocol::Priority;
 pub use queue::Queue;
+pub use recent::{Asked, Recent};
 pub use replication::Replication;
 pub use stats::{Coverage, DownloadStats, Membership, PeerStats, Stats, Totals};
 pub use types::{
