@@ -8,12 +8,16 @@ mod bootstrap;
 mod connections;
 mod discovery;
 mod helpers;
+mod inbound;
 mod known;
 mod peer;
 mod routing;
 mod silence;
 mod streams;
 mod swarm_events;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests;
 mod upgrade;
 mod watch;
 
@@ -42,13 +46,13 @@ use crate::{
     gossip::Gossip,
     handle::{Command, Ends, lock},
     observed::Observed,
-    reader::Reader,
     transport::{self, BoxFuture, Built, Signals},
     woken::Woken,
 };
 use bootstrap::Bootstrap;
 use discovery::Discovery;
 use helpers::Helpers;
+use inbound::Inbound;
 use peer::Peer;
 use routing::Routing;
 use streams::Place;
@@ -67,7 +71,7 @@ pub(crate) struct Driver {
     outbox: VecDeque<Event>,
     peers: HashMap<PeerId, Peer>,
     sessions: u64,
-    readers: SelectAll<Reader>,
+    readers: SelectAll<Inbound>,
     tasks: FuturesUnordered<BoxFuture<Done>>,
     bootstrap: Vec<Bootstrap>,
     discovery: Discovery,

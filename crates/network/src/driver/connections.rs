@@ -92,6 +92,7 @@ impl Driver {
     }
 
     pub(super) fn disconnected(&mut self, peer: PeerId, id: ConnectionId) {
+        self.close_readers(peer, id);
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };

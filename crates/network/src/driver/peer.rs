@@ -7,12 +7,11 @@ use libp2p::{Multiaddr, PeerId, Stream, swarm::ConnectionId};
 use protocol::Channel;
 use web_time::Instant;
 
-use super::silence::Silence;
+use super::{inbound::Inbound, silence::Silence};
 use crate::{
     Path,
     connection::{Counters, Link},
     handle::Outgoing,
-    reader::Reader,
 };
 
 /// For each stream of a channel so many may wait while earlier ones are still being read. More are a peer's mistake.
@@ -67,7 +66,7 @@ pub(super) struct Half {
     /// The connections of the streams that are being read; no more than the channel may have.
     reading: Vec<ConnectionId>,
     /// Read after those, so that messages keep their order when the connection changes.
-    waiting: VecDeque<Reader>,
+    waiting: VecDeque<Inbound>,
 }
 
 /// The place of one stream to the peer.
@@ -187,6 +186,20 @@ impl Peer {
         }
     }
 
+    /// A connection has closed. Says whether a stream of it is being read.
+    pub(super) fn close_waiting(&mut self, gone: ConnectionId) -> bool {
+        let mut is_read = false;
+        for half in [&mut self.compute, &mut self.content] {
+            is_read |= half.reading.contains(&gone);
+            let of_it = |reader: &&mut Inbound| reader.source().connection == gone;
+            half.waiting
+                .iter_mut()
+                .filter(of_it)
+                .for_each(Inbound::close);
+        }
+        is_read
+    }
+
     /// Whether a stream of ours still runs over this connection.
     pub(super) fn is_in_use(&self, id: ConnectionId) -> bool {
         self.compute.is_in_use(id) || self.content.is_in_use(id)
@@ -224,8 +237,14 @@ impl Half {
             .position(|lane| matches!(lane.writer, Writer::Opening(on) if on == id))
     }
 
+    /// Streams that came are not read yet.
+    #[cfg(test)]
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Takes a new inbound stream; gives it back if it is to be read at once.
-    pub(super) fn admit(&mut self, reader: Reader) -> Option<Reader> {
+    pub(super) fn admit(&mut self, reader: Inbound) -> Option<Inbound> {
         let streams = self.channel.streams();
         if self.reading.len() < streams {
             self.reading.push(reader.source().connection);
@@ -237,8 +256,13 @@ impl Half {
         None
     }
 
+    /// The peer is about to go: what it has begun besides is not read any more.
+    pub(super) fn read_no_more(&mut self) {
+        self.waiting.clear();
+    }
+
     /// A stream of this connection that was being read has ended; gives the next one to read.
-    pub(super) fn next_reader(&mut self, ended: ConnectionId) -> Option<Reader> {
+    pub(super) fn next_reader(&mut self, ended: ConnectionId) -> Option<Inbound> {
         if let Some(place) = self.reading.iter().position(|id| *id == ended) {
             self.reading.swap_remove(place);
         }

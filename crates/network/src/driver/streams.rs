@@ -8,6 +8,7 @@ use protocol::Channel;
 
 use super::{
     Done, Driver,
+    inbound::Inbound,
     peer::{Lane, Writer},
 };
 use crate::{
@@ -270,7 +271,7 @@ impl Driver {
         let Some(counters) = known.connection(connection).map(|it| it.counters.clone()) else {
             return;
         };
-        let reader = Reader::new(source, stream, counters);
+        let reader = Inbound::new(Reader::new(source, stream, counters));
         let half = known.half(channel);
         // Who asks for content is answered over as many streams as there may be: they are open when its request comes.
         let answers = channel == Channel::Content && half.is_idle();
@@ -286,6 +287,18 @@ impl Driver {
                     lane,
                 });
             }
+        }
+    }
+
+    /// A connection has closed: what has come over it is read, and then others may be.
+    pub(super) fn close_readers(&mut self, peer: PeerId, gone: ConnectionId) {
+        let known = self.peers.get_mut(&peer);
+        if known.is_some_and(|it| it.close_waiting(gone)) {
+            let of_it = |reader: &&mut Inbound| reader.source().connection == gone;
+            self.readers
+                .iter_mut()
+                .filter(of_it)
+                .for_each(Inbound::close);
         }
     }
 
@@ -310,6 +323,7 @@ impl Driver {
                 self.readers.extend(next);
             }
             Read::Violation(reason) => {
+                known.half(channel).read_no_more();
                 self.emit(Event::Violation { peer, reason });
                 let _ = self.swarm.disconnect_peer_id(peer);
             }

@@ -52,9 +52,16 @@ impl Driver {
             total -= bytes;
             overdue.push(source);
         }
-        for Source { peer, channel, .. } in overdue {
+        for Source {
+            peer,
+            session,
+            channel,
+            ..
+        } in overdue
+        {
             // A peer may have begun many things, and its connection may take a while to close; it is counted once.
-            let Some(known) = self.peers.get_mut(&peer) else {
+            // What is left of an earlier time says nothing of the peer as it is now.
+            let Some(known) = self.peers.get_mut(&peer).filter(|it| it.session == session) else {
                 continue;
             };
             if std::mem::replace(&mut known.stalled, true) {
