@@ -45,6 +45,9 @@ impl Default for Limits {
 const MAX_ADDRESSES: usize = 8;
 const MAX_ADDRESS_BYTES: usize = 1024;
 
+/// How long the names of all that is announced here are. libp2p takes names of any length from strangers.
+const KEY_BYTES: usize = size_of::<crate::Key>();
+
 /// Looking through everything for what has expired is worth it this often at most.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
@@ -148,6 +151,9 @@ impl Providers {
             expires,
             addresses,
         } = record;
+        if key.as_ref().len() != KEY_BYTES {
+            return Err(Error::ValueTooLarge);
+        }
         if provider == self.local {
             self.own.insert(key);
             return Ok(());
@@ -327,7 +333,9 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn key(number: u32) -> RecordKey {
-        RecordKey::new(&number.to_be_bytes())
+        let mut name = [0; KEY_BYTES];
+        name[..4].copy_from_slice(&number.to_be_bytes());
+        RecordKey::new(&name)
     }
 
     fn record(number: u32, provider: PeerId, expires: Instant) -> ProviderRecord {
@@ -453,6 +461,18 @@ mod tests {
         assert_eq!((named(&store, 1).len(), named(&store, 2).len()), (1, 1));
         store.left(&stranger);
         assert_eq!((named(&store, 1), named(&store, 2)), (vec![there], vec![]));
+    }
+
+    #[test]
+    fn only_names_as_long_as_ours_are_remembered() {
+        let (mut store, now) = store(Limits::default());
+        for length in [0, KEY_BYTES - 1, KEY_BYTES + 1, 512 << 10] {
+            let mut record = record(1, PeerId::random(), now + HOUR);
+            record.key = RecordKey::new(&vec![1; length]);
+            assert!(store.add(record, now).is_err(), "{length}");
+        }
+        assert_eq!((store.records, store.keys.len()), (0, 0));
+        assert!(store.providers.is_empty());
     }
 
     #[test]
