@@ -60,6 +60,9 @@ use streams::Place;
 /// How long closing connections may take at the end.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How many are kept out; whoever was longest is forgotten. As many as `swarm` remembers.
+const MAX_BANNED: usize = 1024;
+
 /// Steps before other tasks of the same thread get their turn: a browser's main thread also draws.
 const STEPS: usize = 128;
 
@@ -80,6 +83,8 @@ pub(crate) struct Driver {
     routing: Routing,
     signals: Signals,
     helpers: Helpers,
+    /// Those who are kept out, in the order in which they were first.
+    banned: VecDeque<PeerId>,
     /// Dials of [`crate::Handle::dial`], to report their failure.
     dials: HashMap<ConnectionId, Multiaddr>,
     listeners: HashMap<ListenerId, Multiaddr>,
@@ -189,6 +194,7 @@ impl Driver {
             routing: Routing::default(),
             signals,
             helpers: Helpers::new(servers),
+            banned: VecDeque::new(),
             dials: HashMap::new(),
             listeners: HashMap::new(),
             translated: false,
@@ -316,9 +322,7 @@ impl Driver {
             Command::Dial(address) => self.dial(address),
             // The error says that there is no connection, which is what is wanted.
             Command::Disconnect(peer) => self.swarm.disconnect_peer_id(peer).unwrap_or_default(),
-            Command::Ban(peer) => {
-                self.swarm.behaviour_mut().blocked.block_peer(peer);
-            }
+            Command::Ban(peer) => self.ban(peer),
             Command::Provide(key) => self.provide(key),
             Command::StopProviding(key) => self.stop_providing(key),
             Command::FindProviders(key) => self.find_providers(key),
@@ -406,6 +410,19 @@ impl Driver {
                 address,
                 reason: describe(&error),
             }),
+        }
+    }
+
+    fn ban(&mut self, peer: PeerId) {
+        let blocked = &mut self.swarm.behaviour_mut().blocked;
+        if !blocked.block_peer(peer) {
+            return;
+        }
+        self.banned.push_back(peer);
+        if self.banned.len() > MAX_BANNED
+            && let Some(oldest) = self.banned.pop_front()
+        {
+            blocked.unblock_peer(oldest);
         }
     }
 

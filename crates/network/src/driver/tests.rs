@@ -9,7 +9,7 @@ use libp2p::{
 };
 use protocol::{Bitmap, Channel, Hello, Message, Role};
 
-use super::Driver;
+use super::{Driver, MAX_BANNED};
 use crate::{Config, Event, Events, Handle, Identity, handle};
 
 /// How long anything may take. Far more than it takes; the machine may be busy.
@@ -198,4 +198,19 @@ async fn nothing_is_left_of_those_from_whom_this_side_parts() {
         node.until(is_empty).await;
         other.shutdown();
     }
+}
+
+#[tokio::test]
+async fn so_many_are_kept_out_and_the_oldest_are_forgotten() {
+    let mut node = Slow::start();
+    let strangers: Vec<_> = (0..MAX_BANNED + 10).map(|_| PeerId::random()).collect();
+    for stranger in &strangers {
+        // Said twice, it counts once.
+        node.driver.ban(*stranger);
+        node.driver.ban(*stranger);
+    }
+    let blocked = node.driver.swarm.behaviour().blocked.blocked_peers();
+    assert_eq!(blocked.len(), MAX_BANNED);
+    assert!(strangers[10..].iter().all(|it| blocked.contains(it)));
+    assert_eq!(node.driver.banned.len(), MAX_BANNED);
 }
