@@ -9,8 +9,11 @@ use libp2p::{
 };
 use protocol::{Bitmap, Channel, Hello, Message, Role};
 
-use super::{Driver, MAX_BANNED};
-use crate::{Config, Event, Events, Handle, Identity, handle};
+use super::{
+    Driver, MAX_BANNED,
+    peer::{Connection, Peer},
+};
+use crate::{Config, Event, Events, Handle, Identity, Path, handle};
 
 /// How long anything may take. Far more than it takes; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -213,4 +216,41 @@ async fn so_many_are_kept_out_and_the_oldest_are_forgotten() {
     assert_eq!(blocked.len(), MAX_BANNED);
     assert!(strangers[10..].iter().all(|it| blocked.contains(it)));
     assert_eq!(node.driver.banned.len(), MAX_BANNED);
+}
+
+/// Somebody who is met through a relay, as far as this node's driver is concerned.
+fn meet_relayed(driver: &mut Driver) -> PeerId {
+    let peer = PeerId::random();
+    let path = Path {
+        address: format!(
+            "/ip4/192.0.2.1/tcp/1/p2p/{}/p2p-circuit/p2p/{peer}",
+            PeerId::random()
+        )
+        .parse()
+        .unwrap(),
+        relayed: true,
+    };
+    let id = ConnectionId::new_unchecked(usize::MAX);
+    let mut new = Peer::new(1, Connection::new(id, path, peer, driver.local()));
+    new.outgoing.acquainted = true;
+    driver.peers.insert(peer, new);
+    peer
+}
+
+#[tokio::test]
+async fn a_direct_connection_that_cannot_be_begun_is_tried_again_as_one_that_fails() {
+    let mut node = Slow::start();
+    let own = node
+        .until(|driver, _| driver.swarm.listeners().next().cloned())
+        .await;
+    let peer = meet_relayed(&mut node.driver);
+    // Where it says it listens, this node does itself: libp2p refuses to dial that at all.
+    node.driver.peers.get_mut(&peer).unwrap().direct_addresses = vec![own];
+    for attempt in 1..=3 {
+        let planned = node.driver.tasks.len();
+        node.driver.upgrade(peer, 1);
+        let known = &node.driver.peers[&peer];
+        assert_eq!((known.upgrade_attempts, known.upgrading), (attempt, None));
+        assert_eq!(node.driver.tasks.len(), planned + 1);
+    }
 }

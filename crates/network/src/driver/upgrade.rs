@@ -86,7 +86,7 @@ impl Driver {
         known.upgrading = Some(options.connection_id());
         if let Err(error) = self.swarm.dial(options) {
             tracing::debug!(%peer, %error, "no direct connection");
-            known.upgrading = None;
+            self.upgrade_again(peer);
         }
     }
 
@@ -96,14 +96,22 @@ impl Driver {
             .peers
             .iter_mut()
             .find(|(_, known)| known.upgrading == Some(id));
-        let Some((&peer, known)) = found else {
+        let Some((&peer, _)) = found else {
             return false;
+        };
+        self.upgrade_again(peer);
+        true
+    }
+
+    /// An attempt has failed; another one is made after a while.
+    fn upgrade_again(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
         };
         known.upgrading = None;
         let session = known.session;
         let pause = PAUSE.saturating_mul(4_u32.saturating_pow(known.upgrade_attempts - 1));
         self.after(pause, Done::Upgrade { peer, session });
-        true
     }
 
     /// The transport dials and needs a stream to the peer it dials.
