@@ -320,8 +320,7 @@ impl Driver {
     fn command(&mut self, command: Command) {
         match command {
             Command::Dial(address) => self.dial(address),
-            // The error says that there is no connection, which is what is wanted.
-            Command::Disconnect(peer) => self.swarm.disconnect_peer_id(peer).unwrap_or_default(),
+            Command::Disconnect(peer) => self.part_from(peer),
             Command::Ban(peer) => self.ban(peer),
             Command::Provide(key) => self.provide(key),
             Command::StopProviding(key) => self.stop_providing(key),

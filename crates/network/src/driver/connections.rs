@@ -179,8 +179,29 @@ impl Driver {
         }
         for id in spare {
             tracing::debug!(%peer, %id, "closing a connection that was replaced");
-            self.swarm.close_connection(id);
+            self.close(peer, id);
         }
+    }
+
+    /// Closes a connection, which may take a while; others are used meanwhile.
+    fn close(&mut self, peer: PeerId, id: ConnectionId) {
+        if let Some(connection) = self.peers.get_mut(&peer).and_then(|it| it.connection(id)) {
+            connection.closing = true;
+        }
+        self.swarm.close_connection(id);
+        self.settle(peer);
+    }
+
+    /// Closes all connections with a peer. Should it come back before they have closed, the new one is used.
+    pub(super) fn part_from(&mut self, peer: PeerId) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known
+                .connections
+                .iter_mut()
+                .for_each(|it| it.closing = true);
+        }
+        // The error says that there is no connection, which is what is wanted.
+        let _ = self.swarm.disconnect_peer_id(peer);
     }
 
     pub(super) fn pinged(
@@ -214,7 +235,7 @@ impl Driver {
                 let moved = connection.counters.moved();
                 if connection.silence.not_answered(moved) {
                     tracing::debug!(%peer, %id, "pings are not answered");
-                    self.swarm.close_connection(id);
+                    self.close(peer, id);
                 }
             }
         }

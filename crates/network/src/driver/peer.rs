@@ -37,8 +37,6 @@ pub(super) struct Peer {
     pub(super) signalling: bool,
     /// It speaks nothing of ours.
     pub(super) foreign: bool,
-    /// It did not go on with what it had begun, and is being disconnected.
-    pub(super) stalled: bool,
     /// Where the peer says it can be reached directly.
     pub(super) direct_addresses: Vec<Multiaddr>,
     pub(super) upgrade_attempts: u32,
@@ -56,6 +54,8 @@ pub(super) struct Connection {
     /// The dialling side has the lower peer id of the two.
     pub(super) dialled_by_lower: bool,
     pub(super) silence: Silence,
+    /// It was told to close, which may take a while.
+    pub(super) closing: bool,
 }
 
 /// Both directions of one channel.
@@ -110,7 +110,6 @@ impl Peer {
             prune_rounds: 0,
             signalling: false,
             foreign: false,
-            stalled: false,
             direct_addresses: Vec::new(),
             upgrade_attempts: 0,
             upgrading: None,
@@ -144,13 +143,18 @@ impl Peer {
             .any(|connection| !connection.path.relayed)
     }
 
-    /// Chooses the connection to use; gives its path if that is news. Both sides choose alike: direct before relayed,
-    /// dialled before arranged, which costs more, then the one that the lower peer id dialled, then the oldest.
+    /// Chooses the connection to use; gives its path if that is news. Both sides choose alike, of those that are to stay:
+    /// direct before relayed, dialled before arranged, which costs more, then the one that the lower peer id dialled, then
+    /// the oldest.
     pub(super) fn choose(&mut self) -> Option<Path> {
-        let best = self
-            .connections
-            .iter()
-            .min_by_key(|it| (it.path.relayed, it.path.is_arranged(), !it.dialled_by_lower))?;
+        let best = self.connections.iter().min_by_key(|it| {
+            (
+                it.closing,
+                it.path.relayed,
+                it.path.is_arranged(),
+                !it.dialled_by_lower,
+            )
+        })?;
         let changed = best.id != self.preferred;
         self.preferred = best.id;
         changed.then(|| best.path.clone())
@@ -280,6 +284,7 @@ impl Connection {
             counters: Counters::default(),
             dialled_by_lower: dialler < other,
             silence: Silence::default(),
+            closing: false,
         }
     }
 }

@@ -325,7 +325,7 @@ impl Driver {
             Read::Violation(reason) => {
                 known.half(channel).read_no_more();
                 self.emit(Event::Violation { peer, reason });
-                let _ = self.swarm.disconnect_peer_id(peer);
+                self.part_from(peer);
             }
         }
     }

@@ -254,3 +254,23 @@ async fn a_direct_connection_that_cannot_be_begun_is_tried_again_as_one_that_fai
         assert_eq!(node.driver.tasks.len(), planned + 1);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_returns_is_spoken_to_over_the_new_connection_while_the_old_one_closes() {
+    let mut node = Slow::start();
+    let identity = Identity::generate();
+    let peer = identity.peer_id();
+    let _before = node.dialled_by(&identity).await;
+    node.hello_from(peer).await;
+    let before = node.connections(peer);
+    // As when closing takes its time: it was told to, and stands.
+    node.driver.peers.get_mut(&peer).unwrap().connections[0].closing = true;
+    let _after = node.dialled_by(&identity).await;
+    let preferred = node
+        .until(|driver, _| {
+            let known = &driver.peers[&peer];
+            (known.connections.len() == 2).then_some(known.preferred)
+        })
+        .await;
+    assert!(!before.contains(&preferred));
+}

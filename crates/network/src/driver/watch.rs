@@ -55,8 +55,8 @@ impl Driver {
         for Source {
             peer,
             session,
+            connection,
             channel,
-            ..
         } in overdue
         {
             // A peer may have begun many things, and its connection may take a while to close; it is counted once.
@@ -64,12 +64,12 @@ impl Driver {
             let Some(known) = self.peers.get_mut(&peer).filter(|it| it.session == session) else {
                 continue;
             };
-            if std::mem::replace(&mut known.stalled, true) {
+            if known.connection(connection).is_none_or(|it| it.closing) {
                 continue;
             }
             tracing::debug!(%peer, ?channel, "does not go on with what it has begun");
             lock(&self.ends.shared).refusals.count_stalled();
-            let _ = self.swarm.disconnect_peer_id(peer);
+            self.part_from(peer);
             self.discovery.leave_alone(peer);
         }
         self.plan_watch();

@@ -9,12 +9,14 @@ use std::{
     io, iter,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures::{
     AsyncRead, AsyncWrite, FutureExt, StreamExt,
     channel::{mpsc, oneshot},
 };
+use futures_timer::Delay;
 use libp2p::core::{
     UpgradeInfo,
     muxing::{StreamMuxer, StreamMuxerEvent},
@@ -29,6 +31,10 @@ const AT_ONCE: usize = 32 << 10;
 /// Streams of the other side that wait to be looked at; further ones are reset. Those who keep to Yamux's limit for streams
 /// that are not acknowledged never open more.
 const WAITING: usize = 256;
+
+/// How long the other side may take to receive what is on its way to it when all is closed. Until then libp2p counts the
+/// connection among those that stand.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// How a connection becomes a [`Multiplexed`] one.
 #[derive(Clone, Copy)]
@@ -103,7 +109,8 @@ struct Work<C> {
     is_wanted: bool,
     outbound: mpsc::Sender<Stream>,
     close: oneshot::Receiver<()>,
-    closing: bool,
+    /// All is to be closed, by then.
+    closing: Option<Delay>,
 }
 
 impl Multiplexed {
@@ -123,7 +130,7 @@ impl Multiplexed {
             is_wanted: false,
             outbound: outbound_end,
             close: close_end,
-            closing: false,
+            closing: None,
         };
         tokio::spawn(async move {
             let end = poll_fn(|cx| work.poll(cx)).await;
@@ -155,12 +162,17 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Work<C> {
     /// Ready when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if self.closing {
-                return self.connection.poll_close(cx).map_err(failed);
+            if let Some(end) = &mut self.closing {
+                if let Poll::Ready(closed) = self.connection.poll_close(cx) {
+                    return Poll::Ready(closed.map_err(failed));
+                }
+                ready!(end.poll_unpin(cx));
+                // What is left goes with the connection.
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             match self.close.poll_unpin(cx) {
                 Poll::Ready(Ok(())) => {
-                    self.closing = true;
+                    self.closing = Some(Delay::new(GOODBYE));
                     continue;
                 }
                 // Let go of.
@@ -236,5 +248,58 @@ impl StreamMuxer for Multiplexed {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
         ready!(self.poll_end(cx))?;
         Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// The other side takes nothing and says nothing.
+    struct Deaf;
+
+    impl AsyncRead for Deaf {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Deaf {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_does_not_keep_a_connection_that_is_closed() {
+        let connection = Connection::new(Deaf, yamux::Config::default(), Mode::Client);
+        let mut connection = Multiplexed::new(connection);
+        let began = Instant::now();
+        let closed = poll_fn(|cx| Pin::new(&mut connection).poll_close(cx));
+        let closed = tokio::time::timeout(GOODBYE * 6, closed).await;
+        assert_eq!(closed.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(
+            began.elapsed() >= GOODBYE,
+            "it had time for what was on its way"
+        );
     }
 }
