@@ -137,10 +137,7 @@ enum Done {
         again: bool,
     },
     /// Time to ask again for credentials for a node's TURN server.
-    Turn {
-        peer: PeerId,
-        connection: ConnectionId,
-    },
+    Turn { peer: PeerId, plan: u64 },
     /// Time to announce everything again.
     Announce,
     /// Time to repeat announcements that have failed.
@@ -347,7 +344,7 @@ impl Driver {
             Done::Upgrade { peer, session } => self.upgrade(peer, session),
             Done::Redial { bootstrap, plan } => self.redial(bootstrap, plan),
             Done::Reserve { bootstrap } => self.reserve(bootstrap),
-            Done::Turn { peer, connection } => self.ask_for_turn(peer, connection),
+            Done::Turn { peer, plan } => self.ask_again(peer, plan),
             Done::Watch => self.watch(),
             Done::Refresh { again } => self.planned_refresh(again),
             Done::Announce => self.announce_again(),

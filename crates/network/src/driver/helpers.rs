@@ -2,7 +2,7 @@
 //! same port, and may have a TURN server. Those that let us in are asked; nobody has to be configured.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     time::Duration,
 };
 
@@ -21,11 +21,20 @@ pub(super) struct Helpers {
     configured: Vec<IceServer>,
     /// The latest first.
     met: VecDeque<String>,
-    /// The nodes that have a TURN server, and the connection on which that was said. One that was started anew does not
-    /// know what it has granted before.
-    offered: HashMap<PeerId, ConnectionId>,
+    /// The nodes that have a TURN server.
+    offered: HashMap<PeerId, Offered>,
+    /// How often it was planned to ask one of them again.
+    plans: u64,
     /// The TURN servers that nodes let us use.
     granted: HashMap<PeerId, IceServer>,
+}
+
+/// What a node has said of its TURN server.
+struct Offered {
+    /// On this connection. One that was started anew does not know what it has granted before.
+    connection: ConnectionId,
+    /// The last plan to ask again; others do not count any more.
+    plan: u64,
 }
 
 impl Helpers {
@@ -35,6 +44,7 @@ impl Helpers {
             servers,
             met: VecDeque::new(),
             offered: HashMap::new(),
+            plans: 0,
             granted: HashMap::new(),
         }
     }
@@ -48,6 +58,42 @@ impl Helpers {
         self.met.push_front(url);
         self.met.truncate(MAX_HELPERS);
         self.tell();
+    }
+
+    /// A node has a TURN server. Says whether that is news: it is not as long as the connection stands on which it was
+    /// said before.
+    fn offered(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        stands: impl Fn(ConnectionId) -> bool,
+    ) -> bool {
+        match self.offered.entry(peer) {
+            Entry::Occupied(known) if stands(known.get().connection) => false,
+            Entry::Occupied(mut known) => {
+                known.get_mut().connection = connection;
+                true
+            }
+            Entry::Vacant(new) => {
+                new.insert(Offered {
+                    connection,
+                    plan: 0,
+                });
+                true
+            }
+        }
+    }
+
+    /// It will be asked again, and at no other time that was planned before.
+    fn plan(&mut self, peer: PeerId) -> Option<u64> {
+        let offered = self.offered.get_mut(&peer)?;
+        self.plans += 1;
+        offered.plan = self.plans;
+        Some(self.plans)
+    }
+
+    fn is_last_plan(&self, peer: PeerId, plan: u64) -> bool {
+        self.offered.get(&peer).is_some_and(|it| it.plan == plan)
     }
 
     /// A node lets us use its TURN server.
@@ -85,17 +131,23 @@ const PAUSE: Duration = Duration::from_secs(60);
 impl Driver {
     /// A node that lets us in has a TURN server.
     pub(super) fn turn_offered(&mut self, peer: PeerId, connection: ConnectionId) {
-        let known = self.helpers.offered.insert(peer, connection);
-        if self.settings.direct && known != Some(connection) {
-            self.ask_for_turn(peer, connection);
+        let connections = self.peers.get(&peer).map_or(&[][..], |it| &it.connections);
+        let stands = |id| connections.iter().any(|it| it.id == id);
+        if self.helpers.offered(peer, connection, stands) && self.settings.direct {
+            self.ask_for_turn(peer);
+        }
+    }
+
+    /// The time of a plan has come.
+    pub(super) fn ask_again(&mut self, peer: PeerId, plan: u64) {
+        if self.helpers.is_last_plan(peer, plan) {
+            self.ask_for_turn(peer);
         }
     }
 
     /// Asks for credentials: at the beginning, before the last ones expire, and when there was no answer.
-    pub(super) fn ask_for_turn(&mut self, peer: PeerId, connection: ConnectionId) {
-        if self.helpers.offered.get(&peer) != Some(&connection) {
-            // It has been asked on another one since.
-        } else if self.bootstrap.iter().any(|it| it.is_connected(peer)) {
+    fn ask_for_turn(&mut self, peer: PeerId) {
+        if self.bootstrap.iter().any(|it| it.is_connected(peer)) {
             let turn = &mut self.swarm.behaviour_mut().turn;
             turn.send_request(&peer, turn::Ask {});
         } else {
@@ -142,8 +194,8 @@ impl Driver {
     }
 
     fn ask_later(&mut self, peer: PeerId, pause: Duration) {
-        if let Some(connection) = self.helpers.offered.get(&peer).copied() {
-            self.after(pause, Done::Turn { peer, connection });
+        if let Some(plan) = self.helpers.plan(peer) {
+            self.after(pause, Done::Turn { peer, plan });
         }
     }
 }
@@ -190,6 +242,28 @@ mod tests {
             assert_eq!(found.as_deref(), url);
         }
         assert_eq!(stun_url(&listens[0], &listens[..1]), None);
+    }
+
+    #[test]
+    fn who_says_twice_that_it_has_a_server_is_asked_once_at_a_time() {
+        let mut helpers = Helpers::new(IceServers::new(Vec::new()));
+        let peer = PeerId::random();
+        let [one, other] = [1, 2].map(ConnectionId::new_unchecked);
+        // Over two connections in turn, as long as both stand.
+        assert!(helpers.offered(peer, one, |_| false));
+        for connection in [other, one, other] {
+            assert!(!helpers.offered(peer, connection, |_| true));
+        }
+        assert!(
+            helpers.offered(peer, other, |it| it != one),
+            "it may be a new one"
+        );
+        // Each answer plans another question, and there is one plan.
+        let plans: Vec<_> = (0..5).filter_map(|_| helpers.plan(peer)).collect();
+        let last = plans.iter().filter(|it| helpers.is_last_plan(peer, **it));
+        assert_eq!((plans.len(), last.count()), (5, 1));
+        helpers.expired(peer);
+        assert_eq!(helpers.plan(peer), None);
     }
 
     #[test]
