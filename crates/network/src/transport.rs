@@ -1,12 +1,15 @@
 //! The ways to reach a peer, which is all that differs between the targets.
 
 use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures::{
-    FutureExt, StreamExt,
+    AsyncRead, AsyncWrite, FutureExt, StreamExt,
     channel::{mpsc, oneshot},
 };
 use libp2p::{
@@ -72,7 +75,56 @@ pub(crate) const MAX_ADDRESSES: usize = 16;
 /// open streams, the driver can: it is asked for them here.
 pub(crate) struct Signals {
     wanted: mpsc::Receiver<Wanted>,
-    incoming: mpsc::Sender<(PeerId, Stream)>,
+    incoming: mpsc::Sender<(PeerId, SignalStream)>,
+}
+
+/// What a peer may do so many times at once.
+#[derive(Default)]
+pub(crate) struct Places(Arc<()>);
+
+/// One of those, until it is dropped.
+pub(crate) struct Place(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+
+impl Places {
+    /// `None` when so many are taken.
+    pub(crate) fn take(&self, most: usize) -> Option<Place> {
+        let taken = Arc::strong_count(&self.0) - 1;
+        (taken < most).then(|| Place(Arc::clone(&self.0)))
+    }
+}
+
+/// A stream over which a direct connection is arranged, and the place that this takes.
+pub(crate) struct SignalStream {
+    stream: Stream,
+    _place: Option<Place>,
+}
+
+impl AsyncRead for SignalStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for SignalStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
 }
 
 /// The transport dials this peer and needs a stream to it.
@@ -85,21 +137,25 @@ pub(crate) struct Wanted {
 /// The transport's ends of [`Signals`].
 pub(crate) struct SignalEnds {
     wanted: mpsc::Sender<Wanted>,
-    incoming: mpsc::Receiver<(PeerId, Stream)>,
+    incoming: mpsc::Receiver<(PeerId, SignalStream)>,
 }
 
 /// Over the streams that the driver opens and accepts.
 impl Signaling for SignalEnds {
-    type Stream = Stream;
+    type Stream = SignalStream;
 
-    fn open(&mut self, peer: PeerId) -> SignalFuture<Option<Stream>> {
+    fn open(&mut self, peer: PeerId) -> SignalFuture<Option<SignalStream>> {
         let (reply, stream) = oneshot::channel();
         // Fails when too many are waiting or the node shuts down; then the dial fails for want of a stream.
         let _ = self.wanted.try_send(Wanted { peer, reply });
-        Box::pin(stream.map(Result::ok))
+        let own = |stream| SignalStream {
+            stream,
+            _place: None,
+        };
+        Box::pin(stream.map(move |it| it.ok().map(own)))
     }
 
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<(PeerId, Stream)> {
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<(PeerId, SignalStream)> {
         match self.incoming.poll_next_unpin(cx) {
             Poll::Ready(Some(incoming)) => Poll::Ready(incoming),
             // The driver has ended, and this with it.
@@ -131,7 +187,11 @@ impl Signals {
     }
 
     /// A peer wants to arrange a direct connection. When too many do, it is refused.
-    pub(crate) fn incoming(&mut self, peer: PeerId, stream: Stream) {
+    pub(crate) fn incoming(&mut self, peer: PeerId, stream: Stream, place: Place) {
+        let stream = SignalStream {
+            stream,
+            _place: Some(place),
+        };
         if self.incoming.try_send((peer, stream)).is_err() {
             tracing::debug!(%peer, "too many direct connections at once");
         }

@@ -12,6 +12,7 @@ use crate::{
     Path,
     connection::{Counters, Link},
     handle::Outgoing,
+    transport::Places,
 };
 
 /// For each stream of a channel so many may wait while earlier ones are still being read. More are a peer's mistake.
@@ -44,6 +45,8 @@ pub(super) struct Peer {
     pub(super) upgrading: Option<ConnectionId>,
     /// Where the stream goes that is being opened to arrange it.
     pub(super) awaiting_signalling: Option<oneshot::Sender<Stream>>,
+    /// Direct connections that it is arranging.
+    pub(super) arranging: Places,
 }
 
 #[derive(Debug)]
@@ -114,6 +117,7 @@ impl Peer {
             upgrade_attempts: 0,
             upgrading: None,
             awaiting_signalling: None,
+            arranging: Places::default(),
         }
     }
 

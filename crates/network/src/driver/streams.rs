@@ -141,7 +141,7 @@ impl Driver {
             outcome,
         } = event;
         let channel = match purpose {
-            Purpose::Signalling => return self.signalling_event(peer, outcome),
+            Purpose::Signalling => return self.signalling_event(peer, connection, outcome),
             Purpose::Messages(channel) => channel,
         };
         if let Outcome::Inbound(stream) = outcome {

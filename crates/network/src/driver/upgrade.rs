@@ -31,6 +31,10 @@ use crate::{
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// How many direct connections a peer may be arranging with us. It needs one; a second one may begin before the first has
+/// failed. Each takes a place among all the connections that are being made, and a socket, for as long as we wait.
+const MAX_ARRANGED: usize = 2;
+
 impl Driver {
     /// A peer has told which protocols it speaks, and where it listens.
     pub(super) fn upgrade_identified(&mut self, peer: PeerId, info: &identify::Info) {
@@ -129,7 +133,12 @@ impl Driver {
         }
     }
 
-    pub(super) fn signalling_event(&mut self, peer: PeerId, outcome: Outcome) {
+    pub(super) fn signalling_event(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        outcome: Outcome,
+    ) {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
@@ -138,7 +147,16 @@ impl Driver {
             _ => known.awaiting_signalling.take(),
         };
         match (outcome, reply) {
-            (Outcome::Inbound(stream), _) => self.signals.incoming(peer, stream),
+            (Outcome::Inbound(stream), _) => {
+                // Who is connected directly has nothing to arrange.
+                let relayed = known
+                    .connection(connection)
+                    .is_some_and(|it| it.path.relayed);
+                match known.arranging.take(MAX_ARRANGED) {
+                    Some(place) if relayed => self.signals.incoming(peer, stream, place),
+                    _ => tracing::debug!(%peer, relayed, "no direct connection is arranged"),
+                }
+            }
             // Fails when the transport has given up meanwhile.
             (Outcome::Opened(stream), Some(reply)) => reply.send(stream).unwrap_or_default(),
             (outcome, _) => tracing::debug!(%peer, ?outcome, "no stream for signalling"),

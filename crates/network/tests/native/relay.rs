@@ -6,6 +6,12 @@ use std::{
     time::Duration,
 };
 
+use futures::{AsyncReadExt, FutureExt, StreamExt, stream::FuturesUnordered};
+use libp2p::{
+    StreamProtocol, SwarmBuilder, noise, relay,
+    swarm::{NetworkBehaviour, SwarmEvent, dial_opts::DialOpts},
+    tcp, yamux,
+};
 use network::{
     Config, Event, Grant, Granter, Identity, Multiaddr, Path, PeerId, RelayLimits, Reserve,
 };
@@ -466,4 +472,111 @@ async fn who_asks_the_relay_too_often_is_refused_and_others_are_not() {
     assert!(refused.contains(OVER_THE_LIMIT), "{refused}");
     assert!(asked > MOST);
     assert_eq!(reaches(&mut other, &to_hidden).await, Ok(()));
+}
+
+#[derive(NetworkBehaviour)]
+struct Stranger {
+    relay: relay::client::Behaviour,
+    streams: libp2p_stream::Behaviour,
+}
+
+/// Begins to arrange so many direct connections with a node and goes on with none of them. Gives how many of those are
+/// given up by the node, as they are.
+fn arrange_nothing(to: Multiaddr, times: usize) -> impl futures::Stream<Item = ()> {
+    let mut stranger = SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(
+            tcp::Config::default(),
+            noise::Config::new,
+            yamux::Config::default,
+        )
+        .unwrap()
+        .with_relay_client(noise::Config::new, yamux::Config::default)
+        .unwrap()
+        .with_behaviour(|_, relay| Stranger {
+            relay,
+            streams: libp2p_stream::Behaviour::new(),
+        })
+        .unwrap()
+        .build();
+    let Some(libp2p::multiaddr::Protocol::P2p(node)) = to.iter().last() else {
+        panic!("{to} names nobody");
+    };
+    let mut control = stranger.behaviour().streams.new_control();
+    stranger
+        .dial(DialOpts::peer_id(node).addresses(vec![to]).build())
+        .unwrap();
+    let (tell, connected) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut tell = Some(tell);
+        loop {
+            match stranger.select_next_some().await {
+                SwarmEvent::ConnectionEstablished { peer_id, .. } if peer_id == node => {
+                    if let Some(tell) = tell.take() {
+                        tell.send(()).unwrap();
+                    }
+                }
+                SwarmEvent::OutgoingConnectionError { error, .. } => panic!("{error}"),
+                _ => {}
+            }
+        }
+    });
+    let open = async move {
+        connected.await.unwrap();
+        let mut streams = Vec::new();
+        for _ in 0..times {
+            let name = StreamProtocol::new("/webrtc-signaling/0.0.1");
+            streams.push(control.open_stream(node, name).await.unwrap());
+        }
+        let ended = streams.into_iter().map(async |mut stream| {
+            let _ = stream.read(&mut [0]).await;
+        });
+        ended.collect::<FuturesUnordered<_>>()
+    };
+    futures::stream::once(open).flatten()
+}
+
+/// A node gives up an attempt that nobody goes on with after twenty seconds; one that it refuses, at once.
+const AT_ONCE: Duration = Duration::from_secs(15);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_arranges_no_more_than_two_direct_connections_at_once() {
+    let mut bootstrap = Node::start(Config {
+        listen: vec![crate::node::TCP.parse().unwrap()],
+        relay_server: Some(network::RelayLimits::default()),
+        ..config()
+    });
+    let address = bootstrap.address().await;
+    let _bootstrap = bootstrap.in_background();
+    let mut node = Node::start(Config {
+        bootstrap: vec![address],
+        reserve: Reserve::Always,
+        kad_server: false,
+        direct: true,
+        webrtc_ip: Some(std::net::Ipv4Addr::LOCALHOST.into()),
+        ..config()
+    });
+    let through_relay = node.address().await;
+    let _node = node.in_background();
+    let given_up = arrange_nothing(through_relay, 6);
+    let mut given_up = std::pin::pin!(given_up);
+    let refused = tokio::time::timeout(AT_ONCE, given_up.by_ref().take(4).count()).await;
+    assert_eq!(refused.expect("they are refused at once"), 4);
+    // The others are waited for.
+    assert_eq!(given_up.next().now_or_never(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_connected_directly_arranges_nothing() {
+    let mut node = Node::start(Config {
+        listen: vec![crate::node::TCP.parse().unwrap()],
+        direct: true,
+        webrtc_ip: Some(std::net::Ipv4Addr::LOCALHOST.into()),
+        ..config()
+    });
+    let address = node.address().await;
+    let _node = node.in_background();
+    let refused = arrange_nothing(address, 1).count();
+    let refused = tokio::time::timeout(AT_ONCE, refused).await;
+    assert_eq!(refused.expect("it is refused at once"), 1);
 }
