@@ -1,6 +1,9 @@
 //! Who serves a model: announced in the DHT, looked up there, and dialled.
 
 mod dialling;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -20,7 +23,13 @@ use crate::{Event, Key};
 /// New connections per search: a large network is met bit by bit.
 const MAX_DIALS: usize = 32;
 
-/// So many have to say what others have said before a search ends.
+/// How many of those are spent on what one answer names: who makes providers up leaves room for what others know.
+const MAX_DIALS_OF_ONE: usize = MAX_DIALS / 2;
+
+/// Providers that a search remembers.
+const MAX_FOUND: usize = 1024;
+
+/// So many have to answer before a search ends early, and to say what others have said.
 const ENOUGH: u32 = 2;
 
 /// New addresses come several at a time; they are announced together.
@@ -64,8 +73,32 @@ struct Search {
     key: Key,
     found: HashSet<PeerId>,
     dialled: usize,
+    /// Those found who were connected already.
+    present: usize,
+    /// Nodes that named providers.
+    answers: u32,
     /// Nodes that named providers, but none that was new.
     repeated: u32,
+}
+
+impl Search {
+    fn new(key: Key) -> Self {
+        Self {
+            key,
+            found: HashSet::new(),
+            dialled: 0,
+            present: 0,
+            answers: 0,
+            repeated: 0,
+        }
+    }
+
+    /// Everybody would be asked otherwise who might know more. Who cannot be reached does not count, and one who answers
+    /// does not decide it alone: whoever is near may make providers up.
+    fn is_over(&self) -> bool {
+        let many = self.dialled + self.present >= MAX_DIALS;
+        self.repeated >= ENOUGH || (many && self.answers >= ENOUGH)
+    }
 }
 
 impl Discovery {
@@ -212,15 +245,7 @@ impl Driver {
             .behaviour_mut()
             .kad
             .get_providers(key.to_vec().into());
-        self.discovery.searches.insert(
-            id,
-            Search {
-                key,
-                found: HashSet::new(),
-                dialled: 0,
-                repeated: 0,
-            },
-        );
+        self.discovery.searches.insert(id, Search::new(key));
     }
 
     pub(super) fn kad_event(&mut self, event: kad::Event) {
@@ -250,12 +275,7 @@ impl Driver {
         if let Ok(kad::GetProvidersOk::FoundProviders { providers, .. }) = result
             && !providers.is_empty()
         {
-            let count = |driver: &Self| driver.discovery.searches.get(&id).map(|it| it.found.len());
-            let before = count(self);
-            for peer in providers {
-                self.provider_found(id, peer);
-            }
-            self.enough(id, before == count(self));
+            self.providers_named(id, providers);
         }
         if step.last
             && let Some(search) = self.discovery.searches.remove(&id)
@@ -267,41 +287,59 @@ impl Driver {
         }
     }
 
-    /// Ends a search when it has found what it can: everybody would be asked otherwise who might know more.
-    fn enough(&mut self, id: kad::QueryId, repeated: bool) {
+    /// A node has answered. Ends the search when it has found what it can.
+    pub(super) fn providers_named(
+        &mut self,
+        id: kad::QueryId,
+        providers: impl IntoIterator<Item = PeerId>,
+    ) {
+        let count = |driver: &Self| driver.discovery.searches.get(&id).map(|it| it.found.len());
+        let before = count(self);
+        let mut dials = MAX_DIALS_OF_ONE;
+        for peer in providers {
+            let dialled = self.provider_found(id, peer, dials > 0);
+            dials -= usize::from(dialled);
+        }
+        let repeated = before == count(self);
         let Some(search) = self.discovery.searches.get_mut(&id) else {
             return;
         };
+        search.answers += 1;
         search.repeated += u32::from(repeated);
-        if (search.repeated >= ENOUGH || search.found.len() >= MAX_DIALS)
+        if search.is_over()
             && let Some(mut query) = self.swarm.behaviour_mut().kad.query_mut(&id)
         {
             query.finish();
         }
     }
 
-    fn provider_found(&mut self, id: kad::QueryId, peer: PeerId) {
+    /// Says whether it is dialled.
+    fn provider_found(&mut self, id: kad::QueryId, peer: PeerId, may_dial: bool) -> bool {
         let local = self.local();
         let Some(search) = self.discovery.searches.get_mut(&id) else {
-            return;
+            return false;
         };
         // Who was named before may be named with other addresses now: it was started again, and not everybody knows yet.
-        let is_new = search.found.insert(peer);
+        let is_new = search.found.len() < MAX_FOUND && search.found.insert(peer);
         if peer == local || search.dialled >= MAX_DIALS {
-            return;
+            return false;
         }
         let key = search.key;
         if self.swarm.is_connected(&peer) {
             if is_new {
+                search.present += 1;
                 self.acquaint(peer);
             }
-            return;
+            return false;
+        }
+        if !may_dial {
+            return false;
         }
         let (direct, relayed) = self.addresses_of(key, peer);
         let direct = self.discovery.untried(peer, direct);
         let relayed = self.discovery.untried(peer, relayed);
         if direct.is_empty() && relayed.is_empty() {
-            return;
+            return false;
         }
         if let Some(search) = self.discovery.searches.get_mut(&id) {
             search.dialled += 1;
@@ -313,6 +351,7 @@ impl Driver {
             PeerCondition::DisconnectedAndNotDialing
         };
         self.dial_in_turn(peer, [direct, relayed], Vec::new(), condition);
+        true
     }
 }
 

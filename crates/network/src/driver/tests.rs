@@ -35,14 +35,14 @@ fn config(identity: Identity) -> Config {
 }
 
 /// A node that moves only while a test waits for something.
-struct Slow {
+pub(super) struct Slow {
     handle: Handle,
     events: Events,
-    driver: Driver,
+    pub(super) driver: Driver,
 }
 
 impl Slow {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let mut config = config(Identity::generate());
         config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
         let (handle, events, ends) = handle::connect(&config);

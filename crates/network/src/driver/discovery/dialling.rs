@@ -14,7 +14,10 @@ use libp2p::{
 use web_time::Instant;
 
 use super::{Discovery, Done, Driver};
-use crate::{Key, transport};
+use crate::{
+    Key,
+    transport::{self, MAX_ADDRESSES},
+};
 
 /// When a peer is dialled in another way, too, that does not answer yet. It may have been started again elsewhere, and to
 /// find out that nobody is there any more takes ten times as long.
@@ -88,7 +91,8 @@ impl Discovery {
 }
 
 impl Driver {
-    /// What is known of a provider's addresses while the search goes on: direct ones, and those through a relay.
+    /// What is known of a provider's addresses while the search goes on: direct ones, and those through a relay. Whoever
+    /// answers may name thousands; what the provider itself has told this node comes first.
     pub(super) fn addresses_of(
         &mut self,
         key: Key,
@@ -102,19 +106,21 @@ impl Driver {
             &[],
             Endpoint::Dialer,
         );
-        let mut addresses = asked.unwrap_or_default();
         let stored = kad.store_mut().providers(&key.to_vec().into());
-        addresses.extend(
-            stored
-                .into_iter()
-                .filter(|it| it.provider == peer)
-                .flat_map(|it| it.addresses),
-        );
-        addresses.sort();
-        addresses.dedup();
-        addresses.retain(transport::is_dialable);
-        let (mut relayed, direct): (Vec<_>, Vec<_>) =
-            addresses.into_iter().partition(transport::is_relayed);
+        let told = stored.into_iter().filter(|it| it.provider == peer);
+        let all = told
+            .flat_map(|it| it.addresses)
+            .chain(asked.unwrap_or_default());
+        let (mut direct, mut relayed) = (Vec::new(), Vec::new());
+        for address in all.filter(transport::is_dialable) {
+            let kind = match transport::is_relayed(&address) {
+                true => &mut relayed,
+                false => &mut direct,
+            };
+            if kind.len() < MAX_ADDRESSES && !kind.contains(&address) {
+                kind.push(address);
+            }
+        }
         if relayed.is_empty() {
             // Its announcement may be older than its relay's promise. Most peers use the same bootstrap nodes.
             relayed.extend(self.bootstrap.iter().filter_map(|it| it.circuit_to(peer)));
