@@ -29,6 +29,8 @@ mod target;
 #[path = "transport/native.rs"]
 mod target;
 
+#[cfg(any(target_arch = "wasm32", test))]
+mod brief;
 #[cfg(target_arch = "wasm32")]
 mod opening;
 #[cfg(not(target_arch = "wasm32"))]
@@ -40,6 +42,10 @@ pub(crate) use target::*;
 
 /// How long connecting may take, encryption included.
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long the other side may take to receive what is on its way to it when all is closed. Until then libp2p counts the
+/// connection among those that stand.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Any transport, encrypted and multiplexed.
 pub(crate) type Transport = Boxed<(PeerId, StreamMuxerBox)>;

@@ -7,7 +7,7 @@ use libp2p::{
     relay, swarm, websocket_websys, yamux,
 };
 
-use super::{Built, IceServers, Signals, TIMEOUT, encryption, opening::Opening};
+use super::{Built, IceServers, Signals, TIMEOUT, brief::Brief, encryption, opening::Opening};
 use crate::{Config, Error};
 
 /// Everything runs on the page's one thread.
@@ -21,13 +21,13 @@ pub(crate) fn build(config: &Config) -> Result<Built, Error> {
         .upgrade(Version::V1Lazy)
         .authenticate(noise.clone())
         .multiplex(yamux::Config::default())
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Brief::new(connection))));
     let websocket = websocket_websys::Transport::default()
         .map(|connection, _| Opening::new(connection))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux::Config::default())
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Brief::new(connection))));
     let (signals, ends) = Signals::new();
     let servers = IceServers::new(config.ice_servers.clone());
     let direct = webrtc::Transport::new(ends, servers.clone())

@@ -9,7 +9,6 @@ use std::{
     io, iter,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use futures::{
@@ -24,6 +23,8 @@ use libp2p::core::{
 };
 use yamux::{Connection, ConnectionError, Mode, Stream};
 
+use super::GOODBYE;
+
 /// Bytes of a stream that are written, encrypted and sent as a whole: a request or an answer of one layer. By itself Yamux
 /// has 16 KiB, and sends what a message of 16 KiB has besides in a packet of its own.
 const AT_ONCE: usize = 32 << 10;
@@ -31,10 +32,6 @@ const AT_ONCE: usize = 32 << 10;
 /// Streams of the other side that wait to be looked at; further ones are reset. Those who keep to Yamux's limit for streams
 /// that are not acknowledged never open more.
 const WAITING: usize = 256;
-
-/// How long the other side may take to receive what is on its way to it when all is closed. Until then libp2p counts the
-/// connection among those that stand.
-const GOODBYE: Duration = Duration::from_secs(5);
 
 /// How a connection becomes a [`Multiplexed`] one.
 #[derive(Clone, Copy)]
