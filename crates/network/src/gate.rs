@@ -25,12 +25,16 @@ use libp2p::{
     },
 };
 
-use crate::{forwarded::Forwarding, origin::Origins};
+use crate::{
+    forwarded::Forwarding,
+    origin::{Origin, Origins},
+};
 
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Altogether.
+    /// Altogether; an eighth of them is left for those that this node makes, so that strangers cannot keep it from
+    /// connecting, and half of them for those that come through no relay.
     pub established: u32,
     /// That others have begun and that are not encrypted yet, altogether.
     pub pending: u32,
@@ -38,7 +42,8 @@ pub struct ConnectionLimits {
     pub pending_per_address: u32,
     /// That others have made, from one address: a whole school may be behind it.
     pub established_per_address: u32,
-    /// With one peer: two while a relayed connection is replaced, four when both sides dial at once.
+    /// With one peer: two while a relayed connection is replaced, four when both sides dial at once. As many come through
+    /// a relay from one of its clients, whatever names that one gives itself here.
     pub per_peer: u32,
     /// Whether those of this machine are counted by their address, too. A web server in front, which forwards those of
     /// others, is on this machine: one that does not say for whom ([`crate::Handle::forward`]) has to limit by itself.
@@ -107,6 +112,8 @@ enum Full {
     Pending,
     PendingFromAddress,
     EstablishedFromAddress,
+    ThroughRelays,
+    FromRelayed,
     WithPeer,
 }
 
@@ -117,6 +124,8 @@ impl fmt::Display for Full {
             Self::Pending => "too many connections have been begun",
             Self::PendingFromAddress => "too many connections have been begun from this address",
             Self::EstablishedFromAddress => "too many connections from this address",
+            Self::ThroughRelays => "too many connections through relays",
+            Self::FromRelayed => "too many connections from this client of the relay",
             Self::WithPeer => "too many connections with this peer",
         })
     }
@@ -151,12 +160,14 @@ impl<K: Eq + Hash> Counts<K> {
 #[derive(Debug)]
 pub(crate) struct Gate {
     limits: ConnectionLimits,
-    /// Begun by others, with the address they are counted by: as long as a connection is there, by the same one.
-    pending: HashMap<ConnectionId, Option<IpAddr>>,
-    /// All that stand, with whom, and the address of those that others have made.
-    established: HashMap<ConnectionId, (PeerId, Option<IpAddr>)>,
-    pending_from: Counts<IpAddr>,
-    established_from: Counts<IpAddr>,
+    /// Begun by others, with what they are counted by: as long as a connection is there, by the same.
+    pending: HashMap<ConnectionId, Option<Origin>>,
+    /// All that stand, with whom, and where those come from that others have made.
+    established: HashMap<ConnectionId, (PeerId, Option<Origin>)>,
+    pending_from: Counts<Origin>,
+    established_from: Counts<Origin>,
+    /// Those that stand and came through relays.
+    relayed: u32,
     with: Counts<PeerId>,
     refusals: Arc<Refusals>,
     origins: Origins,
@@ -174,6 +185,7 @@ impl Gate {
             established: HashMap::new(),
             pending_from: Counts(HashMap::new()),
             established_from: Counts(HashMap::new()),
+            relayed: 0,
             with: Counts(HashMap::new()),
             refusals,
             origins: Origins {
@@ -194,34 +206,54 @@ impl Gate {
     }
 
     /// Gives what it was counted by.
-    fn not_pending(&mut self, id: ConnectionId) -> Option<IpAddr> {
+    fn not_pending(&mut self, id: ConnectionId) -> Option<Origin> {
         let origin = self.pending.remove(&id).flatten()?;
         self.pending_from.remove(&origin);
         Some(origin)
     }
 
-    /// Whether another connection with a peer may stand.
-    fn room(&self, peer: &PeerId) -> Result<(), Full> {
+    /// Whether another connection with a peer may stand, besides so many that are left for others.
+    fn room(&self, peer: &PeerId, left: u32) -> Result<(), Full> {
         if self.with.of(peer) >= self.limits.per_peer {
             return Err(Full::WithPeer);
         }
         // Bounded by the limit.
-        if self.established.len() as u32 >= self.limits.established {
+        if self.established.len() as u32 + left >= self.limits.established {
             return Err(Full::Established);
         }
         Ok(())
     }
 
+    /// Whether another connection from there may stand.
+    fn room_from(&self, origin: &Origin) -> Result<(), Full> {
+        let stand = self.established_from.of(origin);
+        match origin {
+            Origin::Address(_) if stand >= self.limits.established_per_address => {
+                Err(Full::EstablishedFromAddress)
+            }
+            Origin::Relayed(_) if stand >= self.limits.per_peer => Err(Full::FromRelayed),
+            Origin::Relayed(_) if self.relayed >= self.limits.established.div_ceil(2) => {
+                Err(Full::ThroughRelays)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn begin(&mut self, id: ConnectionId, from: &Multiaddr) -> Result<(), Full> {
         let origin = self.origins.of(from);
-        if let Some(origin) = origin {
-            if self.pending_from.of(&origin) >= self.limits.pending_per_address {
-                return Err(Full::PendingFromAddress);
+        if let Some(origin) = &origin {
+            let begun = self.pending_from.of(origin);
+            match origin {
+                Origin::Address(_) if begun >= self.limits.pending_per_address => {
+                    return Err(Full::PendingFromAddress);
+                }
+                Origin::Relayed(_) if begun >= self.limits.per_peer => {
+                    return Err(Full::FromRelayed);
+                }
+                _ => {}
             }
             // Before anything is spent on encryption.
-            if self.established_from.of(&origin) >= self.limits.established_per_address {
-                return Err(Full::EstablishedFromAddress);
-            }
+            self.room_from(origin)?;
         }
         if self.pending.len() as u32 >= self.limits.pending {
             return Err(Full::Pending);
@@ -235,12 +267,10 @@ impl Gate {
 
     /// It is pending until it stands, or until libp2p says that it does not.
     fn admit(&self, id: ConnectionId, peer: &PeerId) -> Result<(), Full> {
-        let origin = self.pending.get(&id).copied().flatten();
-        let from = origin.map_or(0, |origin| self.established_from.of(&origin));
-        if from >= self.limits.established_per_address {
-            return Err(Full::EstablishedFromAddress);
+        if let Some(Some(origin)) = self.pending.get(&id) {
+            self.room_from(origin)?;
         }
-        self.room(peer)
+        self.room(peer, self.limits.established / 8)
     }
 
     fn stands(&mut self, id: ConnectionId, peer: PeerId) {
@@ -249,6 +279,7 @@ impl Gate {
         self.established.insert(id, (peer, origin));
         self.with.add(peer);
         if let Some(origin) = origin {
+            self.relayed += u32::from(matches!(origin, Origin::Relayed(_)));
             self.established_from.add(origin);
         }
     }
@@ -257,6 +288,7 @@ impl Gate {
         if let Some((peer, origin)) = self.established.remove(&id) {
             self.with.remove(&peer);
             if let Some(origin) = origin {
+                self.relayed -= u32::from(matches!(origin, Origin::Relayed(_)));
                 self.established_from.remove(&origin);
             }
         }
@@ -295,7 +327,7 @@ impl NetworkBehaviour for Gate {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.room(&peer).map_err(ConnectionDenied::new)?;
+        self.room(&peer, 0).map_err(ConnectionDenied::new)?;
         Ok(dummy::ConnectionHandler)
     }
 
@@ -349,7 +381,7 @@ mod tests {
     /// Nothing is left of what is over.
     fn is_empty(gate: &Gate) -> bool {
         let counts = gate.pending_from.0.len() + gate.established_from.0.len() + gate.with.0.len();
-        gate.pending.is_empty() && gate.established.is_empty() && counts == 0
+        gate.pending.is_empty() && gate.established.is_empty() && counts == 0 && gate.relayed == 0
     }
 
     #[test]
@@ -404,6 +436,47 @@ mod tests {
     }
 
     #[test]
+    fn clients_of_relays_with_many_names_leave_room_for_others() {
+        let mut gate = gate(|limits| {
+            limits.established = 16;
+            limits.per_peer = 2;
+        });
+        let mut come = |number: usize, client: PeerId| {
+            let from = Multiaddr::from(Protocol::P2p(client));
+            gate.begin(id(number), &from)?;
+            let (name, stands) = (PeerId::random(), id(number));
+            let admitted = gate.admit(stands, &name);
+            if admitted.is_ok() {
+                gate.stands(stands, name);
+            } else {
+                gate.not_pending(stands);
+            }
+            admitted
+        };
+        let greedy = PeerId::random();
+        assert_eq!((come(0, greedy), come(1, greedy)), (Ok(()), Ok(())));
+        assert_eq!(come(2, greedy), Err(Full::FromRelayed));
+        for number in 3..9 {
+            assert_eq!(come(number, PeerId::random()), Ok(()));
+        }
+        assert_eq!(come(9, PeerId::random()), Err(Full::ThroughRelays));
+        for number in 10..16 {
+            gate.begin(id(number), &from("9.9.9.9", 1)).unwrap();
+            assert_eq!(gate.admit(id(number), &PeerId::random()), Ok(()));
+            gate.stands(id(number), PeerId::random());
+        }
+        gate.begin(id(16), &from("9.9.9.8", 1)).unwrap();
+        let full = gate.admit(id(16), &PeerId::random());
+        assert_eq!(full, Err(Full::Established));
+        assert_eq!(gate.room(&PeerId::random(), 0), Ok(()), "no room to dial");
+        for number in 0..20 {
+            gate.not_pending(id(number));
+            gate.closed(id(number));
+        }
+        assert!(is_empty(&gate));
+    }
+
+    #[test]
     fn what_a_web_server_forwards_counts_as_its_clients() {
         let mut gate = gate(|limits| {
             limits.pending_per_address = 2;
@@ -425,7 +498,8 @@ mod tests {
         assert_eq!(direct, Err(Full::PendingFromAddress));
         let _other = for_client(5, "::ffff:9.9.9.8");
         assert_eq!(begin(&mut gate, 5), Ok(()));
-        assert_eq!(gate.pending_from.of(&[9, 9, 9, 8].into()), 1);
+        let client = Origin::Address([9, 9, 9, 8].into());
+        assert_eq!(gate.pending_from.of(&client), 1);
         // Another web server in front of that one, or none that says for whom.
         let _local = for_client(6, "127.0.0.1");
         for port in 6..=9 {

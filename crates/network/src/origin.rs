@@ -1,10 +1,19 @@
-//! By which address a stranger is counted.
+//! By what a stranger is counted.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use libp2p::{Multiaddr, multiaddr::Protocol};
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 
 use crate::forwarded::Forwarding;
+
+/// Where a connection comes from that others have made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    /// From this address, or network of one customer.
+    Address(IpAddr),
+    /// Through a relay, from the client that has this name there. What it calls itself here costs it nothing.
+    Relayed(PeerId),
+}
 
 /// What connections are counted by.
 #[derive(Clone, Debug)]
@@ -15,12 +24,16 @@ pub(crate) struct Origins {
 }
 
 impl Origins {
-    /// What a connection from there is counted by. Those through a relay are not: the relay counts them.
-    pub(crate) fn of(&self, address: &Multiaddr) -> Option<IpAddr> {
+    /// What a connection from there is counted by.
+    pub(crate) fn of(&self, address: &Multiaddr) -> Option<Origin> {
         let mut parts = address.iter();
         let ip = match parts.next()? {
             Protocol::Ip4(ip) => IpAddr::from(ip),
             Protocol::Ip6(ip) => ip.into(),
+            // So the relay says who it is.
+            Protocol::P2p(client) if parts.next().is_none() => {
+                return Some(Origin::Relayed(client));
+            }
             _ => return None,
         };
         let client = match parts.next() {
@@ -30,7 +43,7 @@ impl Origins {
         let ip = customer(client.unwrap_or(ip));
         let relayed = address.iter().any(|part| part == Protocol::P2pCircuit);
         let counted = !relayed && (self.count_loopback || !ip.is_loopback());
-        counted.then_some(ip)
+        counted.then_some(Origin::Address(ip))
     }
 }
 
@@ -69,5 +82,8 @@ mod tests {
             .parse()
             .unwrap();
         assert_eq!(origins.of(&relayed), None);
+        let client = PeerId::random();
+        let through_relay = Multiaddr::from(Protocol::P2p(client));
+        assert_eq!(origins.of(&through_relay), Some(Origin::Relayed(client)));
     }
 }

@@ -68,7 +68,7 @@ impl RelayLimits {
             Box::new(move |peer: PeerId, _: &_, now| of_peer.allows(peer, now)),
             Box::new(move |_, address: &_, now| {
                 let origin = origins.of(address);
-                origin.is_none_or(|ip| of_address.allows(ip, now))
+                origin.is_none_or(|origin| of_address.allows(origin, now))
             }),
         ]
     }
