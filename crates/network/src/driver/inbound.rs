@@ -15,9 +15,11 @@ use crate::reader::{Read, Reader, Source};
 
 pub(super) struct Inbound {
     reader: Reader,
-    /// What has come is read yet, and nothing more is waited for.
+    /// What has come is still read, and nothing more is waited for.
     is_closed: bool,
     has_ended: bool,
+    /// Rounds in which it was not its turn to be read.
+    waited: usize,
     waker: Option<Waker>,
 }
 
@@ -27,8 +29,15 @@ impl Inbound {
             reader,
             is_closed: false,
             has_ended: false,
+            waited: 0,
             waker: None,
         }
+    }
+
+    /// Another round has passed in which it was not its turn. Gives how many that makes.
+    pub(super) fn wait(&mut self) -> usize {
+        self.waited += 1;
+        self.waited
     }
 
     /// Its connection has closed.

@@ -208,6 +208,12 @@ impl Peer {
         is_read
     }
 
+    /// Another round has passed; see [`Half::keep_waiting`].
+    pub(super) fn keep_waiting(&mut self, most: usize) {
+        self.compute.keep_waiting(most);
+        self.content.keep_waiting(most);
+    }
+
     /// Whether a stream of ours still runs over this connection.
     pub(super) fn is_in_use(&self, id: ConnectionId) -> bool {
         self.compute.is_in_use(id) || self.content.is_in_use(id)
@@ -262,6 +268,12 @@ impl Half {
             self.waiting.push_back(reader);
         }
         None
+    }
+
+    /// Another round has passed. Gives up the streams whose turn has not come for so many, with what has come of them:
+    /// nobody waits longer whose earlier streams end.
+    pub(super) fn keep_waiting(&mut self, most: usize) {
+        self.waiting.retain_mut(|reader| reader.wait() <= most);
     }
 
     /// The peer is about to go: what it has begun besides is not read any more.

@@ -12,6 +12,7 @@ use protocol::{Bitmap, Channel, Hello, Message, Role};
 use super::{
     Driver, MAX_BANNED,
     peer::{Connection, Peer},
+    watch::TURN,
 };
 use crate::{Config, Event, Events, Handle, Identity, Path, handle};
 
@@ -131,6 +132,27 @@ async fn who_comes_by_another_way_is_heard_when_this_side_closes_the_one_before(
     assert!(node.driver.swarm.close_connection(before));
     node.hello_from(peer).await;
     assert_eq!(node.driver.readers.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_turn_never_comes_is_given_up_with_what_it_has_brought() {
+    let mut node = Slow::start();
+    let identity = Identity::generate();
+    let peer = identity.peer_id();
+    let _before = node.dialled_by(&identity).await;
+    node.hello_from(peer).await;
+    let _after = node.dialled_by(&identity).await;
+    let waits = |driver: &mut Driver| {
+        let known = driver.peers.get_mut(&peer).unwrap();
+        known.half(Channel::Compute).has_waiting()
+    };
+    node.until(|driver, _| waits(driver).then_some(())).await;
+    for _ in 0..TURN {
+        node.driver.watch();
+    }
+    assert!(waits(&mut node.driver));
+    node.driver.watch();
+    assert!(!waits(&mut node.driver));
 }
 
 #[tokio::test(flavor = "multi_thread")]

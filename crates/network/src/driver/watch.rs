@@ -23,6 +23,10 @@ const PATIENCE: usize = 6;
 /// It gets another one for each such piece of it that has come: 16 KiB a second.
 const PIECE: usize = 80 << 10;
 
+/// Rounds for which a stream may wait for its turn while earlier ones of the same kind are read. A connection that is dead
+/// takes no longer to be noticed.
+pub(super) const TURN: usize = 15;
+
 /// Whether what was begun so many rounds ago should have ended, of which so much has come.
 fn is_overdue(rounds: usize, bytes: usize) -> bool {
     rounds > PATIENCE + bytes / PIECE
@@ -71,6 +75,9 @@ impl Driver {
             lock(&self.ends.shared).refusals.count_stalled();
             self.part_from(peer);
             self.discovery.leave_alone(peer);
+        }
+        for known in self.peers.values_mut() {
+            known.keep_waiting(TURN);
         }
         self.plan_watch();
     }
