@@ -8,7 +8,6 @@ use std::{
     convert::Infallible,
     fmt,
     hash::Hash,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
