@@ -462,7 +462,7 @@ fn what_is_not_empty_goes_out_with_all_its_bytes() {
         ..HoldingsChanged::default()
     });
     let wire = [10, 0x12, 8, 0x10, 30, 0x1a, 4, 8, 0, 0, 0];
-    assert_eq!(encoded(Channel::Compute, &[said.clone()]), wire);
+    assert_eq!(encoded(Channel::Compute, std::slice::from_ref(&said)), wire);
     // Zeros that are written out say the same.
     let written = [
         16, 0x12, 14, 0x10, 30, 0x1a, 4, 8, 0, 0, 0, 0x22, 4, 0, 0, 0, 0,
