@@ -149,8 +149,11 @@ enum Experiment {
         /// Peers that connect as they should and then misbehave
         #[arg(long, default_value_t = 100)]
         strangers: usize,
-        /// Texts asked for before the attack, and at least while it goes on
-        #[arg(long, default_value_t = 20)]
+        /// Datagrams sent to its UDP ports, at least
+        #[arg(long, default_value_t = 200_000)]
+        datagrams: usize,
+        /// Texts asked for at each of its ports before the attack, and at least while it goes on
+        #[arg(long, default_value_t = 10)]
         questions: usize,
     },
 }
@@ -165,6 +168,9 @@ fn main() -> Result<()> {
         .init();
     let mut worse = Vec::new();
     let (name, table) = match lab.experiment {
+        /// How many times as long half of these may take during the attack as before, at each port
+        #[arg(long, default_value_t = 3.0)]
+        slower: f64,
         Experiment::Connect => ("connect", connect::run_blocking()?.to_string()),
         Experiment::Overhead {
             goes,
@@ -307,12 +313,16 @@ const DOCUMENTS: [&str; 3] = ["network.md", "swarm.md", "page.md"];
 /// Puts a table into the document that has a place for it.
 fn write(name: &str, table: &str) -> Result<()> {
     for document in DOCUMENTS {
+            datagrams,
         let document = Path::new(env!("CARGO_MANIFEST_DIR"))
+            slower,
             .join("../docs")
             .join(document);
         let text = std::fs::read_to_string(&document)?;
         if let Some(text) = replaced(&text, name, table) {
+                datagrams,
             return Ok(std::fs::write(&document, text)?);
+                slower: Some(slower),
         }
     }
     bail!("no document has a place for it")

@@ -1,4 +1,7 @@
-//! A node among those who mean it badly: memory stays bounded, who asks honestly does not notice, and the metrics tell.
+//! A node among those who mean it badly, at each of its ports: memory stays bounded, who asks honestly does not notice, and
+//! the metrics tell.
+
+mod packets;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -17,12 +20,16 @@ use libp2p::{
     swarm::{SwarmEvent, dial_opts::DialOpts},
 };
 use protocol::{Channel, FrameEncoder, Hello, Message};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
-use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpSocket};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, UdpSocket},
+};
 
 use super::{Asked, Table, ask, percentile, progress};
 use crate::{
-    Program, bare, namespace, until,
+    Node, Program, bare, namespace, until,
     watch::{memory, metric},
 };
 
@@ -33,8 +40,12 @@ pub struct Options {
     pub attempts: usize,
     /// Peers that connect as they should and then misbehave.
     pub strangers: usize,
-    /// Texts that are asked for before, and at least while the attack goes on.
+    /// Datagrams sent to its UDP ports, at least.
+    pub datagrams: usize,
+    /// Texts that are asked for at each of its ports before, and at least while the attack goes on.
     pub questions: usize,
+    /// How many times as long half of the questions may take during the attack as before, at each port.
+    pub slower: Option<f64>,
 }
 
 /// The network of [`namespace`] has this one; the other is added for the attack.
@@ -49,6 +60,75 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// What the node may take in addition while it is attacked.
 const MEMORY: u64 = 128 << 20;
 const TOKENS: u32 = 40;
+/// Sockets from which datagrams come, so that the node takes them for so many clients.
+const SOCKETS: usize = 64;
+/// So many datagrams at once, and then a pause: as fast as an attacker may be that leaves the machine time for the node.
+const BURST: usize = 200;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A port of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    Tcp,
+    WebSocket,
+    Quic,
+    WebRtc,
+}
+
+impl Port {
+    const ALL: [Self; 4] = [Self::Tcp, Self::WebSocket, Self::Quic, Self::WebRtc];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::WebSocket => "WebSocket",
+            Self::Quic => "QUIC",
+            Self::WebRtc => "WebRTC-direct",
+        }
+    }
+
+    /// What the node is to listen at.
+    const fn listen(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp/0",
+            Self::WebSocket => "tcp/0/ws",
+            Self::Quic => "udp/0/quic-v1",
+            Self::WebRtc => "udp/0/webrtc-direct",
+        }
+    }
+
+    fn is(self, address: &str) -> bool {
+        let is = |name: &str| address.split('/').any(|part| part == name);
+        address.starts_with(&format!("/ip4/{NODE}/"))
+            && match self {
+                Self::Tcp => is("tcp") && !is("ws"),
+                Self::WebSocket => is("ws"),
+                Self::Quic => is("quic-v1"),
+                Self::WebRtc => is("webrtc-direct"),
+            }
+    }
+}
+
+/// Where the node listens, by port.
+#[derive(Clone, Debug)]
+struct Addresses([String; 4]);
+
+impl Addresses {
+    fn of(node: &Node) -> Result<Self> {
+        let [tcp, websocket, quic, webrtc] =
+            Port::ALL.map(|port| node.listens(|address| port.is(address)));
+        Ok(Self([tcp?, websocket?, quic?, webrtc?]))
+    }
+
+    fn at(&self, port: Port) -> &str {
+        &self.0[port as usize]
+    }
+
+    fn socket(&self, port: Port) -> Result<SocketAddr> {
+        let number = self.at(port).split('/').nth(4).context("no port")?;
+        Ok(SocketAddr::new(NODE.parse()?, number.parse()?))
+    }
+}
 const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
 
 /// What a stranger does once it is connected.
@@ -166,12 +246,32 @@ async fn attempt(from: IpAddr, to: SocketAddr, says: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Attempts without an end that say nothing at all.
-async fn silence(from: IpAddr, to: SocketAddr, attack: Arc<Attack>) {
+/// Attempts without an end that say this and then nothing at all.
+async fn silence(from: IpAddr, to: SocketAddr, says: &[u8], attack: Arc<Attack>) {
     while !attack.over.load(Ordering::Relaxed) {
-        let _ = tokio::time::timeout(Duration::from_secs(60), attempt(from, to, &[])).await;
+        let _ = tokio::time::timeout(Duration::from_secs(60), attempt(from, to, says)).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Datagrams to these ports, for as long as the attack goes on.
+async fn flood(from: IpAddr, to: [SocketAddr; 2], attack: Arc<Attack>) -> Result<()> {
+    let mut sockets = Vec::new();
+    for _ in 0..SOCKETS {
+        sockets.push(UdpSocket::bind((from, 0)).await?);
+    }
+    let mut random = StdRng::seed_from_u64(1);
+    while !attack.over.load(Ordering::Relaxed) {
+        for _ in 0..BURST {
+            let socket = &sockets[random.random_range(0..SOCKETS)];
+            let to = to[random.random_range(0..to.len())];
+            // What the system has no room for is lost.
+            let _ = socket.try_send_to(&packets::datagram(&mut random), to);
+        }
+        attack.datagrams.fetch_add(BURST, Ordering::Relaxed);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 /// How far the attack is.
@@ -179,36 +279,55 @@ async fn silence(from: IpAddr, to: SocketAddr, attack: Arc<Attack>) {
 struct Attack {
     /// Attempts that are over.
     attempts: AtomicUsize,
+    /// Datagrams that were sent.
+    datagrams: AtomicUsize,
     /// Strangers whose connection the node has closed.
     thrown_out: AtomicUsize,
     over: AtomicBool,
 }
 
 /// Everything at once.
-async fn attack(node: &str, options: Options, attack: Arc<Attack>) -> Result<()> {
-    let address: Multiaddr = node.parse()?;
-    let port = node.split('/').nth(4).context("no port")?.parse()?;
-    let to = SocketAddr::new(NODE.parse()?, port);
+async fn attack(node: Addresses, options: Options, attack: Arc<Attack>) -> Result<()> {
     let from: IpAddr = ATTACKER.parse()?;
+    let [tcp, websocket, quic, webrtc] = Port::ALL.map(|port| node.socket(port));
+    let (tcp, websocket) = (tcp?, websocket?);
+    let flood = tokio::spawn(flood(from, [quic?, webrtc?], attack.clone()));
     let silent: Vec<_> = (0..SILENT)
-        .map(|_| tokio::spawn(silence(from, to, attack.clone())))
+        .map(|number| {
+            let (to, says) = if number % 2 == 0 {
+                (tcp, &[][..])
+            } else {
+                (websocket, packets::UPGRADE)
+            };
+            tokio::spawn(silence(from, to, says, attack.clone()))
+        })
         .collect();
+    let dialled: [Multiaddr; 2] = [node.at(Port::Tcp).parse()?, node.at(Port::Quic).parse()?];
     let strangers: Vec<_> = (0..options.strangers)
         .map(|number| {
             let mischief = MISCHIEF[number % MISCHIEF.len()];
-            tokio::spawn(stranger(address.clone(), mischief, attack.clone()))
+            let to = dialled[number / MISCHIEF.len() % dialled.len()].clone();
+            tokio::spawn(stranger(to, mischief, attack.clone()))
         })
         .collect();
     let bar = progress("attempts", options.attempts);
-    let garbage: &[&[u8]] = &[
+    let plain: [&[u8]; 5] = [
         b"",
         b"GET / HTTP/1.1\r\n\r\n",
         &[0xff; 64],
         b"\x13/multistream/1.0.0\n\xff\xff\xff\xff\xff",
         b"\x13/multistream/1.0.0\n\x07/noise\n\x10\x00",
     ];
+    let garbage: Vec<(SocketAddr, Vec<u8>)> = plain
+        .map(|bytes| (tcp, bytes.to_vec()))
+        .into_iter()
+        .chain(packets::websockets().into_iter().map(|it| (websocket, it)))
+        .collect();
     let mut attempts = stream::iter(0..options.attempts)
-        .map(|number| attempt(from, to, garbage[number % garbage.len()]))
+        .map(|number| {
+            let (to, says) = &garbage[number % garbage.len()];
+            attempt(from, *to, says)
+        })
         .buffer_unordered(AT_ONCE);
     while let Some(attempt) = attempts.next().await {
         attempt?;
@@ -222,7 +341,7 @@ async fn attack(node: &str, options: Options, attack: Arc<Attack>) -> Result<()>
     for task in silent {
         task.abort();
     }
-    Ok(())
+    flood.await?
 }
 
 /// What the node has kept off, as its metrics say it.
@@ -247,10 +366,10 @@ impl KeptOff {
     }
 }
 
-fn start(program: &Program, folder: &Path) -> Result<crate::Node> {
+fn start(program: &Program, folder: &Path) -> Result<Node> {
     let fragments = folder.join("fragments");
     program.cut_demo(&fragments)?;
-    let listen = format!("/ip4/{NODE}/tcp/0");
+    let listen = Port::ALL.map(|port| format!("/ip4/{NODE}/{}", port.listen()));
     program.start(
         &folder.join("node.key"),
         &[
@@ -258,7 +377,7 @@ fn start(program: &Program, folder: &Path) -> Result<crate::Node> {
             &"--dir",
             &fragments,
             &"--listen",
-            &listen,
+            &listen.join(","),
             &"--status",
             &STATUS,
         ],
@@ -278,23 +397,30 @@ pub fn run_blocking(options: Options) -> Result<Table> {
     let program = Program::find()?;
     let folder = tempfile::tempdir()?;
     let node = start(&program, folder.path())?;
-    let address = node.listens(|address| address.starts_with(&format!("/ip4/{NODE}/tcp/")))?;
+    let addresses = Addresses::of(&node)?;
 
+    let expected = ask(&program, addresses.at(Port::Tcp), QUESTION, TOKENS)?.tokens;
+    // A question at each port; how long each took.
+    let questions = |when: &str| {
+        let asked = Port::ALL.map(|port| {
+            let Asked { tokens, time, .. } = ask(&program, addresses.at(port), QUESTION, TOKENS)
+                .with_context(|| format!("by {}, {when}", port.name()))?;
+            ensure!(tokens == expected, "another text {when}");
+            Ok(time)
+        });
+        asked.into_iter().collect::<Result<Vec<_>>>()
+    };
     let mut before = Vec::new();
-    let question = || ask(&program, &address, QUESTION, TOKENS);
-    let expected = question()?.tokens;
     for _ in 0..options.questions {
-        let Asked { tokens, time, .. } = question()?;
-        ensure!(tokens == expected, "another text without an attack");
-        before.push(time);
+        before.push(questions("without an attack")?);
     }
     let calm = memory(node.process(), "VmRSS")?;
 
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
     let progress = Arc::new(Attack::default());
     let attacking = {
-        let (address, progress) = (address.clone(), progress.clone());
-        runtime.spawn(async move { attack(&address, options, progress).await })
+        let (addresses, progress) = (addresses.clone(), progress.clone());
+        runtime.spawn(async move { attack(addresses, options, progress).await })
     };
     until("the attack is felt", || {
         let kept_off = KeptOff::read()?;
@@ -307,13 +433,13 @@ pub fn run_blocking(options: Options) -> Result<Table> {
     let unwanted = of_each * (MISCHIEF.len() - 1);
     let end = Instant::now() + Duration::from_secs(600);
     loop {
-        let Asked { tokens, time, .. } = question()?;
-        ensure!(tokens == expected, "another text under attack");
-        during.push(time);
+        during.push(questions("under attack")?);
         most = most.max(memory(node.process(), "VmHWM")?);
         let attempts = progress.attempts.load(Ordering::Relaxed);
         let thrown_out = progress.thrown_out.load(Ordering::Relaxed);
-        let done = attempts >= options.attempts && thrown_out >= unwanted;
+        let done = attempts >= options.attempts
+            && thrown_out >= unwanted
+            && progress.datagrams.load(Ordering::Relaxed) >= options.datagrams;
         if done && during.len() >= options.questions {
             break;
         }
@@ -334,51 +460,55 @@ pub fn run_blocking(options: Options) -> Result<Table> {
     })?;
 
     let took = most.saturating_sub(calm);
+    let datagrams = progress.datagrams.load(Ordering::Relaxed);
     let mut table = Table::new(["what", "figure"]);
-    let seconds = |time: Option<Duration>| {
-        time.map_or_else(String::new, |time| format!("{:.2} s", time.as_secs_f64()))
-    };
-    for (what, figure) in [
-        ("attempts from one address", options.attempts.to_string()),
-        ("connections refused", kept_off.refused.to_string()),
-        ("handshakes failed", kept_off.handshakes.to_string()),
-        ("peers that misbehaved", options.strangers.to_string()),
-        ("of them banned", kept_off.banned.to_string()),
-        (
-            "of them stalled, and disconnected",
-            kept_off.stalled.to_string(),
-        ),
-        (
-            "of them of another version, not asked",
-            kept_off.other_versions.to_string(),
-        ),
-        ("memory before", format!("{} MiB", calm >> 20)),
-        ("more at most", format!("{} MiB", took >> 20)),
-        (
-            "an honest question before, median",
-            seconds(percentile(&before, 0.5)),
-        ),
-        (
-            "during the attack, median",
-            seconds(percentile(&during, 0.5)),
-        ),
-        (
-            "during the attack, slowest",
-            seconds(percentile(&during, 1.0)),
-        ),
-        (
-            "honest questions answered during it",
-            during.len().to_string(),
-        ),
-    ] {
-        table.row([what.into(), figure]);
+    let mut row = |what: &str, figure: String| table.row([what.to_owned(), figure]);
+    row("attempts from one address", options.attempts.to_string());
+    row("datagrams from there", datagrams.to_string());
+    row("connections refused", kept_off.refused.to_string());
+    row("handshakes failed", kept_off.handshakes.to_string());
+    row("peers that misbehaved", options.strangers.to_string());
+    row("of them banned", kept_off.banned.to_string());
+    row(
+        "of them stalled, and disconnected",
+        kept_off.stalled.to_string(),
+    );
+    row(
+        "of them of another version, not asked",
+        kept_off.other_versions.to_string(),
+    );
+    row("memory before", format!("{} MiB", calm >> 20));
+    row("more at most", format!("{} MiB", took >> 20));
+    let mut slowed = Vec::new();
+    for port in Port::ALL {
+        let by = |rounds: &[Vec<Duration>]| -> Vec<Duration> {
+            let times = rounds.iter().filter_map(|times| times.get(port as usize));
+            times.copied().collect()
+        };
+        let (before, during) = (by(&before), by(&during));
+        let [calm, median, slowest] = [(&before, 0.5), (&during, 0.5), (&during, 1.0)]
+            .map(|(times, share)| percentile(times, share).unwrap_or_default().as_secs_f64());
+        row(
+            &format!("an honest question by {}, before, median", port.name()),
+            format!("{calm:.2} s"),
+        );
+        row(
+            "during the attack, median and slowest",
+            format!("{median:.2} s, {slowest:.2} s"),
+        );
+        if options.slower.is_some_and(|times| median > times * calm) {
+            slowed.push(port.name());
+        }
     }
+    let answered = during.iter().map(Vec::len).sum::<usize>();
+    row("honest questions answered during it", answered.to_string());
     let of_each = of_each as u64;
     ensure!(
         took < MEMORY
             && kept_off.banned == 2 * of_each
             && kept_off.stalled == 2 * of_each
-            && kept_off.other_versions == of_each,
+            && kept_off.other_versions == of_each
+            && slowed.is_empty(),
         "not as it should be:\n{table}"
     );
     Ok(table)
