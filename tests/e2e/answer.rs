@@ -222,17 +222,5 @@ pub(crate) fn cores_that_come_and_go_change_no_token() -> Result<()> {
 
 /// The same text in as many tokens; where the text begins is a matter of the page's layout.
 pub(crate) fn same(said: &Said, alone: &Answer) -> Result<()> {
-    let tokens = said.ending.as_ref().context("not ended")?.tokens as usize;
-    ensure!(
-        said.text.trim() == alone.text.trim(),
-        "the network says {:?}, one process {:?}",
-        said.text,
-        alone.text
-    );
-    ensure!(
-        tokens == alone.tokens.len(),
-        "{tokens} tokens instead of {}",
-        alone.tokens.len()
-    );
-    Ok(())
+    said.same_as(alone)
 }

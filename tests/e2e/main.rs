@@ -97,6 +97,7 @@ fn main() -> ExitCode {
         routers::a_tab_and_a_native_node_behind_two_routers_connect_directly,
         routers::tabs_behind_two_routers_compute_for_each_other_directly,
         routers::tabs_whose_routers_let_nothing_else_through_compute_for_each_other_by_turn,
+        routers::a_node_whose_router_lets_others_in_is_dialled_by_them,
     ];
     let shared = !e2e::namespace::is_entered();
     tests.extend(alone.into_iter().map(|it| it.with_ignored_flag(shared)));

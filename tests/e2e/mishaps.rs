@@ -18,7 +18,7 @@ pub(crate) fn an_answer_goes_on_when_the_network_is_back() -> Result<()> {
     let network = Network::public(lab::CORE, false)?;
     let worker = network.full_worker()?;
     let alone = network.alone(QUESTION, MAX_TOKENS)?;
-    let site = Site::new(31, Nat::Open)?;
+    let site = Site::new(31, Nat::Open, None)?;
     let origin = network.url.trim_end_matches('/');
     Browser::with_at(&site.host, origin, |browser| {
         let tab = Visitor::join(browser, &network.link(), 1)?;

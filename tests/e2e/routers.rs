@@ -1,11 +1,13 @@
 //! Nodes behind routers find a way to each other.
 
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
-    Browser, FRAGMENT_SIZE, Network, PeerRow, Program, Visitor,
-    lab::{self, CORE, Meter, Nat, Site},
+    Browser, FRAGMENT_SIZE, Network, Program, Visitor,
+    experiments::connect::{compute, leaves_the_relay},
+    lab::{self, CORE, Nat, Site},
+    link::{self, Conditions},
     model, until,
 };
 
@@ -13,6 +15,15 @@ use crate::answer::{QUESTION, same};
 
 /// How often the model reads a text: so often that the relay is left on the way.
 const TIMES: usize = 2;
+/// And how much of it, where what it takes to compute on it has a long way to go.
+const FAR: usize = 400;
+/// Tokens it reads at a time.
+const WINDOW: &str = "32";
+
+/// What is between the routers and the internet: links with a length, where the machine has them.
+fn home() -> Option<Conditions> {
+    link::is_possible().then_some(Conditions::HOME)
+}
 
 /// How who asks reaches the worker in the end.
 #[derive(Debug, PartialEq)]
@@ -31,6 +42,7 @@ struct Answer {
     /// How surprised the model was by the text.
     figure: String,
     way: Way,
+    log: String,
 }
 
 /// A worker behind one router, somebody who asks behind another, and between them an entry that computes nothing.
@@ -42,13 +54,27 @@ fn read(
     numbers: (u8, u8),
 ) -> Result<Answer> {
     let network = Network::public(CORE, turn)?;
-    let (home, other) = (Site::new(numbers.0, worker)?, Site::new(numbers.1, asking)?);
+    let site = |number, nat| Site::new(number, nat, home());
+    let (one, other) = (site(numbers.0, worker)?, site(numbers.1, asking)?);
     let folder = tempfile::tempdir()?;
-    let _worker = network.worker_behind(&home, &folder.path().join("worker.key"))?;
-    let (report, log) = program.at(&other.host).run_and_log(&[
+    let _worker = network.worker_behind(&one, &folder.path().join("worker.key"))?;
+    read_at(&other, program, text, &network, turn)
+}
+
+/// Somebody at this site has a text read, whoever it is that computes.
+fn read_at(
+    asking: &Site,
+    program: &Program,
+    text: &Path,
+    network: &Network,
+    turn: bool,
+) -> Result<Answer> {
+    let (figure, log) = program.at(&asking.host).run_and_log(&[
         &"--log",
         &"network=debug",
         &"perplexity",
+        &"--window",
+        &WINDOW,
         &"--peer",
         &network.plain_address()?,
         &"--file",
@@ -67,10 +93,7 @@ fn read(
         (true, true) => Way::Punched,
         (true, false) => Way::Relayed,
     };
-    Ok(Answer {
-        figure: report,
-        way,
-    })
+    Ok(Answer { figure, way, log })
 }
 
 pub(crate) fn nodes_behind_routers_compute_for_each_other_as_directly_as_can_be() -> Result<()> {
@@ -79,9 +102,15 @@ pub(crate) fn nodes_behind_routers_compute_for_each_other_as_directly_as_can_be(
     let folder = tempfile::tempdir()?;
     let text = folder.path().join("text");
     let once = model()?.with_file_name("perplexity.txt");
-    std::fs::write(&text, std::fs::read_to_string(once)?.repeat(TIMES))?;
+    let mut words = std::fs::read_to_string(once)?.repeat(TIMES);
+    if home().is_some() {
+        words.truncate(words.floor_char_boundary(FAR));
+    }
+    std::fs::write(&text, words)?;
     let alone = program.run(&[
         &"perplexity",
+        &"--window",
+        &WINDOW,
         &"--model",
         &model()?,
         &"--fragment-size",
@@ -119,14 +148,16 @@ pub(crate) fn a_tab_and_a_native_node_behind_two_routers_connect_directly() -> R
     lab::core()?;
     let network = Network::public(CORE, true)?;
     let alone = network.alone(QUESTION, QUESTION_TOKENS)?;
-    let (one, other) = (Site::new(21, Nat::Cone)?, Site::new(22, Nat::Cone)?);
+    let (one, other) = (
+        Site::new(21, Nat::Cone, home())?,
+        Site::new(22, Nat::Cone, home())?,
+    );
     let folder = tempfile::tempdir()?;
     let worker = network.worker_behind(&one, &folder.path().join("worker.key"))?;
     let name = worker.peer_id()?;
     let origin = network.url.trim_end_matches('/');
     Browser::with_at(&other.host, origin, |browser| {
         let visitor = Visitor::join(browser, &network.link(), 1)?;
-        visitor.meets(&name)?;
         leaves_the_relay(&visitor, &name)?;
         visitor.be_predictable(QUESTION_TOKENS)?;
         visitor.ask(QUESTION)?;
@@ -139,76 +170,61 @@ pub(crate) fn a_tab_and_a_native_node_behind_two_routers_connect_directly() -> R
     Ok(())
 }
 
-fn leaves_the_relay(visitor: &Visitor, peer: &str) -> Result<()> {
-    until("the two are connected without the relay", || {
-        let rows = visitor.peers()?;
-        let webrtc = |row: &PeerRow| !row.relayed && row.transport.as_deref() == Some("WebRTC");
-        let direct = rows.iter().any(|row| row.peer == peer && webrtc(row));
-        Ok(direct.then_some(()))
-    })
-    .with_context(|| format!("{:?}", visitor.peers()))
-}
-
-/// Fragments that a tab lends.
-const LEND: u32 = 16;
-const QUESTION_TOKENS: u32 = 60;
+const QUESTION_TOKENS: u32 = 24;
 
 /// Bytes by which both ends try a way before they take another: more of them are messages.
 const CHECKS: u64 = 20_000;
 
 pub(crate) fn tabs_behind_two_routers_compute_for_each_other_directly() -> Result<()> {
-    let turned = tabs_compute_for_each_other(Nat::Cone, (11, 12))?;
-    ensure!(turned < CHECKS, "{turned} bytes by TURN");
+    println!("{:?}", compute((Nat::Cone, Nat::Cone), (11, 12))?);
     Ok(())
 }
 
 pub(crate) fn tabs_whose_routers_let_nothing_else_through_compute_for_each_other_by_turn()
 -> Result<()> {
-    let turned = tabs_compute_for_each_other(Nat::Symmetric, (13, 14))?;
-    ensure!(turned > CHECKS, "only {turned} bytes by TURN");
+    let nats = (Nat::Symmetric, Nat::Symmetric);
+    println!("{:?}", compute(nats, (13, 14))?);
     Ok(())
 }
 
-/// Says how much went through the entry's TURN server.
-fn tabs_compute_for_each_other(nat: Nat, numbers: (u8, u8)) -> Result<u64> {
+/// A port that a router lets everybody through to.
+const PORT: u16 = 4001;
+
+pub(crate) fn a_node_whose_router_lets_others_in_is_dialled_by_them() -> Result<()> {
+    let program = Program::find()?;
     lab::core()?;
-    let network = Network::public(CORE, true)?;
-    let alone = network.alone(QUESTION, QUESTION_TOKENS)?;
-    let (one, other) = (Site::new(numbers.0, nat)?, Site::new(numbers.1, nat)?);
-    let origin = network.url.trim_end_matches('/');
-    Browser::with_at(&one.host, origin, |lending| {
-        let lender = Visitor::join(lending, &network.link(), LEND)?;
-        let name = lender.peer_id()?;
-        // The rest is computed in between, where both reach it.
-        let worker = network.worker_for_the_rest(&lender.lends()?)?;
-        Browser::with_at(&other.host, origin, |browser| {
-            let visitor = Visitor::join(browser, &network.link(), 1)?;
-            visitor.meets(&worker.peer_id()?)?;
-            visitor.meets(&name)?;
-            leaves_the_relay(&visitor, &name)?;
-            visitor.be_predictable(QUESTION_TOKENS)?;
-            // From here on the entry, which was the relay, hears nothing of what is computed.
-            let port = network.address.split('/').nth(4).context("no port")?;
-            let relay = Meter::tcp(port.parse()?)?;
-            visitor.ask(QUESTION)?;
-            same(&visitor.answer()?, &alone)?;
-            let relayed = relay.bytes()?;
-            let answered = visitor
-                .peers()?
-                .into_iter()
-                .find(|row| row.peer == name)
-                .map_or(0, |row| row.answered);
-            ensure!(answered > 0, "the other tab computed nothing");
-            // One request and its answer are some kilobytes.
-            ensure!(
-                relayed < 256 * answered,
-                "{relayed} bytes through the relay for {answered} requests"
-            );
-            let turned = network.through_turn()?;
-            println!(
-                "{relayed} bytes through the relay, {turned} by TURN, {answered} requests answered"
-            );
-            Ok(turned)
-        })
+    let folder = tempfile::tempdir()?;
+    let text = folder.path().join("text");
+    let whole = std::fs::read_to_string(model()?.with_file_name("perplexity.txt"))?;
+    std::fs::write(&text, &whole[..whole.floor_char_boundary(FAR)])?;
+    let network = Network::public(CORE, false)?;
+    let (one, other) = (
+        Site::new(41, Nat::Cone, home())?,
+        // It can meet nobody halfway.
+        Site::new(42, Nat::Symmetric, home())?,
+    );
+    one.let_in(PORT)?;
+    let key = folder.path().join("worker.key");
+    let listen = format!("/ip4/{}/tcp/{PORT}", one.address);
+    let debug: &[&dyn AsRef<OsStr>] = &[&"--log", &"network=debug"];
+    let worker = network.worker_listening(&one.host, &listen, &key, debug)?;
+    let seen = format!("/ip4/{}/tcp/{PORT}", one.outside());
+    until("the node has found out that it can be dialled", || {
+        let log = worker.log();
+        let mut lines = log.lines();
+        let told = lines.any(|line| line.contains("reachable") && line.contains(&seen));
+        Ok(told.then_some(()))
     })
+    .with_context(|| worker.log())?;
+    // The announcement follows; until it is made, who asks is told of the relay.
+    let answer = until("it is dialled", || {
+        let answer = read_at(&other, &program, &text, &network, false)?;
+        Ok((answer.way == Way::Dialled).then_some(answer))
+    })?;
+    ensure!(
+        answer.log.contains(&seen),
+        "it was dialled elsewhere:\n{}",
+        answer.log
+    );
+    Ok(())
 }

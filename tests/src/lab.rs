@@ -2,14 +2,19 @@
 //! between them.
 
 use std::{
-    fs,
+    fmt, fs,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{namespace, node::bound_to_us, until};
+use crate::{
+    link::{self, Conditions, Wire},
+    namespace,
+    node::bound_to_us,
+    until,
+};
 
 /// What a router does to the addresses of those behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +25,16 @@ pub enum Nat {
     Cone,
     /// The same with another port for everybody it sends to, so that nobody can say where it will be found.
     Symmetric,
+}
+
+impl fmt::Display for Nat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "own address",
+            Self::Cone => "router",
+            Self::Symmetric => "router with a port for each connection",
+        })
+    }
 }
 
 /// A machine: a network namespace, held open by a process that sleeps.
@@ -77,13 +92,14 @@ const FORWARD: &str = "echo 1 > /proc/sys/net/ipv4/ip_forward";
 /// The address of the internet itself, for nodes that everybody reaches.
 pub const CORE: &str = "10.60.0.1";
 
-/// The internet: the namespace the test runs in. Hands packets on between [`Site`]s.
+/// The internet: the namespace the test runs in. Hands packets on between [`Site`]s, and its own TCP is an ordinary one.
 pub fn core() -> Result<()> {
     ensure!(
         namespace::is_entered(),
         "the machine's own network is not to be changed"
     );
     done(Command::new("sh").args(["-c", FORWARD]))?;
+    link::be_ordinary()?;
     done(Command::new("ip").args(["address", "replace", &format!("{CORE}/32"), "dev", "lo"]))
 }
 
@@ -94,7 +110,8 @@ pub struct Site {
     /// Its own address, which in all sites behind a translating router is the same.
     pub address: String,
     number: u8,
-    _router: Host,
+    _wire: Option<Wire>,
+    router: Host,
 }
 
 impl Site {
@@ -108,18 +125,49 @@ impl Site {
         Ok(())
     }
 
-    /// Connects one with the internet. `number` is its own.
-    pub fn new(number: u8, nat: Nat) -> Result<Self> {
+    /// The address by which the internet sees a host behind a translating router.
+    #[must_use]
+    pub fn outside(&self) -> String {
+        format!("10.60.{}.2", self.number)
+    }
+
+    /// Has the router let everybody in who sends to this port of it: to the same port of the host, by TCP and UDP.
+    pub fn let_in(&self, port: u16) -> Result<()> {
+        for protocol in ["tcp", "udp"] {
+            let rule = format!(
+                "-t nat -A PREROUTING -i wan -p {protocol} --dport {port} -j DNAT --to-destination {}:{port}",
+                self.address
+            );
+            self.router.run("iptables", &rule)?;
+        }
+        Ok(())
+    }
+
+    /// Connects one with the internet. `number` is its own. What its router and the internet send each other takes no time
+    /// and arrives, or it goes over a link with these conditions, if there are any.
+    pub fn new(number: u8, nat: Nat, link: Option<Conditions>) -> Result<Self> {
         let (router, host) = (Host::new()?, Host::new()?);
         let lan = match nat {
             Nat::Open => format!("10.61.{number}"),
             Nat::Cone | Nat::Symmetric => "192.168.7".to_owned(),
         };
         let outside = |line: String| done(Command::new("ip").args(line.split(' ')));
-        let router_pid = router.0.id();
-        outside(format!(
-            "link add site{number} type veth peer name wan netns {router_pid}"
-        ))?;
+        let wire = if let Some(conditions) = link {
+            link::done_at(&host, link::be_ordinary)?;
+            let ends = (format!("site{number}"), (&router, "wan"));
+            Some(Wire::new(
+                &ends.0,
+                ends.1,
+                conditions,
+                2 * u64::from(number),
+            )?)
+        } else {
+            let router_pid = router.0.id();
+            outside(format!(
+                "link add site{number} type veth peer name wan netns {router_pid}"
+            ))?;
+            None
+        };
         outside(format!("address add 10.60.{number}.1/24 dev site{number}"))?;
         outside(format!("link set site{number} up"))?;
         router.ip(&format!("address add 10.60.{number}.2/24 dev wan"))?;
@@ -133,6 +181,8 @@ impl Site {
         router.ip("link set lan up")?;
         router.forward()?;
         host.ip(&format!("address add {lan}.2/24 dev eth0"))?;
+        // As in the network of all: a browser takes an address that comes by itself for another network.
+        host.ip("link set eth0 addrgenmode none")?;
         host.ip("link set eth0 up")?;
         host.ip(&format!("route add default via {lan}.1"))?;
         let translate = "-t nat -A POSTROUTING -o wan -j MASQUERADE";
@@ -147,7 +197,8 @@ impl Site {
             host,
             address: format!("{lan}.2"),
             number,
-            _router: router,
+            _wire: wire,
+            router,
         })
     }
 }

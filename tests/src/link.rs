@@ -3,7 +3,8 @@
 
 use std::{
     collections::VecDeque,
-    fs, io,
+    fs,
+    io::{self, PipeReader, PipeWriter},
     os::fd::AsFd as _,
     sync::{
         Arc,
@@ -37,6 +38,16 @@ pub struct Conditions {
     pub bytes_per_second: Option<u64>,
 }
 
+impl Conditions {
+    /// The way from a home to the internet, or back.
+    pub const HOME: Self = Self {
+        delay: Duration::from_millis(20),
+        jitter: Duration::from_millis(5),
+        loss: 0.005,
+        bytes_per_second: None,
+    };
+}
+
 /// Whether this machine lets such links be made.
 #[must_use]
 pub fn is_possible() -> bool {
@@ -61,17 +72,77 @@ const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 /// Has this host's TCP take losses for congestion, as Linux, Windows and macOS do by themselves, and the QUIC of nodes: with
 /// [CUBIC](https://www.rfc-editor.org/rfc/rfc9438), or with Reno, which every namespace is allowed. Some machines have another
 /// one set, and all that is measured over a link with losses would depend on it.
-fn be_ordinary() -> Result<()> {
+pub(crate) fn be_ordinary() -> Result<()> {
     let set = |name: &str| fs::write(CONGESTION_CONTROL, name);
     set("cubic")
         .or_else(|_| set("reno"))
         .context("cannot set TCP's congestion control")
 }
 
+/// What carries packets between devices, a thread for each of them. Dropping it takes the devices away.
+struct Carriers {
+    /// The threads end when this is closed.
+    stop: Option<PipeWriter>,
+    threads: Vec<thread::JoinHandle<Result<()>>>,
+}
+
+impl Carriers {
+    /// Has all that is sent at the device with a number go to the one that `route` names, or nowhere. What is lost and how
+    /// late the rest is follows from `seed`.
+    fn start(
+        devices: Vec<SyncDevice>,
+        conditions: Conditions,
+        seed: u64,
+        route: impl Fn(usize, &[u8]) -> Option<usize> + Clone + Send + 'static,
+    ) -> Result<Self> {
+        let devices: Arc<[_]> = devices.into();
+        let (stopped, stop) = io::pipe()?;
+        let stopped = Arc::new(stopped);
+        let threads = (0..devices.len()).map(|number| {
+            let (devices, stopped, route) = (devices.clone(), stopped.clone(), route.clone());
+            let random = StdRng::seed_from_u64(seed.wrapping_add(number as u64));
+            let route = move |packet: &[u8]| route(number, packet);
+            thread::spawn(move || carry(&devices, number, route, conditions, random, &stopped))
+        });
+        Ok(Self {
+            threads: threads.collect(),
+            stop: Some(stop),
+        })
+    }
+}
+
+impl Drop for Carriers {
+    fn drop(&mut self) {
+        self.stop = None;
+        for thread in self.threads.drain(..) {
+            // Some have ended already, with the device of a host that is gone.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A link between two networks: a device in each of them.
+pub(crate) struct Wire(#[expect(dead_code, reason = "it works as long as it is there")] Carriers);
+
+impl Wire {
+    /// Makes a device `name` in our own network and one called `far_name` at the host `far`.
+    pub(crate) fn new(
+        name: &str,
+        (far, far_name): (&Host, &'static str),
+        conditions: Conditions,
+        seed: u64,
+    ) -> Result<Self> {
+        let devices = vec![device(name)?, device_at(far, far_name)?];
+        let other = |number: usize, _: &[u8]| Some(1 - number);
+        Ok(Self(Carriers::start(devices, conditions, seed, other)?))
+    }
+}
+
 /// Hosts with a link from each to each, and nothing else.
 pub struct Star {
     /// All of them.
     pub hosts: Vec<Host>,
+    carriers: Carriers,
     /// On which side of a cut each is, a bit for each number.
     sides: Arc<AtomicU32>,
 }
@@ -90,7 +161,7 @@ impl Star {
         let hosts: Vec<_> = (0..hosts).map(|_| Host::new()).collect::<Result<_>>()?;
         let mut devices = Vec::new();
         for (number, host) in hosts.iter().enumerate() {
-            let device = Arc::new(device(host)?);
+            devices.push(device_at(host, "link")?);
             host.ip(&format!(
                 "address add {}/24 dev link",
                 Self::address(number)
@@ -99,20 +170,18 @@ impl Star {
             // Browsers look for their own address where a route leads everywhere.
             host.ip("route add default dev link")?;
             done_at(host, be_ordinary)?;
-            devices.push(device);
         }
-        for number in 0..devices.len() {
-            let (devices, sides) = (devices.clone(), sides.clone());
-            let random = StdRng::seed_from_u64(seed.wrapping_add(number as u64));
-            thread::spawn(move || {
-                let together = |other: usize| {
-                    let sides = sides.load(Ordering::Relaxed);
-                    (sides >> number ^ sides >> other) & 1 == 0
-                };
-                carry(&devices, number, together, conditions, random)
-            });
-        }
-        Ok(Self { hosts, sides })
+        let cut = Arc::clone(&sides);
+        let route = move |number: usize, packet: &[u8]| {
+            let (other, sides) = (destination(packet)?, cut.load(Ordering::Relaxed));
+            ((sides >> number ^ sides >> other) & 1 == 0).then_some(other)
+        };
+        let carriers = Carriers::start(devices, conditions, seed, route)?;
+        Ok(Self {
+            hosts,
+            carriers,
+            sides,
+        })
     }
 
     /// Nothing gets through any more between the hosts with these numbers and all others; with none of them, everything
@@ -138,6 +207,7 @@ pub struct Pair {
     pub one: Host,
     /// The other.
     pub other: Host,
+    _carriers: Carriers,
 }
 
 impl Pair {
@@ -149,9 +219,14 @@ impl Pair {
     /// # Errors
     /// If the system allows no such hosts or devices.
     pub fn new(conditions: Conditions, seed: u64) -> Result<Self> {
-        let mut hosts = Star::new(2, conditions, seed)?.hosts.into_iter();
+        let star = Star::new(2, conditions, seed)?;
+        let mut hosts = star.hosts.into_iter();
         let (one, other) = hosts.next().zip(hosts.next()).context("two hosts")?;
-        Ok(Self { one, other })
+        Ok(Self {
+            one,
+            other,
+            _carriers: star.carriers,
+        })
     }
 }
 
@@ -183,25 +258,30 @@ pub fn done_at<T: Send + 'static>(
     done.map_err(|_| anyhow!("a thread has panicked"))?
 }
 
-fn device(host: &Host) -> Result<SyncDevice> {
-    done_at(host, || {
-        let device = DeviceBuilder::new().name("link").mtu(MTU).build_sync()?;
+fn device_at(host: &Host, name: &'static str) -> Result<SyncDevice> {
+    done_at(host, move || device(name))
+}
+
+fn device(name: &str) -> Result<SyncDevice> {
+    let make = || {
+        let device = DeviceBuilder::new().name(name).mtu(MTU).build_sync()?;
         device.set_nonblocking(true)?;
-        Ok(device)
-    })
-    .context("cannot make a TUN device")
+        Ok::<_, io::Error>(device)
+    };
+    make().context("cannot make a TUN device")
 }
 
 /// When it is due at the other end, which one that is, and what it is.
 type Packet = (Instant, usize, Vec<u8>);
 
-/// Carries what one of the hosts sends, until its device is gone.
+/// Carries what is sent at one of the devices, until that is gone or the other end of `stopped` is closed.
 fn carry(
-    devices: &[Arc<SyncDevice>],
+    devices: &[SyncDevice],
     number: usize,
-    together: impl Fn(usize) -> bool,
+    route: impl Fn(&[u8]) -> Option<usize>,
     conditions: Conditions,
     mut random: StdRng,
+    stopped: &PipeReader,
 ) -> Result<()> {
     let from = devices.get(number).context("no such host")?;
     let mut buffer = [0; MTU as usize + 64];
@@ -219,15 +299,19 @@ fn carry(
         }
         let next = on_the_way.front();
         let wait = next.map(|(due, ..)| due.saturating_duration_since(Instant::now()));
-        let mut sent = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
-        ppoll(&mut sent, wait.map(TimeSpec::from), None)?;
+        let mut awaited =
+            [from.as_fd(), stopped.as_fd()].map(|it| PollFd::new(it, PollFlags::POLLIN));
+        ppoll(&mut awaited, wait.map(TimeSpec::from), None)?;
+        if awaited[1].any().unwrap_or(true) {
+            return Ok(());
+        }
         for _ in 0..BATCH {
             let length = match from.recv(&mut buffer) {
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error.into()),
             };
-            let Some(to) = destination(&buffer[..length]).filter(|to| together(*to)) else {
+            let Some(to) = route(&buffer[..length]) else {
                 continue;
             };
             if random.random_bool(conditions.loss) || on_the_way.len() >= ON_THE_WAY {
@@ -249,7 +333,7 @@ fn carry(
     }
 }
 
-/// The number of the host that a packet is for. Of IPv6 there is none.
+/// The number of the host of a [`Star`] that a packet is for. Of IPv6 there is none.
 fn destination(packet: &[u8]) -> Option<usize> {
     let is_ipv4 = packet.first()? >> 4 == 4;
     let [network @ .., host] = <[u8; 4]>::try_from(packet.get(16..20)?).ok()?;

@@ -339,8 +339,19 @@ impl Network {
         key: &Path,
         more: &[&dyn AsRef<OsStr>],
     ) -> Result<Node> {
-        let (folder, entry) = (self.folder(), self.plain_address()?);
         let listen = format!("/ip4/{ip}/tcp/0,/ip4/{ip}/tcp/0/ws,/ip4/{ip}/udp/0/webrtc-direct");
+        self.worker_listening(host, &listen, key, more)
+    }
+
+    /// The same, which listens at these addresses.
+    pub fn worker_listening(
+        &self,
+        host: &Host,
+        listen: &str,
+        key: &Path,
+        more: &[&dyn AsRef<OsStr>],
+    ) -> Result<Node> {
+        let (folder, entry) = (self.folder(), self.plain_address()?);
         let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
             &"serve",
             &"--dir",

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, ops::Deref};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::{Browser, Page, Screen, until};
+use crate::{Answer, Browser, Page, Screen, until};
 
 /// A tab with the application in it.
 pub struct Visitor(Page);
@@ -38,6 +38,28 @@ pub struct Said {
     pub text: String,
     /// How it ended, once it has.
     pub ending: Option<Ending>,
+}
+
+impl Said {
+    /// Checks that it is what one process alone answers.
+    ///
+    /// # Errors
+    /// If it is not, or has not ended.
+    pub fn same_as(&self, alone: &Answer) -> Result<()> {
+        let tokens = self.ending.as_ref().context("not ended")?.tokens as usize;
+        ensure!(
+            self.text.trim() == alone.text.trim(),
+            "the network says {:?}, one process {:?}",
+            self.text,
+            alone.text
+        );
+        ensure!(
+            tokens == alone.tokens.len(),
+            "{tokens} tokens instead of {}",
+            alone.tokens.len()
+        );
+        Ok(())
+    }
 }
 
 /// How an answer ended.
@@ -229,7 +251,7 @@ impl Visitor {
             let text = self.text("message-answer")?;
             Ok((text.len() > 20).then_some(text))
         })?;
-        anyhow::ensure!(self.is_answering()?, "the answer was over at once");
+        ensure!(self.is_answering()?, "the answer was over at once");
         Ok(begun)
     }
 

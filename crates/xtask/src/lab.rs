@@ -19,7 +19,8 @@ pub(crate) enum Experiment {
     Fullsize(fullsize::Options),
     /// OpenAI's own clients for Python and JavaScript, unchanged, list models, chat, stream, stop and err against a node.
     Clients,
-    /// Native nodes and tabs connect, whatever routers they are behind, as directly as these let them.
+    /// Native nodes and tabs connect over links with a delay, jitter and losses, whatever routers they are behind, as
+    /// directly as these let them; two tabs compute for each other that way.
     Connect(Passed),
     /// What the network adds to a round trip and to the time a fragment takes, beside what is plain.
     Overhead(Passed),

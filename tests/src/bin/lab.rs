@@ -2,8 +2,11 @@
 
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
-use e2e::experiments::{
-    connect, dht, executor, failover, first, hidden, hostile, overhead, partition, soak, wan,
+use e2e::{
+    experiments::{
+        connect, dht, executor, failover, first, hidden, hostile, overhead, partition, soak, wan,
+    },
+    link::Conditions,
 };
 use std::{path::Path, time::Duration};
 
@@ -19,8 +22,18 @@ struct Lab {
 
 #[derive(Subcommand)]
 enum Experiment {
-    /// Native nodes and tabs connect, whatever routers they are behind.
-    Connect,
+    /// Native nodes and tabs connect, whatever routers they are behind, and two tabs compute for each other that way.
+    Connect {
+        /// What the link between each router and the internet delays in each direction, in milliseconds
+        #[arg(long, default_value_t = Conditions::HOME.delay.as_millis() as u64)]
+        delay: u64,
+        /// By how much more some packets are late, at most, in milliseconds
+        #[arg(long, default_value_t = Conditions::HOME.jitter.as_millis() as u64)]
+        jitter: u64,
+        /// What it loses, in per cent
+        #[arg(long, default_value_t = 100.0 * Conditions::HOME.loss)]
+        loss: f64,
+    },
     /// What the network adds to a round trip and to the time a fragment takes, beside a plain socket.
     Overhead {
         /// How often all are measured under each condition, at most
@@ -155,6 +168,9 @@ enum Experiment {
         /// Texts asked for at each of its ports before the attack, and at least while it goes on
         #[arg(long, default_value_t = 10)]
         questions: usize,
+        /// How many times as long half of these may take during the attack as before, at each port
+        #[arg(long, default_value_t = 3.0)]
+        slower: f64,
     },
 }
 
@@ -168,10 +184,19 @@ fn main() -> Result<()> {
         .init();
     let mut worse = Vec::new();
     let (name, table) = match lab.experiment {
-        /// How many times as long half of these may take during the attack as before, at each port
-        #[arg(long, default_value_t = 3.0)]
-        slower: f64,
-        Experiment::Connect => ("connect", connect::run_blocking()?.to_string()),
+        Experiment::Connect {
+            delay,
+            jitter,
+            loss,
+        } => {
+            let link = Conditions {
+                delay: Duration::from_millis(delay),
+                jitter: Duration::from_millis(jitter),
+                loss: loss / 100.0,
+                bytes_per_second: None,
+            };
+            ("connect", connect::run_blocking(link)?.to_string())
+        }
         Experiment::Overhead {
             goes,
             rounds,
@@ -288,12 +313,16 @@ fn main() -> Result<()> {
         Experiment::Hostile {
             attempts,
             strangers,
+            datagrams,
             questions,
+            slower,
         } => {
             let options = hostile::Options {
                 attempts,
                 strangers,
+                datagrams,
                 questions,
+                slower: Some(slower),
             };
             ("hostile", hostile::run_blocking(options)?.to_string())
         }
@@ -313,16 +342,12 @@ const DOCUMENTS: [&str; 3] = ["network.md", "swarm.md", "page.md"];
 /// Puts a table into the document that has a place for it.
 fn write(name: &str, table: &str) -> Result<()> {
     for document in DOCUMENTS {
-            datagrams,
         let document = Path::new(env!("CARGO_MANIFEST_DIR"))
-            slower,
             .join("../docs")
             .join(document);
         let text = std::fs::read_to_string(&document)?;
         if let Some(text) = replaced(&text, name, table) {
-                datagrams,
             return Ok(std::fs::write(&document, text)?);
-                slower: Some(slower),
         }
     }
     bail!("no document has a place for it")

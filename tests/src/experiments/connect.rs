@@ -1,15 +1,19 @@
 //! Native nodes and tabs, each with an address of its own or behind a router: every pair of them connects, as directly as
-//! their routers let it.
+//! their routers let it. And two tabs behind routers compute for each other that way.
+
+mod tabs;
 
 use std::{fmt, path::PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
+pub use self::tabs::{Computed, compute, leaves_the_relay};
 use super::{Table, progress};
 use crate::{
     Browser, Network, Node, Program, Visitor,
     lab::{self, CORE, Nat, Site},
+    link::Conditions,
     until,
 };
 
@@ -41,12 +45,7 @@ impl fmt::Display for End {
             Kind::Native => "native",
             Kind::Tab => "tab",
         };
-        let nat = match self.nat {
-            Nat::Open => "own address",
-            Nat::Cone => "router",
-            Nat::Symmetric => "router with a port for each connection",
-        };
-        write!(f, "{kind}, {nat}")
+        write!(f, "{kind}, {}", self.nat)
     }
 }
 
@@ -133,14 +132,14 @@ impl Running<'_> {
     }
 }
 
-/// Starts one end, and stops it again.
+/// Starts one end at the end of such a link, and stops it again.
 fn with_end<T>(
     network: &Network,
     end: End,
-    number: u8,
+    (number, link): (u8, Conditions),
     test: impl FnOnce(&Running) -> Result<T>,
 ) -> Result<T> {
-    let site = Site::new(number, end.nat)?;
+    let site = Site::new(number, end.nat, Some(link))?;
     match end.kind {
         Kind::Native => {
             let folder = tempfile::tempdir()?;
@@ -162,54 +161,80 @@ fn with_end<T>(
     }
 }
 
-/// Has two of them meet, and says how they are connected in the end.
-fn connect(one: End, other: End, numbers: (u8, u8)) -> Result<Way> {
+/// Has two of them meet, and says how they are connected in the end, which must be as directly as can be.
+fn connect(one: End, other: End, numbers: (u8, u8), link: Conditions) -> Result<Way> {
     let network = Network::public(CORE, true)?;
-    with_end(&network, one, numbers.0, |a| {
-        with_end(&network, other, numbers.1, |b| {
+    with_end(&network, one, (numbers.0, link), |a| {
+        with_end(&network, other, (numbers.1, link), |b| {
             let peer = b.peer_id()?;
             let webrtc = until("the two are connected without the relay", || {
                 a.by_webrtc(&peer)
             })?;
-            let turned = network.through_turn()? > CHECKS;
-            Ok(match (webrtc, turned) {
-                (false, _) if one.is_dialable() || other.is_dialable() => Way::Dialled,
-                (true, true) => Way::Turned,
-                _ => Way::Punched,
+            // Which of the ways it is that they have found, what goes by TURN tells only after a while.
+            let mut found = Way::Punched;
+            until("they are connected as directly as can be", || {
+                let turned = network.through_turn()? > CHECKS;
+                found = match (webrtc, turned) {
+                    (false, _) if one.is_dialable() || other.is_dialable() => Way::Dialled,
+                    (true, true) => Way::Turned,
+                    _ => Way::Punched,
+                };
+                Ok(best(one, other).contains(&found).then_some(found))
             })
+            .with_context(|| format!("but {found}"))
         })
     })
     .with_context(|| format!("{one} and {other}"))
 }
 
-/// Every pair.
+/// What the experiment shows.
+pub struct Outcome {
+    /// How each pair is connected in the end.
+    pub pairs: Table,
+    /// How two tabs have computed for each other.
+    pub tabs: Table,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}", self.pairs, self.tabs)
+    }
+}
+
+/// Every pair, each at the end of a link of its own to the internet, and then, without a delay, two tabs that compute for
+/// each other.
 ///
 /// # Errors
-/// If one does not connect, or not in the most direct way there is.
-pub fn run_blocking() -> Result<Table> {
+/// If two do not connect, or not in the most direct way there is, or if what tabs compute goes another way.
+pub fn run_blocking(link: Conditions) -> Result<Outcome> {
     lab::core()?;
     let ends: Vec<End> = [Kind::Native, Kind::Tab]
         .into_iter()
         .flat_map(|kind| [Nat::Open, Nat::Cone, Nat::Symmetric].map(move |nat| End { kind, nat }))
         .collect();
-    let pairs: Vec<(usize, usize)> = (0..ends.len())
+    let together: Vec<(End, End)> = (0..ends.len())
         .flat_map(|i| (i..ends.len()).map(move |j| (i, j)))
+        .map(|(i, j)| (ends[i], ends[j]))
         .collect();
-    let bar = progress("pairs", pairs.len());
-    let mut table = Table::new(["one", "the other", "how, in the end"]);
+    let bar = progress("pairs", together.len());
+    let mut pairs = Table::new(["one", "the other", "how, in the end"]);
     // Those below are the tests'.
     let mut numbers = (100_u8..).step_by(2);
-    for (i, j) in pairs {
-        let (one, other) = (ends[i], ends[j]);
+    let mut next = || {
         let number = numbers.next().context("too many pairs")?;
-        let way = connect(one, other, (number, number + 1))?;
-        ensure!(
-            best(one, other).contains(&way),
-            "{one} and {other} are connected {way}"
-        );
-        table.row([one.to_string(), other.to_string(), way.to_string()]);
+        Ok::<_, anyhow::Error>((number, number + 1))
+    };
+    for (one, other) in together {
+        let way = connect(one, other, next()?, link)?;
+        pairs.row([one.to_string(), other.to_string(), way.to_string()]);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(table)
+    let mut tabs = Table::new(Computed::HEADER);
+    for nats in [(Nat::Cone, Nat::Cone), (Nat::Symmetric, Nat::Symmetric)] {
+        let computed = compute(nats, next()?)
+            .with_context(|| format!("when these were connected:\n{pairs}"))?;
+        tabs.row(computed.row());
+    }
+    Ok(Outcome { pairs, tabs })
 }
