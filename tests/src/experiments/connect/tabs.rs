@@ -85,8 +85,8 @@ impl Computed {
 }
 
 /// Has two tabs, each in a browser behind a router of its own, ask in turn, each what the other one lends. The rest is
-/// computed in between, where both reach it. Nothing takes time on its way: over a long link an answer lasts for half a
-/// minute, in which nodes have so much to tell the entry of themselves that little is said by what goes through it.
+/// computed in between, where both reach it. Nothing takes time on its way: over a long link two answers last for half a
+/// minute, in which more goes through the entry than is allowed here; of what it consists is not known yet.
 ///
 /// # Errors
 /// If an answer is another one than that of a single process, or goes another way than the most direct there is.
