@@ -48,6 +48,10 @@ const MAX_ADDRESS_BYTES: usize = 1024;
 /// How long the names of all that is announced here are. libp2p takes names of any length from strangers.
 const KEY_BYTES: usize = size_of::<crate::Key>();
 
+/// How long somebody who served something while it was connected, and is gone, is still named. Who comes back, or only
+/// left this node, announces itself again.
+const AWAY: Duration = Duration::from_secs(60);
+
 /// Looking through everything for what has expired is worth it this often at most.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
@@ -85,11 +89,15 @@ struct Provider {
     records: usize,
     /// The latest that it has told.
     addresses: Vec<Multiaddr>,
+    /// When it is no longer named, for it has left.
+    until: Option<Instant>,
 }
 
 impl Announced {
-    fn is_expired(&self, now: Instant) -> bool {
-        self.expires.is_some_and(|at| now >= at)
+    /// When this is over, said by somebody of whom so much is known.
+    fn expires(&self, provider: Option<&Provider>) -> Option<Instant> {
+        let until = provider.and_then(|it| it.until);
+        self.expires.into_iter().chain(until).min()
     }
 }
 
@@ -128,10 +136,11 @@ impl Providers {
             return;
         }
         self.swept = Some(now);
-        let mut gone = Vec::new();
+        let (mut gone, providers) = (Vec::new(), &self.providers);
         self.keys.retain(|_, announced| {
             announced.retain(|it| {
-                let expired = it.is_expired(now);
+                let expires = it.expires(providers.get(&it.provider));
+                let expired = expires.is_some_and(|at| now >= at);
                 if expired {
                     gone.push(it.provider);
                 }
@@ -182,6 +191,7 @@ impl Providers {
         }
         if let Some(known) = self.providers.get_mut(&provider) {
             known.addresses = bounded(addresses);
+            known.until = None;
         }
         Ok(())
     }
@@ -195,6 +205,7 @@ impl Providers {
         let Some(known) = self.providers.get_mut(&peer) else {
             return;
         };
+        known.until = None;
         let stays = listens
             .iter()
             .any(|address| known.addresses.contains(address));
@@ -208,9 +219,16 @@ impl Providers {
         self.present.entry(peer).or_default().serves = key;
     }
 
-    /// It is connected no longer.
-    pub(crate) fn left(&mut self, peer: &PeerId) {
-        self.present.remove(peer);
+    /// It is connected no longer. A contact that served nothing is expected to part; of others it says more than what they
+    /// announced a while ago.
+    pub(crate) fn left(&mut self, peer: &PeerId, now: Instant) {
+        let served = self
+            .present
+            .remove(peer)
+            .is_some_and(|it| it.serves.is_some());
+        if served && let Some(known) = self.providers.get_mut(peer) {
+            known.until = Some(now + AWAY);
+        }
     }
 
     /// Those who are connected and serve this, and have not announced it.
@@ -237,7 +255,7 @@ impl Providers {
         ProviderRecord {
             key: key.clone(),
             provider: announced.provider,
-            expires: announced.expires,
+            expires: announced.expires(known),
             addresses: known.map(|it| it.addresses.clone()).unwrap_or_default(),
         }
     }
@@ -459,8 +477,51 @@ mod tests {
         assert_eq!(named(&store, 1), [there.clone(), here]);
         store.serves(stranger, Some(key(2)));
         assert_eq!((named(&store, 1).len(), named(&store, 2).len()), (1, 1));
-        store.left(&stranger);
+        store.left(&stranger, now);
         assert_eq!((named(&store, 1), named(&store, 2)), (vec![there], vec![]));
+    }
+
+    #[test]
+    fn who_has_left_is_soon_not_named_any_more() {
+        let (mut store, now) = store(Limits {
+            records: 2,
+            ..Limits::default()
+        });
+        let [server, contact] = [PeerId::random(), PeerId::random()];
+        let address = "/ip4/1.2.3.4/tcp/5".parse::<Multiaddr>().unwrap();
+        for provider in [server, contact] {
+            store.add(record(1, provider, now + HOUR), now).unwrap();
+            store.listens(provider, [address.clone()].into_iter());
+        }
+        let expires = |store: &Providers, peer: PeerId| {
+            let found = store.providers(&key(1));
+            let record = found.into_iter().find(|it| it.provider == peer);
+            record.and_then(|it| it.expires).unwrap()
+        };
+        store.serves(server, Some(key(1)));
+        store.left(&server, now);
+        store.left(&contact, now);
+        assert_eq!(expires(&store, server), now + AWAY);
+        assert_eq!(
+            expires(&store, contact),
+            now + HOUR,
+            "it was asked, and parted"
+        );
+        // Back again, or there for others.
+        store.listens(server, [address.clone()].into_iter());
+        assert_eq!(expires(&store, server), now + HOUR);
+        store.serves(server, Some(key(1)));
+        store.left(&server, now);
+        store.add(record(1, server, now + HOUR), now).unwrap();
+        assert_eq!(expires(&store, server), now + HOUR);
+        // Gone for good, it makes room.
+        store.serves(server, Some(key(1)));
+        store.left(&server, now);
+        let new = record(1, PeerId::random(), now + HOUR);
+        assert!(store.add(new.clone(), now + AWAY / 2).is_err());
+        store.add(new, now + AWAY + SWEEP_EVERY).unwrap();
+        let named = store.providers(&key(1)).into_iter();
+        assert!(!named.map(|it| it.provider).any(|it| it == server));
     }
 
     #[test]

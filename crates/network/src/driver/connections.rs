@@ -8,6 +8,7 @@ use libp2p::{
     multiaddr::Protocol,
     swarm::ConnectionId,
 };
+use web_time::Instant;
 
 use super::{
     Done, Driver,
@@ -25,6 +26,11 @@ const BRIEF: Duration = Duration::from_secs(3);
 impl Driver {
     pub(super) fn connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
         let dialled = self.dials.remove(&id).is_some();
+        if self.peers.is_empty() {
+            // What could not be reached before says nothing of those who are there.
+            self.discovery.is_back();
+            self.routing.is_back();
+        }
         let entry = self.bootstrap_connected(peer, id);
         let sought = self.discovery.connected(id, peer);
         self.note_known(peer, endpoint);
@@ -112,7 +118,8 @@ impl Driver {
         known.outgoing.close();
         let (acquainted, brief) = (known.outgoing.acquainted, known.since.elapsed() < BRIEF);
         self.peers.remove(&peer);
-        self.swarm.behaviour_mut().kad.store_mut().left(&peer);
+        let store = self.swarm.behaviour_mut().kad.store_mut();
+        store.left(&peer, Instant::now());
         lock(&self.ends.shared).peers.remove(&peer);
         if acquainted {
             if brief {

@@ -3,11 +3,13 @@
 //! libp2p would look, whenever it meets a node whose bucket is full, whether the one that was quiet longest is still
 //! there, and connect with it; that makes two new contacts, whose buckets are full, too. Where connections are closed
 //! when they are idle this never ends. So a node stays in its bucket until it could not be reached when it was needed,
-//! and somebody else is there to take its place: a device without network forgets nobody.
+//! and somebody else is there to take its place, or it could not be reached again a while later. A device without
+//! network forgets nobody.
 
-use std::collections::HashSet;
+use std::{collections::HashMap, time::Duration};
 
 use libp2p::{Multiaddr, PeerId, kad::KBucketKey, swarm::DialError};
+use web_time::Instant;
 
 use super::Driver;
 use crate::behaviour::BUCKET;
@@ -15,9 +17,21 @@ use crate::behaviour::BUCKET;
 /// How many that could not be reached are remembered.
 const MAX_FAILED: usize = 4096;
 
+/// How long after it could not be reached a node is given up that cannot be reached again: every search would wait for
+/// it. One that is busy, or is started again, has answered by then.
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+
 #[derive(Default)]
 pub(super) struct Routing {
-    failed: HashSet<PeerId>,
+    /// Since when they could not be reached.
+    pub(super) failed: HashMap<PeerId, Instant>,
+}
+
+impl Routing {
+    /// This node has connections again.
+    pub(super) fn is_back(&mut self) {
+        self.failed.clear();
+    }
 }
 
 impl Driver {
@@ -33,7 +47,7 @@ impl Driver {
         if bucket.num_entries() >= BUCKET.get() && !entries().any(|it| it == key) {
             let failed = entries()
                 .map(KBucketKey::into_preimage)
-                .find(|it| self.routing.failed.contains(it));
+                .find(|it| self.routing.failed.contains_key(it));
             let Some(failed) = failed else {
                 return;
             };
@@ -57,6 +71,11 @@ impl Driver {
         if self.routing.failed.len() >= MAX_FAILED {
             self.routing.failed.clear();
         }
-        self.routing.failed.insert(peer);
+        let since = *self.routing.failed.entry(peer).or_insert_with(Instant::now);
+        // Without any other connection it is this node that cannot be reached.
+        if since.elapsed() >= GIVE_UP_AFTER && !self.peers.is_empty() {
+            self.swarm.behaviour_mut().kad.remove_peer(&peer);
+            self.routing.failed.remove(&peer);
+        }
     }
 }

@@ -4,14 +4,18 @@ use std::{future::poll_fn, task::Poll, time::Duration};
 
 use futures::{FutureExt, StreamExt};
 use libp2p::{
-    PeerId, StreamProtocol, SwarmBuilder, multiaddr::Protocol, noise, swarm::ConnectionId, tcp,
-    yamux,
+    PeerId, StreamProtocol, SwarmBuilder,
+    multiaddr::Protocol,
+    noise,
+    swarm::{ConnectionId, DialError},
+    tcp, yamux,
 };
 use protocol::{Bitmap, Channel, Hello, Message, Role};
 
 use super::{
     Driver, MAX_BANNED,
     peer::{Connection, Peer},
+    routing::GIVE_UP_AFTER,
     watch::TURN,
 };
 use crate::{Config, Event, Events, Handle, Identity, Path, handle};
@@ -109,6 +113,39 @@ impl Slow {
             it.connections.iter().map(|it| it.id).collect()
         })
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_be_reached_again_is_not_searched_through_any_more() {
+    let mut node = Slow::start();
+    let peer = PeerId::random();
+    let address = "/ip4/192.0.2.1/tcp/1".parse().unwrap();
+    node.driver.route(peer, [address].into_iter());
+    let is_routed = |node: &mut Slow| {
+        let kad = &mut node.driver.swarm.behaviour_mut().kad;
+        kad.kbuckets().any(|bucket| {
+            let mut entries = bucket.iter();
+            entries.any(|it| *it.node.key.preimage() == peer)
+        })
+    };
+    let fail = |node: &mut Slow| node.driver.routing_failed(peer, &DialError::NoAddresses);
+    let wait = |node: &mut Slow| {
+        let since = node.driver.routing.failed.get_mut(&peer).unwrap();
+        *since = since.checked_sub(GIVE_UP_AFTER).unwrap();
+    };
+    fail(&mut node);
+    wait(&mut node);
+    fail(&mut node);
+    assert!(is_routed(&mut node), "nobody can be reached from here");
+    let identity = Identity::generate();
+    let _other = node.dialled_by(&identity).await;
+    node.hello_from(identity.peer_id()).await;
+    fail(&mut node);
+    fail(&mut node);
+    assert!(is_routed(&mut node), "it may be busy");
+    wait(&mut node);
+    fail(&mut node);
+    assert!(!is_routed(&mut node));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,13 @@
 use std::{
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures::{StreamExt, channel::mpsc};
+use futures_timer::Delay;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
 use web_sys::{
     Event, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelInit,
     RtcPeerConnection, RtcPeerConnectionState,
@@ -17,6 +20,10 @@ const INIT: &str = "init";
 
 /// Channels a peer may open before the first is looked at; further ones are closed.
 const MAX_WAITING: usize = 256;
+
+/// When a connection is closed that does not stand. Chromium keeps for ever what is closed between a change of its state
+/// and the event that tells of it, and such a connection is often given up because it has just changed.
+const SETTLED: Duration = Duration::from_secs(1);
 
 #[wasm_bindgen]
 extern "C" {
@@ -126,15 +133,16 @@ impl PeerConnection {
     pub(super) fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<RtcPeerConnectionState> {
         // The sender lives as long as this.
         ready!(self.changes.poll_next_unpin(cx));
-        let gone = self
-            .transport
-            .as_ref()
-            .is_some_and(|it| it.state() == "closed");
-        Poll::Ready(if gone {
+        Poll::Ready(self.state())
+    }
+
+    fn state(&self) -> RtcPeerConnectionState {
+        let transport = self.transport.as_ref();
+        if transport.is_some_and(|it| it.state() == "closed") {
             RtcPeerConnectionState::Closed
         } else {
             self.inner.connection_state()
-        })
+        }
     }
 
     /// A channel for a stream.
@@ -158,9 +166,11 @@ impl PeerConnection {
         self.create(INIT)
     }
 
-    /// Says goodbye.
+    /// Says goodbye, if there is somebody to say it to.
     pub(super) fn close(&self) {
-        self.inner.close();
+        if self.state() == RtcPeerConnectionState::Connected {
+            self.inner.close();
+        }
         self.shared.close();
     }
 
@@ -186,5 +196,12 @@ impl Drop for PeerConnection {
             transport.set_onstatechange(None);
         }
         self.close();
+        if self.inner.connection_state() != RtcPeerConnectionState::Closed {
+            let inner = self.inner.clone();
+            spawn_local(async move {
+                Delay::new(SETTLED).await;
+                inner.close();
+            });
+        }
     }
 }

@@ -1,18 +1,26 @@
 //! What a connection promises, over real data channels.
 
-use std::{cell::Cell, io::ErrorKind, rc::Rc, time::Duration};
+use std::{cell::Cell, future::poll_fn, io::ErrorKind, rc::Rc, task::Poll, time::Duration};
 
 use futures::{
-    AsyncReadExt, AsyncWriteExt, StreamExt,
-    future::{join, join_all},
+    AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt,
+    future::{join, join_all, pending},
     stream,
 };
 use futures_timer::Delay;
+use libp2p::{
+    Multiaddr, Transport as _,
+    core::{
+        Endpoint,
+        transport::{DialOpts, PortUse},
+    },
+    identity::Keypair,
+};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use wasm_bindgen_test::{console_log, wasm_bindgen_test as test, wasm_bindgen_test_configure};
 use web_time::Instant;
 use webrtc::{
-    browser::{MAX_UNSENT, Stream},
+    browser::{MAX_UNSENT, Stream, direct},
     core::Limits,
 };
 
@@ -260,6 +268,69 @@ async fn a_page_that_is_left_says_goodbye() {
     in_time(one.end()).await.unwrap();
     in_time(other.end()).await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+/// Has connections counted that the browser still has, from now on.
+const WATCH: &str = "
+    const Real = RTCPeerConnection;
+    globalThis.made = [];
+    globalThis.RTCPeerConnection = function (configuration) {
+        const connection = new Real(configuration);
+        made.push(new WeakRef(connection));
+        return connection;
+    };
+    globalThis.RTCPeerConnection.prototype = Real.prototype;
+    globalThis.stopWatching = () => { globalThis.RTCPeerConnection = Real; };
+";
+
+/// How many of them there are, when the browser has let go of what it can.
+const LEFT: &str = "
+    gc({ type: 'major', execution: 'async' })
+        .then(() => made.filter((it) => it.deref()).length)
+";
+
+#[test]
+async fn dials_that_are_given_up_leave_nothing_behind() {
+    const DIALS: u64 = 200;
+    js_sys::eval(WATCH).unwrap();
+    let mut transport = direct::Transport::new(Keypair::generate_ed25519(), Vec::new());
+    // Nobody listens there.
+    let certificate = "A".repeat(43);
+    let address = format!("/ip4/127.0.0.1/udp/9/webrtc-direct/certhash/uEiA{certificate}");
+    let address: Multiaddr = address.parse().unwrap();
+    let dials = (0..DIALS).map(|number| {
+        let options = DialOpts {
+            role: Endpoint::Dialer,
+            port_use: PortUse::New,
+        };
+        let mut dial = transport.dial(address.clone(), options).unwrap();
+        // After each of the browser's answers, of which some come together with changes of the connection.
+        let mut answers = 1 + number % 8;
+        poll_fn(move |cx| {
+            if answers == 0 {
+                dial = pending().boxed();
+                return Poll::Ready(());
+            }
+            answers -= 1;
+            dial.poll_unpin(cx)
+                .map(|ended| assert!(ended.is_err(), "somebody is there"))
+        })
+    });
+    join_all(dials).await;
+    let made = js_sys::eval("made.length").unwrap().as_f64();
+    assert_eq!(made, Some(DIALS as f64));
+    in_time(async {
+        loop {
+            let left = js_sys::Promise::from(js_sys::eval(LEFT).unwrap());
+            let left = JsFuture::from(left).await.unwrap().as_f64();
+            if left == Some(0.0) {
+                break;
+            }
+            Delay::new(Duration::from_millis(500)).await;
+        }
+    })
+    .await;
+    js_sys::eval("stopWatching()").unwrap();
 }
 
 /// Has the network broken or mended; says whether that was possible.

@@ -23,8 +23,10 @@ use crate::{
 /// find out that nobody is there any more takes ten times as long.
 const BESIDE_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a peer that could not be reached is left alone.
-const UNREACHABLE: Duration = Duration::from_secs(60);
+/// How long a peer that could not be reached is left alone, and the longest when that happens again and again: its
+/// announcements are in the DHT for a quarter of an hour after it has gone.
+pub(super) const UNREACHABLE: Duration = Duration::from_secs(60);
+pub(super) const MAX_UNREACHABLE_FOR: Duration = Duration::from_secs(4 * 60);
 
 /// How many of those are remembered.
 const MAX_UNREACHABLE: usize = 4096;
@@ -43,18 +45,32 @@ pub(super) struct Dial {
 
 /// Somebody who is left alone for a while.
 pub(super) struct Unreachable {
-    since: Instant,
+    pub(super) since: Instant,
+    pub(super) how_long: Duration,
     /// Where it was not found: it may be elsewhere by now. Nothing if that does not matter.
     tried: Option<Vec<Multiaddr>>,
+}
+
+impl Unreachable {
+    fn is_left_alone(&self) -> bool {
+        self.since.elapsed() < self.how_long
+    }
+
+    /// How long it is left alone should it not be reached again. Elsewhere is no second time.
+    fn next_time(&self) -> Duration {
+        if self.is_left_alone() {
+            self.how_long
+        } else {
+            (2 * self.how_long).min(MAX_UNREACHABLE_FOR)
+        }
+    }
 }
 
 impl Discovery {
     /// Those of a peer's addresses where it is worth looking for it.
     pub(super) fn untried(&self, peer: PeerId, mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
         let left_alone = self.unreachable.get(&peer);
-        if let Some(Unreachable { tried, .. }) =
-            left_alone.filter(|it| it.since.elapsed() < UNREACHABLE)
-        {
+        if let Some(Unreachable { tried, .. }) = left_alone.filter(|it| it.is_left_alone()) {
             let tried = |it: &Multiaddr| tried.as_ref().is_none_or(|tried| tried.contains(it));
             addresses.retain(|address| !tried(address));
         }
@@ -63,6 +79,11 @@ impl Discovery {
             addresses.retain(|address| !tried.contains(address) && !later.contains(address));
         }
         addresses
+    }
+
+    /// This node has connections again.
+    pub(in crate::driver) fn is_back(&mut self) {
+        self.unreachable.clear();
     }
 
     /// Leaves a peer alone for a while, wherever it is.
@@ -75,12 +96,17 @@ impl Discovery {
         if self.unreachable.len() >= MAX_UNREACHABLE {
             self.unreachable.clear();
         }
-        let since = Instant::now();
-        let mut noted = Unreachable { since, tried };
-        if let (Some(before), Some(tried)) = (self.unreachable.remove(&peer), &mut noted.tried) {
-            let before = before.tried.unwrap_or_default();
-            tried.extend(before);
-            tried.truncate(MAX_TRIED);
+        let mut noted = Unreachable {
+            since: Instant::now(),
+            how_long: UNREACHABLE,
+            tried,
+        };
+        if let Some(before) = self.unreachable.remove(&peer) {
+            noted.how_long = before.next_time();
+            if let Some(tried) = &mut noted.tried {
+                tried.extend(before.tried.unwrap_or_default());
+                tried.truncate(MAX_TRIED);
+            }
         }
         self.unreachable.insert(peer, noted);
     }

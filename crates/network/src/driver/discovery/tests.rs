@@ -1,9 +1,13 @@
 use libp2p::{
     PeerId,
     kad::{ProviderRecord, QueryId, store::RecordStore},
+    swarm::ConnectionId,
 };
 
-use super::{Driver, MAX_DIALS};
+use super::{
+    Discovery, Driver, MAX_DIALS,
+    dialling::{MAX_UNREACHABLE_FOR, UNREACHABLE},
+};
 use crate::{driver::tests::Slow, transport::MAX_ADDRESSES};
 
 /// Providers that nobody has ever met, as somebody in the DHT names them.
@@ -76,4 +80,28 @@ async fn a_provider_is_not_dialled_at_thousands_of_addresses() {
     let (direct, relayed) = driver.addresses_of(MODEL, peer);
     assert_eq!((direct.len(), relayed.len()), (MAX_ADDRESSES, 0));
     assert_eq!(direct[0].to_string(), "/ip4/192.0.2.1/tcp/1");
+}
+
+#[tokio::test]
+async fn who_is_found_nowhere_again_and_again_is_looked_for_less_often() {
+    let mut node = Slow::start();
+    let discovery = &mut node.driver.discovery;
+    let peer = PeerId::random();
+    let how_long = |discovery: &Discovery| discovery.unreachable[&peer].how_long;
+    discovery.leave_alone(peer);
+    discovery.leave_alone(peer);
+    assert_eq!(how_long(discovery), UNREACHABLE, "it was not left alone");
+    let mut waited = UNREACHABLE;
+    for _ in 0..5 {
+        let since = &mut discovery.unreachable.get_mut(&peer).unwrap().since;
+        *since = since.checked_sub(waited).unwrap();
+        discovery.leave_alone(peer);
+        waited = (2 * waited).min(MAX_UNREACHABLE_FOR);
+        assert_eq!(how_long(discovery), waited);
+    }
+    discovery.connected(ConnectionId::new_unchecked(0), peer);
+    discovery.leave_alone(peer);
+    assert_eq!(how_long(discovery), UNREACHABLE);
+    discovery.is_back();
+    assert!(discovery.unreachable.is_empty());
 }
