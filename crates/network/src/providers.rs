@@ -52,8 +52,9 @@ const KEY_BYTES: usize = size_of::<crate::Key>();
 /// left this node, announces itself again.
 const AWAY: Duration = Duration::from_secs(60);
 
-/// Looking through everything for what has expired is worth it this often at most.
-const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How often everything is looked through for what has expired, and when there is no room, at most.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_AGAIN: Duration = Duration::from_secs(10);
 
 /// The announcements of others and of this node itself.
 #[derive(Debug)]
@@ -130,9 +131,13 @@ impl Providers {
         }
     }
 
+    fn has_swept(&self, within: Duration, now: Instant) -> bool {
+        self.swept.is_some_and(|at| now < at + within)
+    }
+
     /// Forgets what has expired, unless that was done a moment ago.
     fn sweep(&mut self, now: Instant) {
-        if self.swept.is_some_and(|at| now < at + SWEEP_EVERY) {
+        if self.has_swept(SWEEP_AGAIN, now) {
             return;
         }
         self.swept = Some(now);
@@ -162,6 +167,9 @@ impl Providers {
         } = record;
         if key.as_ref().len() != KEY_BYTES {
             return Err(Error::ValueTooLarge);
+        }
+        if !self.has_swept(SWEEP_EVERY, now) {
+            self.sweep(now);
         }
         if provider == self.local {
             self.own.insert(key);
@@ -519,7 +527,7 @@ mod tests {
         store.left(&server, now);
         let new = record(1, PeerId::random(), now + HOUR);
         assert!(store.add(new.clone(), now + AWAY / 2).is_err());
-        store.add(new, now + AWAY + SWEEP_EVERY).unwrap();
+        store.add(new, now + AWAY).unwrap();
         let named = store.providers(&key(1)).into_iter();
         assert!(!named.map(|it| it.provider).any(|it| it == server));
     }

@@ -80,8 +80,8 @@ impl Source {
     }
 }
 
-/// Runs until the connection has ended. One that falls silent is given up. A place at a TURN server is given back when it
-/// turns out not to be needed.
+/// Runs until the connection has ended. One that falls silent is given up. A place at a TURN server is given back then, or
+/// when it turns out not to be needed.
 pub(super) async fn drive(
     session: Arc<Session>,
     socket: Arc<Socket>,
@@ -110,18 +110,15 @@ pub(super) async fn drive(
         };
         let until = ended.then(|| *goodbye.get_or_insert(now + GOODBYE));
         let over = until.is_some_and(|until| !alive || now >= until);
-        if let Some(mut through) = relay.take() {
+        if let Some(through) = &mut relay {
             through.carry(&mut packets, &mut wrapped);
-            let leaves = over || (connected && through.is_spare(way, now));
-            if leaves {
-                through.leave(&mut wrapped);
-            } else {
-                next = next.min(through.poll(&mut wrapped));
-            }
+            next = next.min(through.poll(&mut wrapped));
             for datagram in wrapped.drain(..) {
                 socket.send_to(through.server(), &datagram).await;
             }
-            relay = (!leaves).then_some(through);
+        }
+        if connected {
+            relay.take_if(|it| it.is_spare(way, now));
         }
         socket.send(&packets).await;
         if over {

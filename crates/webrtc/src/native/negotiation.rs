@@ -144,7 +144,7 @@ async fn agree(
 /// Our candidates go into the description; there is nothing left to tell later.
 async fn find_ourselves(
     rtc: &mut Rtc,
-    socket: &Socket,
+    socket: &Arc<Socket>,
     servers: &[IceServer],
 ) -> Result<Option<Relay>, Error> {
     let (candidates, relay) = paths::gather(socket, servers).await?;

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -64,7 +65,7 @@ fn is_link_local(ip: IpAddr) -> bool {
 /// Candidates by which others may reach this socket: the machine's own addresses, those by which STUN servers see it, and
 /// one at a TURN server, with what it takes to be there. Servers that do not answer in time are not waited for.
 pub(super) async fn gather(
-    socket: &Socket,
+    socket: &Arc<Socket>,
     servers: &[IceServer],
 ) -> io::Result<(Vec<Candidate>, Option<Relay>)> {
     let hosts = hosts(socket.local())?;
@@ -90,7 +91,7 @@ pub(super) async fn gather(
 }
 
 /// The addresses by which STUN servers see this socket, and a place at a TURN server, if one gives it.
-async fn ask(socket: &Socket, servers: &[IceServer]) -> (Vec<SocketAddr>, Option<Relay>) {
+async fn ask(socket: &Arc<Socket>, servers: &[IceServer]) -> (Vec<SocketAddr>, Option<Relay>) {
     let mut addresses = Vec::new();
     let mut relay = None;
     let mut hosts = Vec::new();
@@ -109,7 +110,7 @@ async fn ask(socket: &Socket, servers: &[IceServer]) -> (Vec<SocketAddr>, Option
         };
         if let Some(address) = found.find(|it| it.is_ipv4() == socket.local().is_ipv4()) {
             addresses.push(address);
-            relay = relay.or_else(|| Relay::new(socket.local(), address, server));
+            relay = relay.or_else(|| Relay::new(socket, address, server));
         }
     }
     addresses.sort_unstable();
@@ -198,6 +199,8 @@ pub(super) const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNS
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -218,7 +221,7 @@ mod tests {
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (server, client) = (
             Socket::bind(loopback).unwrap(),
-            Socket::bind(loopback).unwrap(),
+            Arc::new(Socket::bind(loopback).unwrap()),
         );
         let address = server.local();
         let url = format!("stun:{address}");
@@ -244,5 +247,29 @@ mod tests {
         let (seen, relay) = ask(&client, &servers).await;
         assert_eq!(seen, [client.local()]);
         assert!(relay.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_place_that_is_not_needed_any_more_is_given_back() {
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let issuer = turn::Issuer::random();
+        let server = turn::Server::bind(loopback, issuer, turn::Limits::default());
+        let server = server.await.unwrap();
+        tokio::spawn(server.clone().run());
+        let credentials = server.issue(SystemTime::now());
+        let servers = [IceServer {
+            urls: vec![server.url()],
+            username: Some(credentials.username),
+            credential: Some(credentials.password),
+        }];
+        let client = Arc::new(Socket::bind(loopback).unwrap());
+        let (_, relay) = ask(&client, &servers).await;
+        assert!(relay.unwrap().address().is_some(), "and it was dropped");
+        let given_back = async {
+            while server.traffic().clients > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), given_back).await.unwrap();
     }
 }

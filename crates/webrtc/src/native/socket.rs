@@ -158,14 +158,18 @@ impl Socket {
 
     /// One packet from whatever address the system chooses.
     pub(super) async fn send_to(&self, destination: SocketAddr, contents: &[u8]) {
-        self.send_one(&quinn_udp::Transmit {
-            destination,
-            ecn: None,
-            contents,
-            segment_size: None,
-            src_ip: None,
+        self.send_one(&from_anywhere(destination, contents)).await;
+    }
+
+    /// The same where nothing can be waited for; lost if the system does not take it at once.
+    pub(super) fn send_now(&self, destination: SocketAddr, contents: &[u8]) {
+        let _ = self.try_send(&from_anywhere(destination, contents));
+    }
+
+    fn try_send(&self, transmit: &quinn_udp::Transmit<'_>) -> io::Result<()> {
+        self.io.try_io(Interest::WRITABLE, || {
+            self.state.try_send((&self.io).into(), transmit)
         })
-        .await;
     }
 
     async fn send_one(&self, transmit: &quinn_udp::Transmit<'_>) {
@@ -173,10 +177,7 @@ impl Socket {
             if self.io.writable().await.is_err() {
                 return;
             }
-            let sent = self.io.try_io(Interest::WRITABLE, || {
-                self.state.try_send((&self.io).into(), transmit)
-            });
-            match sent {
+            match self.try_send(transmit) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
                     return tracing::trace!(%error, to = %transmit.destination, "not sent");
@@ -184,5 +185,15 @@ impl Socket {
                 Ok(()) => return,
             }
         }
+    }
+}
+
+const fn from_anywhere(destination: SocketAddr, contents: &[u8]) -> quinn_udp::Transmit<'_> {
+    quinn_udp::Transmit {
+        destination,
+        ecn: None,
+        contents,
+        segment_size: None,
+        src_ip: None,
     }
 }

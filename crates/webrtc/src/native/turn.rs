@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use turn_client_proto::{
     udp::TurnClientUdp,
 };
 
-use super::session::Way;
+use super::{session::Way, socket::Socket};
 use crate::IceServer;
 
 const UDP: TransportType = TransportType::Udp;
@@ -28,9 +29,10 @@ const SPARE: Duration = Duration::from_secs(2);
 /// When there is nothing to do.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A place at a TURN server. Sends nothing itself.
+/// A place at a TURN server, given back when dropped. Otherwise it sends nothing itself.
 pub(super) struct Relay {
     client: TurnClientUdp,
+    socket: Arc<Socket>,
     server: SocketAddr,
     started: Instant,
     address: Option<SocketAddr>,
@@ -41,12 +43,13 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Will ask for a place, if this is a TURN server. `local` is the socket by which it is asked.
-    pub(super) fn new(local: SocketAddr, server: SocketAddr, known: &IceServer) -> Option<Self> {
+    /// Will ask for a place, if this is a TURN server, by this socket.
+    pub(super) fn new(socket: &Arc<Socket>, server: SocketAddr, known: &IceServer) -> Option<Self> {
         let (name, secret) = (known.username.as_ref()?, known.credential.as_ref()?);
         let config = TurnConfig::new(TurnCredentials::new(name, secret));
         Some(Self {
-            client: TurnClientUdp::allocate(local, server, config),
+            client: TurnClientUdp::allocate(socket.local(), server, config),
+            socket: Arc::clone(socket),
             server,
             started: Instant::now(),
             address: None,
@@ -151,16 +154,24 @@ impl Relay {
         Some(sent.data.build())
     }
 
-    /// Gives the place back. What is said then is the last.
-    pub(super) fn leave(&mut self, datagrams: &mut Vec<Vec<u8>>) {
-        // An error says that there is nothing to give back.
-        let _ = self.client.delete(self.now());
-        self.poll(datagrams);
-    }
-
     fn now(&self) -> turn_client_proto::types::Instant {
         let nanos = self.started.elapsed().as_nanos();
         // For the next three hundred years.
         turn_client_proto::types::Instant::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let now = self.now();
+        // An error says that there is nothing to give back.
+        if self.client.delete(now).is_err() {
+            return;
+        }
+        // Otherwise it would keep to a pause after what it has said before, and this is the last.
+        let later = now + SPARE;
+        while let Some(said) = self.client.poll_transmit(later) {
+            self.socket.send_now(self.server, said.data.as_ref());
+        }
     }
 }
