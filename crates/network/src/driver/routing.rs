@@ -17,9 +17,10 @@ use crate::behaviour::BUCKET;
 /// How many that could not be reached are remembered.
 const MAX_FAILED: usize = 4096;
 
-/// How long after it could not be reached a node is given up that cannot be reached again: every search would wait for
-/// it. One that is busy, or is started again, has answered by then.
-pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+/// How long after it could not be reached a node is given up that cannot be reached again, and did not come by itself:
+/// every search would wait for it. In that time everybody looks at its neighbourhood once. Sooner, a machine with much to do
+/// gives up others that are there.
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Default)]
 pub(super) struct Routing {
