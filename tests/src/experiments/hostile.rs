@@ -17,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 use futures::{AsyncWriteExt as _, StreamExt as _, stream};
 use libp2p::{
     Multiaddr, StreamProtocol,
+    multiaddr::Protocol,
     swarm::{SwarmEvent, dial_opts::DialOpts},
 };
 use protocol::{Channel, FrameEncoder, Hello, Message};
@@ -51,6 +52,8 @@ pub struct Options {
 /// The network of [`namespace`] has this one; the other is added for the attack.
 const NODE: &str = "10.99.0.1";
 const ATTACKER: &str = "10.99.0.66";
+/// Where those come from who connect as they should and then misbehave: who asks honestly does not share its limits.
+const STRANGERS: &str = "10.99.0.67";
 /// Connections the attacker has open at a time, as far as it is let.
 const AT_ONCE: usize = 300;
 /// Of those, how many say nothing and stay.
@@ -168,8 +171,13 @@ fn hello(version: u32) -> Result<Vec<u8>> {
 async fn stranger(to: Multiaddr, mischief: Mischief, attack: Arc<Attack>) -> Result<()> {
     let mut swarm = bare::swarm()?;
     let control = swarm.behaviour().new_control();
+    // It dials from where it listens.
+    let from = match to.iter().nth(1) {
+        Some(Protocol::Udp(_)) => format!("/ip4/{STRANGERS}/udp/0/quic-v1"),
+        _ => format!("/ip4/{STRANGERS}/tcp/0"),
+    };
+    swarm.listen_on(from.parse()?)?;
     let dial = || DialOpts::unknown_peer_id().address(to.clone()).build();
-    swarm.dial(dial())?;
     while !attack.over.load(Ordering::Relaxed) {
         let Ok(event) =
             tokio::time::timeout(Duration::from_secs(1), swarm.select_next_some()).await
@@ -177,6 +185,7 @@ async fn stranger(to: Multiaddr, mischief: Mischief, attack: Arc<Attack>) -> Res
             continue;
         };
         match event {
+            SwarmEvent::NewListenAddr { .. } => swarm.dial(dial())?,
             SwarmEvent::ConnectionEstablished { peer_id, .. } => {
                 let mut control = control.clone();
                 tokio::spawn(async move {
@@ -394,6 +403,7 @@ pub fn run_blocking(options: Options) -> Result<Table> {
         "this takes a network namespace of its own, which cannot be made here"
     );
     namespace::add_address(ATTACKER)?;
+    namespace::add_address(STRANGERS)?;
     let program = Program::find()?;
     let folder = tempfile::tempdir()?;
     let node = start(&program, folder.path())?;
