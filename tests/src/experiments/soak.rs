@@ -43,13 +43,11 @@ const TRANSPORTS: [&[&str]; 2] = [
 const LENT: u32 = 8;
 /// How long they stay, in milliseconds.
 const STAY: std::ops::Range<u64> = 1000..6000;
-/// Before anything is measured, so that what is made once has been made; at least so much.
+/// Before anything is measured, so that what is made once has been made.
 const WARM_UP: Options = Options {
     requests: 2000,
     time: Duration::from_secs(20),
 };
-/// The warm-up's share of the time: what a browser keeps for coming work is all there after some minutes only.
-const WARM_UP_SHARE: u32 = 12;
 
 /// How often is said, while it goes on, what those who stay have.
 const TELL: Duration = Duration::from_secs(300);
@@ -401,11 +399,7 @@ pub fn run_blocking(options: Options) -> Result<Table> {
             tab: &tab,
             tab_process: working(browser)?,
         };
-        let warm_up = Options {
-            time: WARM_UP.time.max(options.time / WARM_UP_SHARE),
-            ..WARM_UP
-        };
-        turmoil(&steady, browser, &expected, warm_up, &Count::default())?;
+        turmoil(&steady, browser, &expected, WARM_UP, &Count::default())?;
         let before = steady.rest()?;
         let count = Count::default();
         let (answered, slowest) = turmoil(&steady, browser, &expected, options, &count)?;

@@ -26,6 +26,9 @@ const MAX_PEERS: usize = 8;
 /// For so long the place is kept when another way was found: the peer may not know of that yet.
 const SPARE: Duration = Duration::from_secs(2);
 
+/// More than the client lets pass between two requests.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// When there is nothing to do.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -168,8 +171,8 @@ impl Drop for Relay {
         if self.client.delete(now).is_err() {
             return;
         }
-        // Otherwise it would keep to a pause after what it has said before, and this is the last.
-        let later = now + SPARE;
+        // This is the last, and does not wait for the end of the pause after what was said before.
+        let later = now + PAUSE;
         while let Some(said) = self.client.poll_transmit(later) {
             self.socket.send_now(self.server, said.data.as_ref());
         }
