@@ -7,6 +7,7 @@
 //! - [`messages`]: commands and reports, typed; the bulk (activations, fragments) travels beside them as one
 //!   transferred buffer;
 //! - [`status`]: the view-model, everything the user interface shows about the network;
+//! - [`flow`]: how much the page tells the engine before the engine gets on;
 //! - [`port`]: one end of such a conversation over a `Worker`, a `MessagePort` or a worker's own scope;
 //! - [`locks`]: what one tab of the browser has and the others must not take;
 //! - [`transfer`]: messages of the network's protocol, between the page that has the network and the engine;
@@ -15,6 +16,7 @@
 #![warn(missing_docs)]
 
 pub mod archive;
+pub mod flow;
 pub mod locks;
 pub mod messages;
 pub mod port;

@@ -214,6 +214,11 @@ pub enum Channel {
 /// What the engine wants of the network.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum ToNetwork {
+    /// There is room for more of what the network says.
+    Taken {
+        /// The [weight](crate::flow::weight) of what was dealt with since the last time.
+        weight: u32,
+    },
     /// Send a message (the body).
     Send {
         /// To whom.

@@ -28,7 +28,8 @@ use protocol::{Heartbeat, JobId};
 use swarm::{ComputeError, Event, PeerId, Ticket};
 use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
-    messages::{Fault, FromCompute, FromNetwork, Ready, ToEngine},
+    flow::Taken,
+    messages::{Fault, FromCompute, FromEngine, FromNetwork, Ready, ToEngine, ToNetwork},
     port::{Incoming, Port},
     transfer,
 };
@@ -47,6 +48,8 @@ struct Inner {
     /// The compute workers there are.
     compute: RefCell<Vec<Port>>,
     timer: clock::Timer,
+    /// What the network said and this engine has dealt with.
+    taken: RefCell<Taken>,
     /// Somebody is choosing fragments to lend; and has to look again when done.
     lending: Cell<bool>,
     lend_again: Cell<bool>,
@@ -65,6 +68,7 @@ fn main() {
         page: page.clone(),
         compute: RefCell::default(),
         timer: clock::Timer::default(),
+        taken: RefCell::default(),
         lending: Cell::new(false),
         lend_again: Cell::new(false),
         acquainted: Cell::new(false),
@@ -141,7 +145,10 @@ impl Engine {
             ToEngine::Stop => {
                 self.update(State::stop);
             }
-            ToEngine::Network(event) => self.heard(event, &message.body),
+            ToEngine::Network(event) => {
+                self.heard(event, &message.body);
+                self.took(&message.body);
+            }
             ToEngine::Online(online) => {
                 self.update(|state| state.online = online);
             }
@@ -209,6 +216,17 @@ impl Engine {
             };
             state.node.handle_event(event, now);
         });
+    }
+
+    /// Dealt with an event that had this body.
+    fn took(&self, body: &[u8]) {
+        let weight = self.0.taken.borrow_mut().add(body);
+        if let Some(weight) = weight {
+            let told = FromEngine::Network(ToNetwork::Taken { weight });
+            if let Err(error) = self.0.page.send(&told) {
+                web_sys::console::error_1(&error.to_string().into());
+            }
+        }
     }
 
     fn computed(&self, worker: usize, message: Incoming<FromCompute>) {

@@ -7,8 +7,10 @@ use leptos::logging;
 use network::{Config, Event, Events, Handle, Identity, Multiaddr, Path, PeerId, Transport};
 use protocol::{Heartbeat, Message};
 use serde_bytes::ByteBuf;
+use tokio::sync::Semaphore;
 use wasm_bindgen_futures::spawn_local;
 use web_bridge::{
+    flow,
     messages::{Channel, FromNetwork, ToEngine, ToNetwork},
     port::Port,
     status::{Connection, Peer},
@@ -25,6 +27,8 @@ pub(super) struct Network {
     outbox: Outbox,
     bootstrap: Rc<[Multiaddr]>,
     events: Rc<RefCell<Option<Events>>>,
+    /// How much more may be posted to the engine.
+    room: Rc<Semaphore>,
 }
 
 impl Network {
@@ -48,6 +52,7 @@ impl Network {
             handle,
             bootstrap: bootstrap.into(),
             events: Rc::new(RefCell::new(Some(events))),
+            room: Rc::new(Semaphore::new(flow::ROOM as usize)),
         })
     }
 
@@ -57,7 +62,7 @@ impl Network {
         let Some(mut events) = self.events.borrow_mut().take() else {
             return;
         };
-        let handle = self.handle.clone();
+        let (handle, room) = (self.handle.clone(), self.room.clone());
         spawn_local(async move {
             while let Some(event) = events.next().await {
                 match event {
@@ -77,10 +82,7 @@ impl Network {
                             peers::remember(&handle.known());
                         }
                         if let Some((event, body)) = translate(event) {
-                            let event = ToEngine::Network(event);
-                            if let Err(error) = engine.send_with(&event, &body) {
-                                logging::error!("{error}");
-                            }
+                            post(&engine, &room, event, &body).await;
                         }
                     }
                 }
@@ -91,6 +93,7 @@ impl Network {
     /// Does what the engine wants.
     pub(super) fn perform(&self, wish: ToNetwork, body: &[u8]) {
         match wish {
+            ToNetwork::Taken { weight } => self.room.add_permits(weight as usize),
             ToNetwork::Send { peer, channel } => {
                 if let (Some(peer), Some(message)) = (peer_id(&peer), unpack(channel, body)) {
                     self.outbox.send(peer, message);
@@ -164,6 +167,19 @@ impl Network {
     pub(super) fn leave(&self) {
         peers::remember(&self.handle.known());
         self.handle.shutdown();
+    }
+}
+
+/// Tells the engine, once there is room: one that gets on gives it back.
+async fn post(engine: &Port, room: &Semaphore, event: FromNetwork, body: &[u8]) {
+    let weight = flow::weight(body);
+    let Ok(taken) = room.acquire_many(weight).await else {
+        // Nobody closes it.
+        return;
+    };
+    match engine.send_with(&ToEngine::Network(event), body) {
+        Ok(()) => taken.forget(),
+        Err(error) => logging::error!("{error}"),
     }
 }
 
