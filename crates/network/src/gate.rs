@@ -87,6 +87,10 @@ pub struct Refused {
 }
 
 impl Refusals {
+    pub(crate) fn count_connection(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn count_handshake(&self) {
         self.handshakes.fetch_add(1, Ordering::Relaxed);
     }
@@ -200,7 +204,7 @@ impl Gate {
     }
 
     fn refuse(&self, why: Full) -> ConnectionDenied {
-        self.refusals.connections.fetch_add(1, Ordering::Relaxed);
+        self.refusals.count_connection();
         ConnectionDenied::new(why)
     }
 

@@ -180,6 +180,12 @@ impl Handle {
         lock(&self.shared).refusals.count()
     }
 
+    /// A web server in front of this node has refused a connection because it had too many: counted with those that the node
+    /// itself refuses.
+    pub fn count_refused(&self) {
+        lock(&self.shared).refusals.count_connection();
+    }
+
     /// How often this node dialled another one while that one dialled it, each behind a router (DCUtR), and whether that
     /// connection came about, since the start.
     #[must_use]

@@ -68,6 +68,7 @@ pub use gate::{ConnectionLimits, Refused};
 pub use handle::{Handle, SendError};
 pub use identity::{Identity, InvalidIdentity};
 pub use libp2p::{Multiaddr, PeerId};
+pub use origin::customer;
 pub use reachability::{Outcomes, Reserve};
 pub use relaying::RelayLimits;
 pub use secret::{InvalidSecret, Secret};

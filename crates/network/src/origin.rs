@@ -47,8 +47,9 @@ impl Origins {
     }
 }
 
-/// Whom an address belongs to: one of IPv4, or a network of IPv6 as one customer gets it.
-fn customer(ip: IpAddr) -> IpAddr {
+/// Whom an address belongs to: one of IPv4, or a network of IPv6 as one customer gets it (`/64`).
+#[must_use]
+pub fn customer(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) if !ip.is_loopback() => {
             Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into()

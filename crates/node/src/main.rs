@@ -34,6 +34,10 @@ use std::process::ExitCode;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    // Every connection is an open file, of which many systems allow a program a few hundred unless it asks for more. Where
+    // it may have no more, it has to do with what there is.
+    #[cfg(unix)]
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     match cli::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output (`| head`) has seen enough.

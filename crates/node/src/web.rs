@@ -1,10 +1,12 @@
 //! The web server of a bootstrap node: the application's files, `/bootstrap.json` and, at the same port, the way into
 //! the network for browsers. With a domain it speaks TLS, which phones ask of a page that may compute and be installed.
 
+mod admission;
 mod certificates;
 mod site;
 mod websocket;
 
+use admission::{Admission, Limits};
 pub(crate) use certificates::{Authority, Certificates, Files};
 pub(crate) use site::{Entry, Site};
 
@@ -117,20 +119,22 @@ impl Server {
 
     /// Serves until the program ends.
     pub(crate) async fn run(self, site: Arc<Site>) -> Result<()> {
+        let admission = Admission::new(Limits::default(), site.network.clone());
         // Who asks, since the node counts by that.
         let router = site::router(site).into_make_service_with_connect_info::<SocketAddr>();
         let served = match self.secure {
             None => {
-                let mut server = axum_server::from_tcp(self.socket)?;
+                let mut server = axum_server::from_tcp(self.socket)?.acceptor(admission);
                 be_wary(server.http_builder());
                 server.serve(router).await
             }
             Some(secure) => {
-                let acceptor =
-                    RustlsAcceptor::new(secure.certificates).handshake_timeout(HANDSHAKE);
+                let acceptor = RustlsAcceptor::new(secure.certificates)
+                    .handshake_timeout(HANDSHAKE)
+                    .acceptor(admission.clone());
                 let mut server = axum_server::from_tcp(self.socket)?.acceptor(acceptor);
                 be_wary(server.http_builder());
-                let leading = lead_on(secure.redirect, secure.domains, self.url);
+                let leading = lead_on(secure.redirect, secure.domains, self.url, admission);
                 tokio::select! {
                     served = server.serve(router) => served,
                     led = leading => led,
@@ -154,14 +158,19 @@ fn be_wary<E>(builder: &mut hyper_util::server::conn::auto::Builder<E>) {
 }
 
 /// Leads those who come without TLS to where they find it.
-async fn lead_on(socket: Option<TcpListener>, domains: Vec<String>, url: String) -> io::Result<()> {
+async fn lead_on(
+    socket: Option<TcpListener>,
+    domains: Vec<String>,
+    url: String,
+    admission: Admission,
+) -> io::Result<()> {
     let Some(socket) = socket else {
         return std::future::pending().await;
     };
     let router = Router::new()
         .fallback(redirect)
         .with_state(Arc::new((domains, url)));
-    let mut server = axum_server::from_tcp(socket)?;
+    let mut server = axum_server::from_tcp(socket)?.acceptor(admission);
     be_wary(server.http_builder());
     server.serve(router.into_make_service()).await
 }
