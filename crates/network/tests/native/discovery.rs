@@ -114,6 +114,58 @@ async fn a_bootstrap_node_that_is_not_there_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn members_meet_by_one_bootstrap_node_while_the_other_is_gone() {
+    let (gone, first) = Node::bootstrap().await;
+    let (stays, second) = Node::bootstrap().await;
+    let (gone_id, stays_id) = (gone.peer(), stays.peer());
+    let (gone, _stays) = (gone.in_background(), stays.in_background());
+    let member = || {
+        Node::start(Config {
+            listen: vec![TCP.parse().unwrap()],
+            bootstrap: vec![first.clone(), second.clone()],
+            ..config()
+        })
+    };
+    let mut early = member();
+    let early_id = early.peer();
+    // Which of the two is the first to say hello is not known.
+    let mut heard = std::collections::HashSet::new();
+    while heard.len() < 2 {
+        heard.insert(
+            early
+                .wait(|event| match event {
+                    Event::Message { peer, .. } => Some(peer),
+                    _ => None,
+                })
+                .await,
+        );
+    }
+    assert_eq!(heard, [gone_id, stays_id].into());
+    gone.shutdown();
+    early.gone(gone_id).await;
+    let early = early.in_background();
+
+    let mut late = member();
+    late.wait(|event| match event {
+        Event::BootstrapUnreachable { address, .. } => {
+            assert_eq!(address, first);
+            Some(())
+        }
+        _ => None,
+    })
+    .await;
+    loop {
+        early.provide(MODEL);
+        late.handle.find_providers(MODEL);
+        if found(&mut late).await.contains(&early_id) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    late.settled(early_id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_taken_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
