@@ -203,7 +203,8 @@ impl Site {
     }
 }
 
-/// Counts the bytes that the internet's own nodes receive at a TCP port, and send from it.
+/// Counts the bytes that a TCP port of the internet's own nodes receives from behind routers and sends there. What these
+/// nodes say to each other is not counted: they announce to each other all that they hold.
 pub struct Meter {
     rules: [(&'static str, String); 2],
 }
@@ -212,8 +213,8 @@ impl Meter {
     /// Begins with zero.
     pub fn tcp(port: u16) -> Result<Self> {
         let rules = [
-            ("INPUT", format!("-p tcp --dport {port}")),
-            ("OUTPUT", format!("-p tcp --sport {port}")),
+            ("INPUT", format!("-p tcp --dport {port} ! -s {CORE}")),
+            ("OUTPUT", format!("-p tcp --sport {port} ! -d {CORE}")),
         ];
         for (chain, rule) in &rules {
             let insert = ["-I", chain].into_iter().chain(rule.split(' '));

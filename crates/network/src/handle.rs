@@ -10,7 +10,8 @@ use libp2p::{Multiaddr, PeerId};
 use protocol::{Channel, Heartbeat, Hello, Message};
 
 use crate::{
-    Config, Connection, Event, Events, Forwarded, Key, Outcomes, Path, Traffic, Transport, Usage,
+    Circuits, Config, Connection, Event, Events, Forwarded, Key, Outcomes, Path, Traffic,
+    Transport, Usage,
     connection::Link,
     forwarded::Forwarding,
     gate::{Refusals, Refused},
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) refusals: Arc<Refusals>,
     /// For whom others on this machine make connections.
     pub(crate) forwarding: Forwarding,
+    pub(crate) circuits: Circuits,
     pub(crate) hole_punches: Outcomes,
     pub(crate) probes: Outcomes,
     pub(crate) listening: Vec<Multiaddr>,
@@ -184,6 +186,12 @@ impl Handle {
     /// itself refuses.
     pub fn count_refused(&self) {
         lock(&self.shared).refusals.count_connection();
+    }
+
+    /// Connections of others that go through this node, where it is a relay.
+    #[must_use]
+    pub fn circuits(&self) -> Circuits {
+        lock(&self.shared).circuits
     }
 
     /// How often this node dialled another one while that one dialled it, each behind a router (DCUtR), and whether that
@@ -335,6 +343,7 @@ pub(crate) fn connect(config: &Config) -> (Handle, Events, Ends) {
         past: BTreeMap::new(),
         refusals: Arc::default(),
         forwarding: Forwarding::default(),
+        circuits: Circuits::default(),
         hole_punches: Outcomes::default(),
         probes: Outcomes::default(),
         listening: Vec::new(),

@@ -70,7 +70,7 @@ pub use identity::{Identity, InvalidIdentity};
 pub use libp2p::{Multiaddr, PeerId};
 pub use origin::customer;
 pub use reachability::{Outcomes, Reserve};
-pub use relaying::RelayLimits;
+pub use relaying::{Circuits, RelayLimits};
 pub use secret::{InvalidSecret, Secret};
 #[cfg(not(target_arch = "wasm32"))]
 pub use thread::start_on_thread;

@@ -74,6 +74,29 @@ impl RelayLimits {
     }
 }
 
+/// Connections of others that go through a relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Circuits {
+    /// Now.
+    pub open: u64,
+    /// Since the start.
+    pub opened: u64,
+}
+
+impl Circuits {
+    pub(crate) fn count(&mut self, event: &relay::Event) {
+        match event {
+            relay::Event::CircuitReqAccepted { .. } => {
+                self.open += 1;
+                self.opened += 1;
+            }
+            // Told of each that was accepted, however it ends.
+            relay::Event::CircuitClosed { .. } => self.open = self.open.saturating_sub(1),
+            _ => {}
+        }
+    }
+}
+
 /// How many are remembered for what they have asked for. One is forgotten as soon as that makes no difference.
 const MAX_REMEMBERED: usize = 16_384;
 

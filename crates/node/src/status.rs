@@ -49,6 +49,8 @@ pub(crate) struct Status {
     pub(crate) failed_handshakes: u64,
     /// Peers disconnected because they did not go on with what they had begun.
     pub(crate) stalled: u64,
+    /// Connections of others that go through it now, and all since the start.
+    pub(crate) relay: Relay,
     /// Nodes behind routers that were dialled while they dialled this one, and whether it stood.
     pub(crate) hole_punches: Outcomes,
     /// Addresses by which others see this node, and whether they reached it there.
@@ -122,6 +124,22 @@ pub(crate) struct Requests {
     pub(crate) jobs: usize,
     /// Answers finished here for others.
     pub(crate) jobs_served: u64,
+}
+
+/// What a node relays.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Relay {
+    pub(crate) open: u64,
+    pub(crate) opened: u64,
+}
+
+impl From<network::Circuits> for Relay {
+    fn from(it: network::Circuits) -> Self {
+        Self {
+            open: it.open,
+            opened: it.opened,
+        }
+    }
 }
 
 /// Numbers since the start.
@@ -308,6 +326,7 @@ impl Reporter {
             refused_connections: refused.connections,
             failed_handshakes: refused.handshakes,
             stalled: refused.stalled,
+            relay: network.circuits().into(),
             hole_punches: network.hole_punches().into(),
             probes: network.probes().into(),
             tasks: network_tasks + ours.num_alive_tasks(),

@@ -113,6 +113,10 @@ impl Driver {
                 }
             }
             BehaviourEvent::Turn(event) => self.turn_event(event),
+            BehaviourEvent::RelayServer(event) => {
+                tracing::trace!(?event);
+                lock(&self.ends.shared).circuits.count(&event);
+            }
             #[cfg(not(target_arch = "wasm32"))]
             BehaviourEvent::Probing(event) => {
                 tracing::debug!(?event);

@@ -41,8 +41,9 @@ async fn connected(node: &mut Node, other: PeerId) -> Path {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_without_a_way_to_each_other_talk_through_the_relay() {
     let (bootstrap, address) = Node::bootstrap().await;
-    let _bootstrap = bootstrap.in_background();
+    let bootstrap = bootstrap.in_background();
     let ((mut one, to_one), (mut other, _)) = (hidden(&address).await, hidden(&address).await);
+    assert_eq!(bootstrap.circuits().opened, 0);
     assert!(to_one.to_string().contains("/p2p-circuit/"));
     let (one_id, other_id) = (one.peer(), other.peer());
     other.handle.dial(to_one);
@@ -64,6 +65,18 @@ async fn nodes_without_a_way_to_each_other_talk_through_the_relay() {
     for id in 0..32 {
         assert_eq!(one.message_from(other_id).await, request(id, 1 << 20));
     }
+    let circuits = bootstrap.circuits();
+    assert_eq!((circuits.open, circuits.opened), (1, 1));
+    other.handle.shutdown();
+    one.gone(other_id).await;
+    let closed = async {
+        while bootstrap.circuits().open > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let closed = tokio::time::timeout(crate::node::PATIENCE, closed);
+    closed.await.expect("none is open any more");
+    assert_eq!(bootstrap.circuits().opened, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -227,6 +227,12 @@ fn in_words(node: &Status) -> String {
         node.banned,
         node.refused_connections
     ));
+    if node.relay.opened > 0 {
+        lines.push(format!(
+            "  relays {} connections of others ({} since the start)",
+            node.relay.open, node.relay.opened
+        ));
+    }
     if let Some(turn) = &node.turn {
         lines.push(format!(
             "  TURN: {} clients; {} handed on, {} lost because there was too much",

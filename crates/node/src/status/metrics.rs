@@ -193,6 +193,13 @@ impl Collector for Status {
             family(e, (name, help, None), [(vec![], counter(count))])?;
         }
 
+        let open = ConstGauge::new(self.relay.open);
+        let help = "Connections of others that go through this node";
+        family(e, ("relay_circuits", help, None), [(vec![], open)])?;
+        let opened = counter(self.relay.opened);
+        let help = "Connections of others that have gone through this node";
+        family(e, ("relay_circuits_opened", help, None), [(vec![], opened)])?;
+
         for (name, help, count) in [
             (
                 "hole_punches",
@@ -404,7 +411,7 @@ impl Collector for Status {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Outcomes, Traffic};
+    use super::super::{Outcomes, Relay, Traffic};
     use super::*;
 
     #[test]
@@ -433,6 +440,7 @@ mod tests {
                 bytes,
             }],
             banned: 3,
+            relay: Relay { open: 2, opened: 6 },
             hole_punches: Outcomes {
                 succeeded: 4,
                 failed: 5,
@@ -447,6 +455,8 @@ mod tests {
             "iap2p_connection_bytes_total{peer=\"12D3\\\"x\",transport=\"quic\",relayed=\"false\",direction=\"sent\"} 14",
             "iap2p_message_bytes_total{transport=\"quic\",relayed=\"true\",direction=\"received\"} 9",
             "iap2p_banned_total 3",
+            "iap2p_relay_circuits 2",
+            "iap2p_relay_circuits_opened_total 6",
             "iap2p_hole_punches_total{outcome=\"succeeded\"} 4",
             "iap2p_hole_punches_total{outcome=\"failed\"} 5",
             "iap2p_address_probes_total{outcome=\"failed\"} 0",
