@@ -85,7 +85,8 @@ impl Computed {
 
 /// Has two tabs, each in a browser behind a router of its own, ask in turn, each what the other one lends. The rest is
 /// computed in between, where both reach it. Nothing takes time on its way. The entry hears from who asks, since each
-/// fragment has one holder here: others are looked for in the DHT, eight every five seconds.
+/// fragment has one holder here: others are looked for in the DHT, eight every five seconds. And the two may still announce
+/// what they hold.
 ///
 /// # Errors
 /// If an answer is another one than that of a single process, or goes another way than the most direct there is.
