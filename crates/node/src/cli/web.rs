@@ -70,12 +70,12 @@ pub(crate) struct WebOptions {
 }
 
 impl WebOptions {
-    /// Whether strangers are expected.
     /// The first one.
     pub(crate) fn domain(&self) -> Option<&str> {
         self.domain.first().map(String::as_str)
     }
 
+    /// Whether strangers are expected.
     pub(crate) fn has_domain(&self) -> bool {
         !self.domain.is_empty()
     }

@@ -13,9 +13,11 @@ use crate::{
 /// Fragments that each tab lends.
 const LEND: u32 = 16;
 const QUESTION: &str = "Qu'est-ce qu'un fragment ?";
-const TOKENS: u32 = 12;
+const TOKENS: u32 = 24;
 /// Bytes by which both ends try a way before they take another: more of them are messages.
 const CHECKS: u64 = 20_000;
+/// Bytes to and from the entry for each request: that and its answer are some kilobytes.
+const SIGNALLING: u64 = 256;
 
 /// What came of it.
 #[derive(Debug)]
@@ -57,6 +59,10 @@ impl Computed {
         ensure!(
             self.circuits == 0,
             "something goes through the relay: {self:?}"
+        );
+        ensure!(
+            self.told_entry < SIGNALLING * (here + there),
+            "more than signalling goes to the entry: {self:?}"
         );
         ensure!(
             (self.turned > CHECKS) == (self.way() == Way::Turned),
